@@ -1,0 +1,1 @@
+"""Class sets: which class centers a batch is compared with, and who owns them."""

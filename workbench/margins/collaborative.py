@@ -1,0 +1,55 @@
+"""Margins that relate the positive logit to the negative ones, sample by sample: NPCFace."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from workbench.margins.base import Context, Margin, State, param
+from workbench.margins.positive import angular, grad_param, guard_param
+from workbench.sphere import add_angle
+
+
+@dataclass(frozen=True)
+class NPCFace(Margin):
+    """Pushes samples off the centers they are confused with, and pulls them home the harder the closer those are.
+
+    M_ij    = [cos(theta_j) > cos(theta_y + m_mask)]                        the mis-classified, following MV-softmax
+    N       = (1 - M_ij) cos(theta_j) + M_ij (t cos(theta_j) + alpha)       (NPCFace Eq. 10)
+    m_tilde = m0 + m1 mean_{M_ij = 1} cos(theta_j),  m0 if no M_ij is 1     (Eq. 11)
+    T       = cos(theta_y + m_tilde)                                        (Eq. 12)
+
+    Gradient: M_ij and m_tilde are constants (paper silent; FaceX-Zoo the same).
+    Reduces to: ArcFace(m = m0) at m1 = 0, t = 1, alpha = 0; its two halves at m1 = 0 (negative) and t = 1, alpha = 0
+    (positive), the ablation of Table II.
+    Follows / differs: paper silent on the guard (wrap), on the mask's margin (m_mask = 0.5) and on s (64);
+    FaceX-Zoo's code has alpha = 0.20 and guard="easy".
+    """
+
+    latex: ClassVar[tuple[str, ...]] = (
+        r"M_{ij} = [\cos\theta_j > \cos(\theta_y + m_{\mathrm{mask}})]",
+        r"N = (1 - M_{ij})\cos\theta_j + M_{ij}\,(t\cos\theta_j + \alpha)",
+        r"\tilde m = m_0 + m_1 \frac{\sum_j M_{ij}\cos\theta_j}{\sum_j M_{ij}}",
+        r"T = \cos(\theta_y + \tilde m)",
+    )
+    m0: float = param(0.40, "m₀", "margin that every sample gets", unit="rad", low=0.0, high=1.5)
+    m1: float = param(0.20, "m₁", "margin added per unit of the mean hard cosine", unit="rad", low=0.0, high=1.0)
+    t: float = param(1.10, "t", "factor on the cosine of a hard negative", low=0.5, high=2.0)
+    alpha: float = param(0.25, "α", "cosine added to a hard negative", low=0.0, high=1.0)
+    m_mask: float = param(0.50, "m_mask", "margin that decides which negatives are hard", unit="rad", low=0.0, high=1.5)
+    guard: str = guard_param()
+    grad: str = grad_param()
+
+    def context(self, pos: Tensor, norm: Tensor, y: Tensor, params: dict[str, Tensor], state: State) -> Context:
+        return Context(tau=add_angle(pos.detach(), self.m_mask))
+
+    def hard(self, c: Tensor, ctx: Context) -> Tensor:
+        return c > ctx.tau  # M_ij
+
+    def N(self, c: Tensor, ctx: Context) -> Tensor:
+        return torch.where(self.hard(c, ctx), self.t * c + self.alpha, c)  # Eq. 10
+
+    def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
+        m_tilde = self.m0 + self.m1 * rows.hard_mean  # Eq. 11
+        return angular(c, m_tilde, self.guard, self.grad)  # Eq. 12

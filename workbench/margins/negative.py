@@ -1,0 +1,219 @@
+"""Margins in the negative logits: MVSoftmax, CurricularFace, ReCurricularFace. Each also has a positive margin."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from workbench.errors import InputError
+from workbench.margins.base import Context, Margin, Param, State, param
+from workbench.margins.positive import additive, angular, grad_param, guard_param
+from workbench.sphere import ADDITIVE_GUARDS, add_angle, cos_sin, expected_angle, nearest_center_angles
+
+
+@dataclass(frozen=True)
+class MVSoftmax(Margin):
+    """Pushes samples harder off the centers they are mis-classified to, after the margin.
+
+    T    = cos(theta_y) - m  (positive="am")   or   cos(theta_y + m)  (positive="arc")
+    M_ij = [cos(theta_j) > T]
+    N    = cos(theta_j)                        where M_ij = 0
+    N    = t cos(theta_j) + t - 1              where M_ij = 1, form="adaptive"      (NPCFace Eq. 8)
+    N    = cos(theta_j) + t - 1                where M_ij = 1, form="fixed"
+
+    Gradient: M_ij is a constant; T and N have their own.
+    Reduces to: CosFace or ArcFace at t = 1.
+    Follows / differs: the authors write t - 1 (0.2 is our 1.2), drop the margin past 90 degrees (guard="easy") and
+    take the mask from the unguarded T; FaceX-Zoo's AM form drops it where cos(theta_y) <= m (guard="gtm").
+    """
+
+    latex: ClassVar[tuple[str, ...]] = (
+        r"T = \cos\theta_y - m \;(\mathrm{am}) \quad\mathrm{or}\quad \cos(\theta_y + m) \;(\mathrm{arc})",
+        r"M_{ij} = [\cos\theta_j > T]",
+        r"N = t\cos\theta_j + t - 1 \;(\mathrm{adaptive}) \quad\mathrm{or}\quad"
+        r" \cos\theta_j + t - 1 \;(\mathrm{fixed}) \quad\mathrm{where}\; M_{ij} = 1",
+        r"N = \cos\theta_j \quad\mathrm{where}\; M_{ij} = 0",
+    )
+    m: float = param(0.35, "m", "margin of the target: a cosine (am) or an angle in rad (arc)", low=0.0, high=1.5)
+    t: float = param(1.20, "t", "factor on a hard negative; t − 1 is also added to it", low=1.0, high=2.0)
+    positive: str = param("am", "positive", "margin of the positive logit", choices=("am", "arc"))
+    form: str = param(
+        "adaptive", "form", "hard negatives scaled and shifted, or only shifted", choices=("adaptive", "fixed")
+    )
+    guard: str = guard_param()
+    grad: str = grad_param()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.positive == "am" and self.guard not in ADDITIVE_GUARDS:
+            known = ", ".join(ADDITIVE_GUARDS)
+            raise InputError(f"MVSoftmax: guard = '{self.guard}' needs positive = 'arc'; with 'am' one of {known}")
+
+    def context(self, pos: Tensor, norm: Tensor, y: Tensor, params: dict[str, Tensor], state: State) -> Context:
+        pos = pos.detach()
+        return Context(tau=pos - self.m if self.positive == "am" else add_angle(pos, self.m))
+
+    def hard(self, c: Tensor, ctx: Context) -> Tensor:
+        return c > ctx.tau
+
+    def N(self, c: Tensor, ctx: Context) -> Tensor:
+        slope = self.t if self.form == "adaptive" else 1.0
+        return torch.where(self.hard(c, ctx), slope * c + (self.t - 1), c)
+
+    def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
+        margined = additive if self.positive == "am" else angular
+        return margined(c, self.m, self.guard, self.grad)
+
+
+@dataclass(frozen=True)
+class CurricularFace(Margin):
+    """Pushes samples off hard centers gently at first, and harder as training succeeds.
+
+    T    = cos(theta_y + m)
+    M_ij = [cos(theta_j) > cos(theta_y + m)]
+    N    = cos(theta_j) (t + cos(theta_j))  where M_ij = 1,  cos(theta_j) elsewhere       (CurricularFace Eq. 5)
+    t   <- (1 - momentum) t + momentum mean(cos(theta_y)),  before the batch uses it      (Eq. 8)
+
+    Gradient: M_ij and t are constants; both factors of N carry gradient.
+    Reduces to: ArcFace where nothing is hard. (At t = 0 hard negatives are weakened: 0.5 becomes 0.25.)
+    Follows / differs: the paper's alpha = 0.99 is read as the weight of the old t, as in the authors' code (momentum
+    0.01; TFace has 0.1). The paper writes the batch's cosines as a sum, the code a mean. The code guards T with mm,
+    never the mask.
+    """
+
+    latex: ClassVar[tuple[str, ...]] = (
+        r"T = \cos(\theta_y + m)",
+        r"M_{ij} = [\cos\theta_j > \cos(\theta_y + m)]",
+        r"N = \cos\theta_j\,(t + \cos\theta_j) \quad\mathrm{where}\; M_{ij} = 1",
+        r"N = \cos\theta_j \quad\mathrm{where}\; M_{ij} = 0",
+        r"t \leftarrow (1 - \mathrm{momentum})\,t + \mathrm{momentum}\cdot\mathrm{mean}_i \cos\theta_{y_i}",
+    )
+    states: ClassVar[dict[str, Param]] = {
+        "t": Param("t", "progress of the curriculum: moving mean of cos θ_y", low=-1.0, high=1.0)
+    }
+    m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5)
+    momentum: float = param(0.01, "momentum", "weight of the new batch in t", low=0.0, high=1.0)
+    guard: str = guard_param()
+    grad: str = grad_param()
+
+    def context(self, pos: Tensor, norm: Tensor, y: Tensor, params: dict[str, Tensor], state: State) -> Context:
+        return Context(tau=add_angle(pos.detach(), self.m), t=state["t"])
+
+    def hard(self, c: Tensor, ctx: Context) -> Tensor:
+        return c > ctx.tau
+
+    def N(self, c: Tensor, ctx: Context) -> Tensor:
+        return torch.where(self.hard(c, ctx), c * (ctx.t + c), c)
+
+    def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
+        return angular(c, self.m, self.guard, self.grad)
+
+    def observe(self, pos: Tensor, norm: Tensor, W: Tensor, state: State) -> State:
+        return {"t": (1 - self.momentum) * state["t"] + self.momentum * pos.mean()}
+
+
+@dataclass(frozen=True)
+class ReCurricularFace(Margin):
+    """Pushes samples off hard centers so that the boundary starts wide and shrinks to the ideal one, never below it.
+
+    T    = cos(theta_y + m)
+    I    = k cos(theta_j) + alpha t                                              (ReCurricularFace Eq. 6)
+    N    = cos(theta_j) I  where M_ij = 1,  cos(theta_j) elsewhere               (Eq. 1 with CurricularFace's mask)
+    k    = 1 / cos a,  alpha = 1 - cos b / cos a        (coeffs="closed"; a = (E - m) / 2, b = (E + m) / 2)
+
+    Gradient: M_ij, t and E are constants; both factors of N carry gradient.
+    Reduces to: CurricularFace at k = 1, alpha = 1 (with t clipped to [0, 1]); ArcFace where nothing is hard.
+    Follows / differs: the paper prints k = 1.1, alpha = 0.4 (coeffs="paper"), what "closed" rounds to at a center angle
+    E of 80 degrees and m = 0.5; its Eq. 5 taken literally in radians gives alpha = 0.52 ("literal"). Paper silent on
+    the mask, on how t moves (CurricularFace's average here, clipped to [0, 1]), on s and on the guard (mm).
+    """
+
+    latex: ClassVar[tuple[str, ...]] = (
+        r"T = \cos(\theta_y + m)",
+        r"I = k\cos\theta_j + \alpha t",
+        r"N = \cos\theta_j\, I \quad\mathrm{where}\; M_{ij} = 1",
+        r"N = \cos\theta_j \quad\mathrm{where}\; M_{ij} = 0",
+        r"k = \frac{1}{\cos\frac{E-m}{2}},\quad"
+        r" \alpha = 1 - \frac{\cos\frac{E+m}{2}}{\cos\frac{E-m}{2}} \;(\mathrm{closed})",
+    )
+    states: ClassVar[dict[str, Param]] = {
+        "t": Param("t", "progress of the curriculum, 0 to 1", low=0.0, high=1.0),
+        "E": Param(
+            "E", "angle between neighbouring centers that closed coefficients use", unit="rad", low=0.0, high=3.1
+        ),
+        "step": Param("step", "batches seen", low=0.0),
+    }
+    m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5)
+    k: float = param(1.1, "k", "slope of I (coeffs = paper)", low=0.5, high=2.0)
+    alpha: float = param(0.4, "α", "weight of t in I (coeffs = paper)", low=0.0, high=1.0)
+    product: str = param("cosθ·I", "product", "N of a hard negative: cos θ_j · I, or I alone", choices=("cosθ·I", "I"))
+    mask: str = param(
+        "misclassified",
+        "mask",
+        "hard negatives: past the margined target, all, or inside the ideal boundary",
+        choices=("misclassified", "all", "boundary"),
+    )
+    coeffs: str = param("paper", "coeffs", "where k and α come from", choices=("paper", "closed", "literal"))
+    E: float = param(math.radians(80), "E", "angle between neighbouring centers", unit="rad", low=0.6, high=1.6)
+    E_rule: str = param("fixed", "E rule", "E as given, by Eq. 2, or measured", choices=("fixed", "eq2", "measured"))
+    t_rule: str = param(
+        "ema", "t rule", "how t moves: average, straight line to 1, not", choices=("ema", "linear", "fixed")
+    )
+    momentum: float = param(0.01, "momentum", "weight of the new batch in t", low=0.0, high=1.0)
+    t_steps: float = param(1000, "t steps", "batches until t = 1 (t rule = linear)", low=1, high=1e7)
+    t_clip: bool = param(True, "t clip", "keep t inside [0, 1]", choices=(True, False))
+    guard: str = guard_param("mm")
+    grad: str = grad_param()
+
+    MEASURE_EVERY: ClassVar[int] = 100  # batches between two measurements of E: each costs C x C cosines
+
+    def init(self, classes: int, dim: int) -> State:
+        E = expected_angle(classes, dim) if self.E_rule == "eq2" else self.E
+        return {"t": torch.zeros(()), "E": torch.tensor(E), "step": torch.zeros(())}
+
+    def coefficients(self, E: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
+        """k and alpha of Eq. (6) for an angle E in rad between neighbouring centers."""
+        if self.coeffs == "paper":
+            return self.k, self.alpha
+        a, b = (E - self.m) / 2, (E + self.m) / 2
+        cos_a, cos_b = cos_sin(a)[0], cos_sin(b)[0]
+        return 1 / cos_a, 1 - cos_b / cos_a if self.coeffs == "closed" else (1 - a) * b
+
+    def threshold(self, pos: Tensor, E: float | Tensor) -> Tensor:
+        """tau (B, 1): a non-target cosine above it is hard."""
+        if self.mask == "all":
+            return torch.full_like(pos, -2.0)  # below every cosine
+        if self.mask == "boundary":
+            return torch.zeros_like(pos) + cos_sin((E - self.m) / 2)[0]  # cos a
+        return add_angle(pos, self.m)
+
+    def context(self, pos: Tensor, norm: Tensor, y: Tensor, params: dict[str, Tensor], state: State) -> Context:
+        E = self.E if self.E_rule == "fixed" else state["E"]
+        k, alpha = self.coefficients(E)
+        return Context(tau=self.threshold(pos.detach(), E), k=k, alpha=alpha, t=state["t"])
+
+    def hard(self, c: Tensor, ctx: Context) -> Tensor:
+        return c > ctx.tau
+
+    def N(self, c: Tensor, ctx: Context) -> Tensor:
+        I = ctx.k * c + ctx.alpha * ctx.t  # Eq. 6
+        return torch.where(self.hard(c, ctx), c * I if self.product == "cosθ·I" else I, c)
+
+    def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
+        return angular(c, self.m, self.guard, self.grad)
+
+    def observe(self, pos: Tensor, norm: Tensor, W: Tensor, state: State) -> State:
+        t, E, step = state["t"], state["E"], state["step"]
+        if self.t_rule == "ema":
+            t = (1 - self.momentum) * t + self.momentum * pos.mean()
+        elif self.t_rule == "linear":
+            t = (step + 1) / self.t_steps
+        if self.t_clip:
+            t = t.clamp(0, 1)
+        if self.E_rule == "eq2":
+            E = torch.tensor(expected_angle(*W.shape))
+        elif self.E_rule == "measured" and step % self.MEASURE_EVERY == 0:
+            E = nearest_center_angles(W).mean()
+        return {"t": t, "E": E, "step": step + 1}
