@@ -1,0 +1,1 @@
+"""Evaluation: embeddings or scores of people never trained on -> a result."""

@@ -1,0 +1,1 @@
+"""Probes: a snapshot of a training -> a result; one file a question."""

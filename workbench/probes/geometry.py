@@ -1,0 +1,30 @@
+"""Geometry: how far apart do the class centers lie on the hypersphere? (ReCurricularFace, section 3)"""
+
+import numpy as np
+
+from workbench.errors import InputError
+from workbench.evaluation.verification import chunks, unit_rows
+from workbench.results import CenterAngles
+
+
+def center_angles(W: np.ndarray, expected: float = float("nan")) -> CenterAngles:
+    """Angle in radians of each class center to its nearest other center.
+
+    W (C, D): class centers, which need not be normalised; `expected` is kept beside the measurement: the angle in
+    radians that Eq. 2 of ReCurricularFace predicts for C centers in D dimensions.
+
+    Raises InputError for fewer than two centers and for a center that has no direction.
+    """
+    W = unit_rows(W, "W")
+    if len(W) < 2:
+        raise InputError("W has one row; a nearest other center needs at least two")
+    nearest = np.empty(len(W))
+    for rows in chunks(len(W), max(W.shape)):
+        cos = W[rows] @ W.T
+        cos[np.arange(len(cos)), np.arange(rows.start, rows.stop)] = -np.inf
+        a, b = W[rows].astype(np.float64), W[cos.argmax(axis=1)].astype(np.float64)
+        # Unlike arccos of the cosine, exact also for centers that nearly coincide or nearly oppose each other.
+        nearest[rows] = 2.0 * np.arctan2(np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1))
+    return CenterAngles(
+        nearest=nearest, mean=float(nearest.mean()), minimum=float(nearest.min()), expected=float(expected)
+    )

@@ -1,0 +1,128 @@
+"""What the measurements return: frozen records of numpy arrays, each with `summary()`, its numbers as {name: float}.
+
+Probes and evaluation make them, views draw them, runs store them. Angles are in radians, rates are shares in [0, 1].
+They compare by identity, because two arrays have no single truth value of being equal.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Roc:
+    """The ROC, one point for each distinct score in falling order, after (0, 0) at threshold +inf.
+
+    far, tar, thresholds: (K + 1,); far[k] and tar[k] are the shares of impostor and genuine pairs with
+    score >= thresholds[k].
+    """
+
+    far: np.ndarray
+    tar: np.ndarray
+    thresholds: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """How well scores tell genuine pairs from impostor pairs.
+
+    accuracy, accuracy_std: mean and population standard deviation over the folds; tar: {FAR: TAR};
+    genuine, impostor: how many pairs of each kind were scored.
+    """
+
+    accuracy: float
+    accuracy_std: float
+    eer: float
+    auc: float
+    tar: dict[float, float]
+    roc: Roc
+    genuine: int
+    impostor: int
+
+    def summary(self) -> dict[str, float]:
+        return {
+            "accuracy": self.accuracy,
+            "accuracy_std": self.accuracy_std,
+            "eer": self.eer,
+            "auc": self.auc,
+            **{f"tar@{far:g}": tar for far, tar in self.tar.items()},
+            "genuine": float(self.genuine),
+            "impostor": float(self.impostor),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Identification:
+    """How often a probe finds its identity in the gallery.
+
+    rank: {k: share of probes whose identity is among the k best}; cmc: (identities,), the same share for k = 1, 2, ...;
+    dir: {FPIR: DIR}, empty where no unknown probes were given.
+    """
+
+    rank: dict[int, float]
+    cmc: np.ndarray
+    dir: dict[float, float]
+
+    def summary(self) -> dict[str, float]:
+        return {
+            **{f"rank-{k}": rate for k, rate in self.rank.items()},
+            **{f"dir@{fpir:g}": rate for fpir, rate in self.dir.items()},
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class HardnessCorrelation:
+    """How the hardness of a misclassified sample as a positive goes with its hardness as a negative.
+
+    r: Pearson correlation of own and nearest, nan where it is not defined; own, nearest: (count,) distances of the
+    misclassified samples to their own center and to the nearest other one; misclassified: (n,) bool over all samples.
+    """
+
+    r: float
+    own: np.ndarray
+    nearest: np.ndarray
+    misclassified: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """The number of misclassified samples."""
+        return len(self.own)
+
+    def summary(self) -> dict[str, float]:
+        return {"r": self.r, "count": float(self.count), "misclassified": float(self.misclassified.mean())}
+
+
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """Where the cosines to the own center lie, for well-classified and for misclassified samples.
+
+    edges: (bins + 1,) from -1 to 1; well, mis: (bins,) histograms, each of sum 1, or zeros where the group is empty;
+    overlap: in [0, 1], nan where a group is empty; n_well, n_mis: samples in each group.
+    """
+
+    edges: np.ndarray
+    well: np.ndarray
+    mis: np.ndarray
+    overlap: float
+    n_well: int
+    n_mis: int
+
+    def summary(self) -> dict[str, float]:
+        return {"overlap": self.overlap, "n_well": float(self.n_well), "n_mis": float(self.n_mis)}
+
+
+@dataclass(frozen=True, eq=False)
+class CenterAngles:
+    """How far apart the class centers lie, in radians.
+
+    nearest: (C,) angle of each center to its nearest other center; mean, minimum: of these; expected: what
+    ReCurricularFace's Eq. 2 predicts for so many classes in so many dimensions, nan where nobody asked.
+    """
+
+    nearest: np.ndarray
+    mean: float
+    minimum: float
+    expected: float
+
+    def summary(self) -> dict[str, float]:
+        return {"mean": self.mean, "minimum": self.minimum, "expected": self.expected}
