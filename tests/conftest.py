@@ -1,8 +1,11 @@
 """Shared fixtures: real test data that is absent from a user's clone, and a Chromium that may be."""
 
+import os
 from pathlib import Path
 
-import pytest
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: waking a second thread costs more than it gives
+
+import pytest  # noqa: E402: torch reads the variable when it is first imported
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

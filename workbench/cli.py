@@ -1,0 +1,280 @@
+"""The command line: demo, train, evaluate, methods, data, lab. Heavy imports wait for the command that needs them.
+
+Bad input is one line on standard error and exit status 2; an interrupted training exits with 130.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench import __version__
+from workbench.errors import InputError
+
+app = typer.Typer(
+    help="Margin losses of face recognition: train them, measure them, see them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="The data sets: list them, render more synthetic heads.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Threads = Annotated[int | None, typer.Option(help="CPU threads; default: as many as there are cores.")]
+
+
+def main() -> None:
+    """Run the command line; every error of input is one line."""
+    try:
+        app()
+    except InputError as error:
+        fail(str(error), 2)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+
+
+def fail(message: str, status: int) -> None:
+    typer.echo(f"workbench: {message}", err=True)
+    sys.exit(status)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar as a function of (done, total, what). Without a terminal: a line now and then."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if not sys.stderr.isatty():
+        yield lines_now_and_then(title)
+        return
+    from rich.console import Console
+
+    columns = (
+        "{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[what]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(title, total=None, what="")
+
+        def advance(done: int, total: int, what: str = "") -> None:
+            progress.update(task, completed=done, total=total, what=what)
+
+        yield advance
+
+
+def lines_now_and_then(title: str) -> Callable[[int, int, str], None]:
+    """Progress for a log: a line for every fifth of the way."""
+    said = -1
+
+    def advance(done: int, total: int, what: str = "") -> None:
+        nonlocal said
+        fifth = 5 * done // max(total, 1)
+        if fifth != said:
+            said = fifth
+            typer.echo(f"{title}: {done} of {total} {what}", err=True)
+
+    return advance
+
+
+def number_or_word(text: str) -> Any:
+    """The value of --set NAME=VALUE: a number, true or false where it reads like one, else the word."""
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def assignments(pairs: list[str]) -> dict[str, Any]:
+    """--set NAME=VALUE ... as a dictionary."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise InputError(f"--set {pair}: expected NAME=VALUE")
+    return {name.strip(): number_or_word(value.strip()) for name, value in (pair.split("=", 1) for pair in pairs)}
+
+
+def limit_threads(threads: int | None) -> None:
+    import torch
+
+    if threads is not None:
+        if threads < 1:
+            raise InputError(f"--threads {threads}: at least 1")
+        torch.set_num_threads(threads)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the runs and the report.")] = Path("runs/demo"),
+    steps: Annotated[int | None, typer.Option(help="Steps for each loss; default: the demo's own.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, centers, batches and the split.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Threads = None,
+) -> None:
+    """Train five losses on the embedded heads, evaluate each on identities it never saw, write a report."""
+    limit_threads(threads)
+    from workbench.demo import run_demo
+
+    report = run_demo(out, bar, typer.echo, steps, seed, device)
+    typer.echo(f"\nThe report: {report}")
+    typer.echo(
+        "Next: `make lab` opens the notebooks; `workbench train --help` trains your own; `workbench methods` lists all."
+    )
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder of the run; must be new or empty.")],
+    method: Annotated[str, typer.Option(help="The loss; `workbench methods` lists them.")] = "npcface",
+    preset: Annotated[str, typer.Option(help="Whose values: paper, or a peer's.")] = "paper",
+    recipe: Annotated[
+        str, typer.Option(help="small: for some hundred identities; preset: the preset's values as they are.")
+    ] = "small",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter of the loss, NAME=VALUE; may be repeated.")
+    ] = None,
+    data: Annotated[str, typer.Option(help="heads, heads:FILE.zip, digits, folder:PATH or npz:PATH.")] = "heads",
+    size: Annotated[int | None, typer.Option(help="Side of the images in px; default: the data's own.")] = None,
+    test: Annotated[float, typer.Option(help="Share of the identities kept for the test.")] = 0.2,
+    backbone: Annotated[str, typer.Option(help="small or mobilefacenet.")] = "small",
+    dim: Annotated[int, typer.Option(help="Numbers in an embedding.")] = 128,
+    steps: Annotated[int, typer.Option(help="Batches to train on.")] = 600,
+    batch: Annotated[int, typer.Option(help="Images in a batch.")] = 64,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.1,
+    momentum: Annotated[float, typer.Option(help="Momentum of SGD.")] = 0.9,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay.")] = 2e-3,
+    snapshots: Annotated[int, typer.Option(help="Snapshots of the sphere over the training.")] = 12,
+    seed: Annotated[int, typer.Option(help="Seed of weights, centers, batches and the split.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out instead; its own settings hold.")
+    ] = False,
+    threads: Threads = None,
+) -> None:
+    """Train one loss and record it as a run."""
+    limit_threads(threads)
+    from workbench.training import run as runs
+    from workbench.training.fit import TrainingFault
+    from workbench.training.recipe import Config
+
+    values = {k: v for k, v in locals().items() if k in Config.__dataclass_fields__}
+    try:
+        with bar(out.name) as progress:
+            if resume:
+                runs.resume(out, progress, skip_broken)
+            else:
+                runs.train(Config(**values, parameters=assignments(set_ or [])), out, progress, skip_broken)
+    except TrainingFault as fault:
+        fail(f"{fault}. The run up to there is in {out}", 1)
+    except KeyboardInterrupt:
+        fail(f"stopped; `workbench train --out {out} --resume` goes on from here", 130)
+    typer.echo(f"{out} is trained; next: workbench evaluate {out}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    report: Annotated[bool, typer.Option(help="Also write report.html into the run's folder.")] = True,
+    threads: Threads = None,
+) -> None:
+    """Measure a run on the identities it never saw."""
+    limit_threads(threads)
+    from workbench.record import Run
+    from workbench.training.run import evaluate as measure
+
+    with bar(run.name) as progress:
+        results = measure(run, progress)
+    for part in ("verification", "identification"):
+        for name, value in results[part].items():
+            typer.echo(f"{name:14s} {value:10.4f}" if value < 100 else f"{name:14s} {value:10.0f}")
+    if report:
+        from workbench.report import write_report
+
+        typer.echo(f"The report: {write_report([Run.open(run)], run / 'report.html')}")
+
+
+@app.command()
+def methods() -> None:
+    """List the losses, their presets, and their parameters as the papers have them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from workbench.methods import METHODS
+
+    table = Table("method", "parameters (paper)", "presets", "published in", box=None, padding=(0, 2, 0, 0))
+    for method in METHODS.values():
+        values = ", ".join(
+            f"{k} {v:g}" if isinstance(v, float | int) else f"{k} {v}" for k, v in method.settings().items()
+        )
+        table.add_row(method.key, values, ", ".join(method.presets), method.citation)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """List the data sets that have a manifest, and check the files that are here."""
+    from workbench.data.manifest import FOLDER, manifests, verify_files
+
+    found = manifests()
+    if not found:
+        typer.echo(f"no manifests in {FOLDER}: they come with a clone, not with an installed package")
+    for manifest in found:
+        states = set(verify_files(manifest).values())
+        state = (
+            "nothing to check"
+            if not states
+            else "files as described"
+            if states == {"ok"}
+            else ", ".join(sorted(states))
+        )
+        counts = f"{manifest.identities:5d} identities {manifest.images:6d} images"
+        typer.echo(f"{manifest.name:8s} {counts}  {manifest.licence}; {state}")
+    typer.echo(
+        "Also: heads:FILE.zip (own render), folder:PATH (one sub-folder an identity), npz:PATH (images and labels)."
+    )
+
+
+@data_app.command("render")
+def data_render(
+    out: Annotated[Path, typer.Option(help="Archive to write (.zip).")],
+    identities: Annotated[int, typer.Option(help="How many identities.")] = 200,
+    images: Annotated[int, typer.Option(help="Images of each.")] = 14,
+    size: Annotated[int, typer.Option(help="Side in px.")] = 56,
+    seed: Annotated[int, typer.Option(help="Seed; identity k is the same in every set of this seed and size.")] = 0,
+) -> None:
+    """Render synthetic heads; started again after an interruption it goes on where it was (extra 'synth')."""
+    from workbench.data.heads import render
+
+    with bar("rendering") as progress:
+        path = render(out, identities, images, size, seed, lambda done, total: progress(done, total, "identities"))
+    typer.echo(f"{path} is ready; use it as --data heads:{path}")
+
+
+@app.command()
+def lab(
+    port: Annotated[int, typer.Option(help="Port; the next free one is taken if it is in use.")] = 8888,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """JupyterLab on 127.0.0.1 with a token, at notebooks/00_index.ipynb."""
+    from workbench.lab import command
+
+    arguments = command(port, browser)
+    os.execv(arguments[0], arguments)
+
+
+if __name__ == "__main__":
+    main()

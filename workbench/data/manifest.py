@@ -1,0 +1,152 @@
+"""What a data set is, where it comes from and under which licence: TOML manifests in data_manifests/, read and checked.
+
+A manifest holds the fields of `Manifest`; `files` is an array of tables with `path` (relative to the repository) and
+`sha256`, left out for data that comes with a dependency, and `split` a table with `test` and `seed` as
+`pairs.split_identities` takes them.
+"""
+
+import hashlib
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from workbench.data.pairs import split_identities
+from workbench.errors import InputError, unknown
+
+ROOT = Path(__file__).resolve().parents[2]  # the repository; an installed wheel has no manifests beside the package
+FOLDER = ROOT / "data_manifests"
+
+FIELDS = {
+    "name": str,
+    "kind": str,
+    "source": str,
+    "licence": str,
+    "identities": int,
+    "images": int,
+    "size": int,
+    "split": dict,
+    "files": list,
+}
+SPLIT_FIELDS = {"test": int | float, "seed": int}
+FILE_FIELDS = {"path": str, "sha256": str}
+WORDS = {str: "text", int: "a whole number", int | float: "a number", dict: "a table", list: "an array of tables"}
+
+
+@dataclass(frozen=True)
+class Split:
+    """The recommended identity-disjoint split: `test` is a number of identities, or their share when below 1."""
+
+    test: int | float
+    seed: int
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the data set: `path` relative to the repository, with forward slashes."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A data set as its manifest describes it.
+
+    name: what `--data` takes.  kind: what the images show.  source: where they come from.  licence: its SPDX name if it
+    has one.  identities, images: how many.  size: side of the images as stored, in pixels.
+    """
+
+    name: str
+    kind: str
+    source: str
+    licence: str
+    identities: int
+    images: int
+    size: int
+    split: Split
+    files: tuple[File, ...] = ()
+
+
+def read(path: str | Path) -> Manifest:
+    """The manifest in a TOML file.
+
+    Raises InputError naming the file and the field: unreadable file, missing or unknown field, a value of the wrong
+    type or out of range, a path that leaves the repository, a sha256 that is not 64 hexadecimal digits.
+    """
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path.name}: {error.strerror}") from None
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise InputError(f"{path.name}: not a TOML file: {error}") from None
+    _check(table, FIELDS, path.name, optional=("files",))
+    _check(table["split"], SPLIT_FIELDS, f"{path.name}: split")
+    for field in ("identities", "images", "size"):
+        if table[field] < 1:
+            raise InputError(f"{path.name}: '{field}' is {table[field]}; it must be at least 1")
+    try:
+        split_identities(table["identities"], **table["split"])
+    except InputError as error:
+        raise InputError(f"{path.name}: split: {error}") from None
+    for i, file in enumerate(table.get("files", [])):
+        where = f"{path.name}: files[{i}]"
+        if not isinstance(file, dict):
+            raise InputError(f"{where} must be a table with path and sha256, not {file!r}")
+        _check(file, FILE_FIELDS, where)
+        if not _stays_inside(file["path"]):
+            raise InputError(f"{where}: 'path' is {file['path']!r}; it must be relative and stay in the repository")
+        if not re.fullmatch("[0-9a-f]{64}", file["sha256"]):
+            raise InputError(f"{where}: 'sha256' is {file['sha256']!r}; it must be 64 digits of 0-9a-f")
+    files = tuple(File(**file) for file in table.pop("files", []))
+    return Manifest(**table | {"split": Split(**table["split"]), "files": files})
+
+
+def manifests(folder: Path = FOLDER) -> list[Manifest]:
+    """All manifests of the folder by file name; none where there is no such folder (installed from a wheel)."""
+    return [read(path) for path in sorted(folder.glob("*.toml"))]
+
+
+def verify_files(manifest: Manifest, root: Path = ROOT) -> dict[str, str]:
+    """The state of each file of the manifest: path -> 'ok', 'absent' or 'changed' (its sha256 is another).
+
+    Raises InputError for a path that leaves `root`, be it through a link.
+    """
+    states = {}
+    for file in manifest.files:
+        path = root / file.path
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise InputError(f"manifest '{manifest.name}': file {file.path!r} is not inside the repository")
+        if not path.is_file():
+            states[file.path] = "absent"
+        else:
+            states[file.path] = "ok" if sha256(path) == file.sha256 else "changed"
+    return states
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _stays_inside(path: str) -> bool:
+    """Relative with forward slashes, on every system, and never upwards."""
+    parts = PurePosixPath(path).parts
+    return bool(parts) and not path.startswith("/") and ".." not in parts and not set(path) & set("\\:")
+
+
+def _check(table: dict, fields: dict[str, type], where: str, optional: tuple[str, ...] = ()) -> None:
+    """Raise InputError unless the table has exactly these fields with values of these types; text must not be empty."""
+    for name in table:
+        if name not in fields:
+            raise InputError(f"{where}: {unknown('field', name, fields)}")
+    for name, kind in fields.items():
+        if name not in table:
+            if name in optional:
+                continue
+            raise InputError(f"{where}: field '{name}' is missing; it must be {WORDS[kind]}")
+        value = table[name]
+        if not isinstance(value, kind) or isinstance(value, bool) or value == "":
+            raise InputError(f"{where}: '{name}' is {value!r}; it must be {WORDS[kind]}")

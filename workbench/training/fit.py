@@ -1,0 +1,239 @@
+"""fit: a generator that trains one batch at a time and yields a Step for each; send it changes and they become events.
+
+    steps = fit(job, images, labels)
+    for step in steps: ...              # just train
+    steps.send({"m": 0.4})              # change the margin before the next step
+
+Every method runs through the same few lines: nothing here knows a method's name. What a step draws (its images, its
+flips and shifts) is a function of the seed and the step, so a run can be cut anywhere and go on with the same bits.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from workbench.backbones import backbone
+from workbench.errors import InputError
+from workbench.methods import build
+from workbench.objectives.softmax import MarginSoftmax
+from workbench.record import Snapshot, Step
+from workbench.seeds import generator
+from workbench.training.events import Event
+from workbench.training.recipe import Config
+
+SHIFT = 3  # px an image may move either way when it is trained on
+TINT = 0.3  # each colour channel is multiplied by 2^u, u uniform in [-TINT, TINT]: another light
+
+
+class TrainingFault(RuntimeError):
+    """Training cannot go on: the message names the step and the tensor. The weights are those before that step."""
+
+
+def device(name: str = "auto") -> torch.device:
+    """The device to train on; "auto" is CUDA where there is one. InputError if CUDA is asked for and missing."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device = '{name}' is not one of auto, cpu, cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device = cuda: no CUDA device is to be had here; use --device cpu or auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@dataclass
+class Job:
+    """Everything that moves while training: the network, the objective, the optimiser and the number of steps done."""
+
+    config: Config
+    backbone: nn.Module
+    objective: MarginSoftmax
+    optimiser: torch.optim.Optimizer
+    device: torch.device
+    lr: float
+    step: int = 0
+
+    @classmethod
+    def start(cls, config: Config, classes: int, size: int) -> "Job":
+        """A job before its first step, for `classes` identities and images of `size` px."""
+        where = device(config.device)
+        net = backbone(config.backbone, size, config.dim, config.seed).to(where, memory_format=torch.channels_last)
+        settings = config.settings()
+        objective = build(config.method, classes, config.dim, config.preset, seed=config.seed, **settings).to(where)
+        optimiser = torch.optim.SGD(
+            [*net.parameters(), *objective.parameters()],
+            lr=config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            nesterov=config.momentum > 0,
+        )
+        return cls(config, net, objective, optimiser, where, config.lr)
+
+    def change(self, name: str, value: Any) -> Event:
+        """Change the learning rate `lr`, the scale `s` or a parameter of the margin; the event says what changed."""
+        if name == "lr":
+            if not 0 < float(value) <= 10:
+                raise InputError(f"lr = {value} is outside (0, 10]")
+            old, self.lr = self.lr, float(value)
+        else:
+            old = self.objective.parameters_now().get(name)
+            self.objective.replace(**{name: value})
+        return Event(self.step, name, value, old)
+
+    def autocast(self) -> AbstractContextManager:
+        """bf16 for the network on a GPU; the margin arithmetic stays in float32 (objectives see to that)."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda")
+
+
+def on_device(images: np.ndarray, labels: np.ndarray, where: torch.device) -> tuple[Tensor, Tensor]:
+    """Images (n, S, S, 3) uint8 and labels (n,) resident on the device, as (n, 3, S, S) and int64."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(where).permute(0, 3, 1, 2)
+    return pixels, torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64)).to(where)
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """(p - 127.5) / 128, as NPCFace section V-A."""
+    return (pixels.float() - 127.5) / 128
+
+
+def batch_indices(n: int, size: int, step: int, seed: int) -> Tensor:
+    """Which of n images step `step` trains on: epoch after epoch, each in its own shuffled order."""
+    first, last = step * size, (step + 1) * size
+    orders = [
+        torch.randperm(n, generator=generator(seed, f"epoch {e}")) for e in range(first // n, (last - 1) // n + 1)
+    ]
+    start = first - (first // n) * n
+    return torch.cat(orders)[start : start + size]
+
+
+def augmented(pixels: Tensor, step: int, seed: int) -> Tensor:
+    """Each image mirrored with probability 1/2, moved by up to SHIFT px (edge pixels fill what opens) and tinted."""
+    own = generator(seed, f"augment {step}")
+    flip = (torch.rand(len(pixels), generator=own) < 0.5).to(pixels.device)
+    gain = torch.exp2(TINT * (2 * torch.rand(len(pixels), 3, 1, 1, generator=own) - 1)).to(pixels.device)
+    dx, dy = torch.randint(0, 2 * SHIFT + 1, (2, len(pixels)), generator=own).tolist()
+    S = pixels.shape[-1]
+    pixels = torch.where(flip[:, None, None, None], pixels.flip(3), pixels)
+    wide = nn.functional.pad(pixels.float(), (SHIFT,) * 4, mode="replicate")
+    moved = torch.stack([image[:, y : y + S, x : x + S] for image, x, y in zip(wide, dx, dy, strict=True)])
+    return (moved * gain).clamp_(0, 255)
+
+
+def learning_rate(peak: float, step: int, steps: int) -> float:
+    """A straight line up over the first 5 % of the steps, then half a cosine down to nothing."""
+    ramp = max(1, steps // 20)
+    if step < ramp:
+        return peak * (step + 1) / ramp
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - ramp) / max(1, steps - ramp)))
+
+
+Changes = Mapping[str, Any] | None
+
+
+def fit(
+    job: Job,
+    images: np.ndarray,
+    labels: np.ndarray,
+    schedule: tuple[Event, ...] = (),
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> Generator[Step, Changes, None]:
+    """Train `job` until its configured steps are done, yielding a Step after each.
+
+    images (n, S, S, 3) uint8, labels (n,) in 0..C-1. A mapping sent to the generator is applied before the next step,
+    like the scheduled events of that step; on_event receives every event as it is applied. Raises InputError for labels
+    beyond the classes and for fewer than 2 images; TrainingFault, before anything is changed, where the loss is not
+    finite.
+    """
+    check_data(labels, job.objective.centers.classes)
+    pixels, targets = on_device(images, labels, job.device)
+    config = job.config
+    changes: Changes = None
+    while job.step < config.steps:
+        began = time.perf_counter()
+        due = {event.name: event.new for event in schedule if event.step == job.step} | dict(changes or {})
+        for name, value in due.items():
+            on_event(job.change(name, value))
+        lr = learning_rate(job.lr, job.step, config.steps)
+        chosen = batch_indices(len(labels), config.batch, job.step, config.seed).to(job.device)
+        loss = train_step(job, augmented(pixels[chosen], job.step, config.seed), targets[chosen], lr)
+        done, job.step = job.step, job.step + 1
+        changes = yield Step(done, loss, lr, time.perf_counter() - began)
+
+
+def train_step(job: Job, pixels: Tensor, y: Tensor, lr: float) -> float:
+    """One step of the optimiser on one batch; returns the loss. Raises TrainingFault where it is not finite."""
+    job.backbone.train()
+    for group in job.optimiser.param_groups:
+        group["lr"] = lr
+    with job.autocast():
+        x = job.backbone(normalised(pixels).contiguous(memory_format=torch.channels_last))
+        check_embeddings(x, job)
+        loss = job.objective.step(x, y).total
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise TrainingFault(f"step {job.step}: the loss is {value}; {culprit(job, x)}")
+    job.optimiser.zero_grad()
+    loss.backward()
+    job.optimiser.step()
+    return value
+
+
+def check_embeddings(x: Tensor, job: Job) -> None:
+    """Name the fault before a loss hides it. Only on the CPU: on a GPU looking would wait for the step to end."""
+    if x.device.type == "cpu" and not torch.isfinite(x).all():
+        raise TrainingFault(f"step {job.step}: the embeddings are not finite; {culprit(job, x)}")
+
+
+def culprit(job: Job, x: Tensor) -> str:
+    """In words, the first tensor that is not finite: a weight of the network, the centers, the embeddings."""
+    for owner, module in (("network", job.backbone), ("objective", job.objective)):
+        for name, value in module.state_dict().items():
+            if not torch.isfinite(value).all():
+                return f"'{name}' of the {owner} holds NaN or infinity; try a smaller lr ({job.lr:g} now) or s"
+    bad = (~torch.isfinite(x)).any(dim=1) | (x == 0).all(dim=1)
+    if bad.any():
+        return (
+            f"embedding {int(bad.nonzero()[0])} of the batch is not finite or zero; try a smaller lr ({job.lr:g} now)"
+        )
+    return f"embeddings and weights are finite; try a smaller s ({job.objective.s:g} now)"
+
+
+def check_data(labels: np.ndarray, classes: int) -> None:
+    """InputError unless there are at least 2 labels, all in 0..classes-1."""
+    if len(labels) < 2:
+        raise InputError(f"{len(labels)} images to train on: at least 2")
+    if labels.min() < 0 or labels.max() >= classes:
+        bad = int(labels.max() if labels.max() >= classes else labels.min())
+        raise InputError(f"label {bad} is outside 0..{classes - 1} ({classes} classes)")
+
+
+@torch.no_grad()
+def embed(
+    net: nn.Module, images: np.ndarray, where: torch.device, mirror: bool = False, chunk: int = 256
+) -> np.ndarray:
+    """Embeddings (n, D) float32 of images (n, S, S, 3); with `mirror`, of each image plus of its mirror image."""
+    training = net.training
+    net.eval()
+    out = []
+    for start in range(0, len(images), chunk):
+        pixels, _ = on_device(images[start : start + chunk], np.zeros(0), where)
+        x = normalised(pixels).contiguous(memory_format=torch.channels_last)
+        out.append((net(x) + net(x.flip(3)) if mirror else net(x)).float().cpu())
+    net.train(training)
+    return torch.cat(out).numpy()
+
+
+def snapshot(job: Job, images: np.ndarray, labels: np.ndarray) -> Snapshot:
+    """The sphere now: embeddings of a sample of the training images beside all centers, and every parameter."""
+    return Snapshot(
+        job.step,
+        embed(job.backbone, images, job.device),
+        labels,
+        job.objective.centers.weight.detach().float().cpu().numpy(),
+        job.objective.parameters_now() | {"lr": job.lr},
+        {name: float(value) for name, value in job.objective.state.items()},
+    )
