@@ -208,8 +208,15 @@ def evaluate(
 
 
 @app.command()
-def methods() -> None:
+def methods(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the Markdown table of README.md.")] = False,
+) -> None:
     """List the losses, their presets, and their parameters as the papers have them."""
+    if markdown:
+        from workbench.methods import markdown_table
+
+        typer.echo(markdown_table())
+        return
     from rich.console import Console
     from rich.table import Table
 

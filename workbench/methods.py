@@ -154,6 +154,24 @@ _METHODS = (
 METHODS: dict[str, Method] = {method.key: method for method in _METHODS}
 
 
+def markdown_table() -> str:
+    """The methods as a Markdown table, the one in README.md."""
+    lines = [
+        "| method | T (positive) and N (negative) | paper's values | presets | published in |",
+        "|---|---|---|---|---|",
+    ]
+    for method in METHODS.values():
+        equations = "<br>".join(f"${line}$" for line in method.margin.latex)
+        symbols = method.parameters()
+        values = [
+            (symbols[name].symbol, value) for name, value in method.settings().items() if not symbols[name].choices
+        ]
+        shown = ", ".join(f"{symbol} {value:.4g}" for symbol, value in values)
+        presets = ", ".join(f"`{name}`" for name in method.presets)
+        lines.append(f"| `{method.key}` | {equations} | {shown} | {presets} | {method.citation} |")
+    return "\n".join(lines)
+
+
 def build(
     name: str,
     classes: int,

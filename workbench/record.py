@@ -80,9 +80,7 @@ class Run:
     @classmethod
     def create(cls, path: Path, info: dict[str, Any], split: dict[str, Any]) -> "Run":
         """A new folder for a run with its settings and split. InputError if the folder holds anything already."""
-        path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"{path} exists already; choose another --out, or remove it")
+        path = refuse_existing(path)
         (path / "snapshots").mkdir(parents=True)
         run = cls(path, info | {"status": "running", "process": os.getpid()})
         write_json(path / "split.json", split)
@@ -218,6 +216,14 @@ class Run:
 def event_step(line: str) -> int:
     """The step of a line of events.jsonl."""
     return json.loads(line)["step"]
+
+
+def refuse_existing(path: Path) -> Path:
+    """The path of a folder that is new or empty; InputError if anything is there."""
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} exists already; choose another --out, or remove it")
+    return path
 
 
 def read_json(path: Path) -> Any:

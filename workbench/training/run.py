@@ -26,7 +26,7 @@ from workbench.methods import METHODS
 from workbench.probes.geometry import center_angles
 from workbench.probes.hardness import hardness
 from workbench.probes.similarity import similarity
-from workbench.record import Run, Snapshot
+from workbench.record import Run, Snapshot, refuse_existing
 from workbench.sphere import expected_angle
 from workbench.training import checkpoint
 from workbench.training.events import Event
@@ -53,6 +53,7 @@ def train(config: Config, out: Path, progress: Progress = quiet, skip_broken: bo
     InputError for input that cannot be used and TrainingFault where the loss stops being finite; the run is saved
     first.
     """
+    refuse_existing(out)  # before anything that takes time
     data = load(config.data, config.size, skip_broken, lambda done, total: progress(done, total, "reading images"))
     known, unseen = split_identities(data.classes, config.test, config.seed)
     job = Job.start(config, len(known), data.size)

@@ -1,0 +1,64 @@
+# make demo | make test | make lab. FAISS=cpu takes faiss-cpu where no GPU will be used (saves 1.3 GB of CUDA libraries).
+PYTHON ?= python3
+FAISS ?= gpu
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m workbench.cli
+NBVAL := --nbval-current-env --nbval-cell-timeout=120 -p no:cacheprovider -n 2 --dist loadfile
+
+.PHONY: demo test unit notebooks-test browser-test lab lint notebooks clean
+
+demo: $(VENV)/runtime-$(FAISS)
+	$(RUN) demo
+
+lab: $(VENV)/runtime-$(FAISS)
+	$(RUN) lab
+
+test: unit notebooks-test browser-test
+
+unit: $(VENV)/test-$(FAISS)
+	$(BIN)/python -m pytest -m "not browser" tests
+
+notebooks-test: $(VENV)/test-$(FAISS)
+	$(BIN)/python -m pytest --nbval-lax $(NBVAL) notebooks --ignore=notebooks/regression
+	$(BIN)/python -m pytest --nbval $(NBVAL) notebooks/regression
+
+browser-test: $(VENV)/test-$(FAISS)
+	$(BIN)/python -m pytest -m browser -rs tests
+
+lint: $(VENV)/dev-$(FAISS)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+# Teaching notebooks are kept without outputs; regression notebooks with the outputs that the tests compare.
+notebooks: $(VENV)/dev-$(FAISS)
+	$(BIN)/nbstripout notebooks/*.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/regression/*.ipynb
+
+# What to install: the project's requirements with its extras, one FAISS instead of the other if FAISS=cpu.
+define REQUIREMENTS
+import sys, tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+faiss, *extras = sys.argv[1:]
+wanted = project["dependencies"] + [r for extra in extras for r in project["optional-dependencies"][extra]]
+cpu = [r for r in wanted if not r.startswith(("faiss-gpu", "hypersphere-workbench"))]
+print("\n".join(cpu if faiss == "cpu" else [r for r in wanted if not r.startswith("hypersphere-workbench")]))
+if faiss == "cpu":
+    print("faiss-cpu>=1.12")
+endef
+export REQUIREMENTS
+
+# A stamp for each set of extras, made anew when what it depends on changes.
+$(VENV)/runtime-$(FAISS): EXTRAS :=
+$(VENV)/test-$(FAISS): EXTRAS := test
+$(VENV)/dev-$(FAISS): EXTRAS := test dev
+$(VENV)/runtime-$(FAISS) $(VENV)/test-$(FAISS) $(VENV)/dev-$(FAISS): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c "$$REQUIREMENTS" $(FAISS) $(EXTRAS) > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools
+	$(BIN)/python -m pip install --progress-bar off -c constraints.txt -r $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,82 @@
+"""What the training core costs over a bare torch loop: the same network, batches and loss, steps taken in turn.
+
+    python benchmarks/core_overhead.py [--steps 60] [--threads 2]
+
+The bare loop is what a person would write for ArcFace with torch alone: it indexes, augments, normalises, computes the
+loss, steps the optimiser and reads the loss. It records nothing, checks nothing and cannot be changed while it runs.
+"""
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from workbench.backbones import backbone
+from workbench.data.heads import load_heads
+from workbench.training.fit import SHIFT, TINT, Job, fit
+from workbench.training.recipe import Config
+
+
+def bare(images: np.ndarray, labels: np.ndarray, config: Config, m: float, s: float) -> Iterator[float]:
+    """Seconds of each step of the hand-written loop."""
+    net = backbone(config.backbone, images.shape[1], config.dim).to(memory_format=torch.channels_last).train()
+    W = nn.Parameter(torch.randn(int(labels.max()) + 1, config.dim) / config.dim**0.5)
+    optimiser = torch.optim.SGD(
+        [*net.parameters(), W], config.lr, config.momentum, weight_decay=config.weight_decay, nesterov=True
+    )
+    pixels, targets = torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)
+    order, S = torch.randperm(len(labels)), images.shape[1]
+    while True:
+        began = time.perf_counter()
+        if len(order) < config.batch:
+            order = torch.randperm(len(labels))
+        chosen, order = order[: config.batch], order[config.batch :]
+        x, y = pixels[chosen].float(), targets[chosen]
+        x = torch.where((torch.rand(len(x)) < 0.5)[:, None, None, None], x.flip(3), x)
+        x = nn.functional.pad(x, (SHIFT,) * 4, mode="replicate")
+        at = torch.randint(0, 2 * SHIFT + 1, (len(x), 2)).tolist()
+        x = torch.stack([image[:, i : i + S, j : j + S] for image, (i, j) in zip(x, at, strict=True)])
+        x = (x * torch.exp2(TINT * (2 * torch.rand(len(x), 3, 1, 1) - 1))).clamp_(0, 255)
+        x = net(((x - 127.5) / 128).contiguous(memory_format=torch.channels_last))
+        cos = nn.functional.linear(nn.functional.normalize(x), nn.functional.normalize(W))
+        pos = cos.gather(1, y[:, None])
+        sin = (1 - pos * pos).clamp_min(1e-12).sqrt()
+        logits = s * cos.scatter(1, y[:, None], pos * math.cos(m) - sin * math.sin(m))
+        loss = nn.functional.cross_entropy(logits, y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        loss.item()
+        yield time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    images, labels, _ = load_heads()
+    config = Config(method="arcface", steps=10**6, recipe="preset", device="cpu")
+    job = Job.start(config, int(labels.max()) + 1, images.shape[1])
+    ours, theirs = fit(job, images, labels), bare(images, labels, config, m=0.5, s=64)
+    pairs = []
+    for _ in range(given.steps):
+        began = time.perf_counter()
+        next(ours)
+        pairs.append((time.perf_counter() - began, next(theirs)))
+    pairs = pairs[5:]  # the first steps also choose kernels
+    core, loop = (1e3 * statistics.median(column) for column in zip(*pairs, strict=True))
+    ratios = statistics.quantiles([a / b for a, b in pairs], n=4)
+    print(f"{given.threads} threads, {len(pairs)} steps of {config.batch} images, taken in turn")
+    print(f"bare loop {loop:7.2f} ms   training core {core:7.2f} ms   (medians)")
+    print(f"core / bare, pair by pair: median {ratios[1]:.3f}, quartiles {ratios[0]:.3f} to {ratios[2]:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""The documents' own code runs: README's tour, CONTRIBUTING's margin."""
+
+import math
+import re
+from pathlib import Path
+
+import torch
+
+from workbench.centers.full import FullCenters
+from workbench.curves import boundaries
+from workbench.objectives.softmax import MarginSoftmax
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def python_blocks(name: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_tour_of_the_readme_runs_and_prints_what_the_text_says(capsys):
+    (tour,) = python_blocks("README.md")
+    assert len([line for line in tour.splitlines() if line.strip()]) <= 24
+    names: dict = {}
+    exec(tour, names)
+    printed = capsys.readouterr().out
+    assert "CurricularFace 0.0 actual 33.3°, ideal 25.7°" in printed
+    assert "ReCurricularFace 1.0 actual 25.7°, ideal 25.7°" in printed
+    assert names["job"].objective.margin.m0 != names["job"].config.settings()["m0"]
+    assert names["step"].step == 19
+
+
+def test_the_margin_of_contributing_has_curves_and_trains():
+    (block,) = python_blocks("CONTRIBUTING.md")
+    names: dict = {"__name__": "contributing"}
+    exec(block, names)
+    margin = names["LinearArc"](m=0.3)
+    phi = boundaries(margin)[0]
+    assert math.isclose(math.cos(phi) - 0.3 * math.sin(phi), math.cos(math.radians(80) - phi), abs_tol=1e-12)
+    objective = MarginSoftmax(margin, FullCenters(4, 3), s=8)
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    objective.step(x, torch.tensor([0, 1, 2, 3, 0])).total.backward()
+    assert torch.isfinite(x.grad).all()
