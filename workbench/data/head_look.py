@@ -161,14 +161,14 @@ def _brows(base: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _lips(base: np.ndarray) -> np.ndarray:
     x, y, z = _across_up_out(base)
-    open_up = np.sqrt(np.clip(1 - (x / 0.28) ** 2, 0, 1))
+    open_up = np.sqrt(np.clip(1 - (x / 0.265) ** 2, 0, 1))
     top = 6.615 + 0.105 * open_up - 0.03 * np.exp(-((x / 0.035) ** 2))  # less Cupid's bow
-    return _step(top - y, 0.018) * _step(y - (6.615 - 0.125 * open_up), 0.018) * (x < 0.28) * (z > 1.3)
+    return _step(top - y, 0.018) * _step(y - (6.615 - 0.125 * open_up), 0.018) * (x < 0.25) * (z > 1.4)
 
 
 def _inner_mouth(base: np.ndarray) -> np.ndarray:
     x, y, z = _across_up_out(base)
-    return ((x < 0.24) & (np.abs(y - 6.62) < 0.17) & (z < 1.37)).astype(float)
+    return ((x < 0.18) & (np.abs(y - 6.62) < 0.17) & (z < 1.37)).astype(float)
 
 
 def _beard(base: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -22,14 +22,16 @@ ONE_SIDED = ("mouthLeft", "mouthRight", "jawLeft", "jawRight")
 
 @dataclass(frozen=True)
 class HeadModel:
-    """The mesh after one midpoint subdivision. V coarse vertices, E edges, V + E vertices in all, F triangles.
+    """The mesh after one midpoint subdivision. V coarse vertices, E edges, V + E in all, F coarse triangles.
 
-    neutral (V, 3), deltas (K, V, 3), edges (E, 2), triangles (F, 3), eye (V + E,) bool; names and kinds: K strings.
+    neutral (V, 3), deltas (K, V, 3), edges (E, 2), coarse (F, 3) triangles between the V, triangles (4 F, 3) between
+    all; eye (V + E,) bool; names and kinds of the targets: K strings.
     """
 
     neutral: np.ndarray
     deltas: np.ndarray
     edges: np.ndarray
+    coarse: np.ndarray
     triangles: np.ndarray
     eye: np.ndarray
     names: tuple[str, ...]
@@ -56,15 +58,16 @@ class HeadModel:
 
     @cached_property
     def _corners(self) -> tuple[np.ndarray, np.ndarray]:
-        corner = self.triangles.ravel()
+        """The triangle of each corner, sorted by vertex, and where each vertex begins among them."""
+        corner = self.coarse.ravel()
         order = np.argsort(corner, kind="stable")
-        return order // 3, np.searchsorted(corner[order], np.arange(len(self.base)))
+        return order // 3, np.searchsorted(corner[order], np.arange(len(self.neutral)))
 
     def normals(self, vertices: np.ndarray) -> np.ndarray:
-        """Unit normals at the vertices, the area-weighted mean of the triangles around: (V + E, 3) -> (V + E, 3)."""
-        a, b, c = vertices[self.triangles.T]
+        """Unit normals of vertices (V + E, 3): means of the coarse triangles around, carried to the midpoints."""
+        a, b, c = vertices[self.coarse.T]
         triangle, start = self._corners
-        total = np.add.reduceat(np.cross(b - a, c - a)[triangle], start)
+        total = self.refine(np.add.reduceat(np.cross(b - a, c - a)[triangle], start))
         return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
     @cached_property
@@ -95,7 +98,7 @@ def head_model() -> HeadModel:
     eye = np.zeros(len(neutral) + len(edges), bool)
     eye[triangles[np.tile(data["triangle_is_eye"], 4)]] = True
     names, kinds = (tuple(data[key].tolist()) for key in ("target_name", "target_kind"))
-    return HeadModel(neutral, deltas, edges, triangles, eye, names, kinds)
+    return HeadModel(neutral, deltas, edges, coarse, triangles, eye, names, kinds)
 
 
 def shape_weights(

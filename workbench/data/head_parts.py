@@ -57,7 +57,7 @@ def glasses(pv, model: HeadModel, worn: Glasses, points: np.ndarray):
     """The frame (rims, bridge, temples) and the two dark lenses, fitted to the eyes and the width of the head."""
     x, y, z = model.base.T
     depth = np.quantile(points[(np.abs(x) < 0.5) & (np.abs(y - 7.3) < 0.2) & (z > 1.2)][:, 2], 0.9) + 0.04
-    ears = points[(np.abs(x) > 0.68) & (np.abs(y - 7.3) < 0.1) & (np.abs(z - 0.5) < 0.2)]
+    temple = points[(np.abs(x) > 0.6) & (np.abs(y - 7.35) < 0.1) & (np.abs(z - 0.75) < 0.12)]
     cos, sin = np.cos(turn := np.linspace(0, 2 * np.pi, 49)), np.sin(turn)
     squareness = (np.abs(cos) ** worn.exponent + np.abs(sin) ** worn.exponent) ** (-1 / worn.exponent)
     rims, temples, bridge = [], [], []
@@ -68,9 +68,9 @@ def glasses(pv, model: HeadModel, worn: Glasses, points: np.ndarray):
         bend = 0.25 * np.clip(np.abs(rim[:, :1]) - 0.3, 0, None)
         rims.append(rim := np.hstack([rim, depth - bend]))
         hinge, inner = rim[np.argmax(side * rim[:, 0])], rim[np.argmin(side * rim[:, 0])]
-        ear = [side * (np.abs(ears[:, 0]).max() + 0.01), middle[1] + 0.1, ears[:, 2].mean()]
-        temples.append(np.stack([hinge + [0, 0.06, 0], ear]))
-        bridge.append(inner + [0, 0.05, 0])
+        ear = [side * (np.abs(temple[:, 0]).max() + 0.04), middle[1] + 0.1, temple[:, 2].min()]
+        temples.append(np.stack([hinge + np.array([0, 0.06, 0]), ear]))
+        bridge.append(inner + np.array([0, 0.05, 0]))
     lines = [*rims, *temples, np.stack(bridge)]
     frame = [pv.lines_from_points(line).tube(radius=worn.thickness, n_sides=8) for line in lines]
     lenses = [pv.PolyData(rim[:-1], faces=[48, *range(48)]) for rim in rims]

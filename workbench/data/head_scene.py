@@ -43,7 +43,7 @@ class Bar:
 class Nuisance:
     """Everything about one image that is not the identity.
 
-    Positive yaw turns the face to the viewer's right, positive pitch lifts it, positive roll tilts it counter-clockwise.
+    Positive yaw turns the face to the viewer's right, positive pitch lifts it, positive roll tilts it anticlockwise.
     light (3,) is the unit vector towards the light, light_color (3,) its colour times its brightness; expression (K,)
     are weights of the targets; shift (2,) in decimetres and zoom move the frame; shirt (3,) is a colour; backdrop
     (3, 3, 3) a coarse image; gain (3,) the white balance; noise a standard deviation in units of full scale.
@@ -87,7 +87,7 @@ def random_nuisance(model: HeadModel, rng: np.random.Generator) -> Nuisance:
         light_color=_light_color(rng),
         expression=expression_weights(model, units, rng),
         expression_units=units,
-        shift=rng.uniform(-0.07, 0.07, 2) + [0, 0.06],
+        shift=rng.uniform([-0.07, -0.01], [0.07, 0.13]),
         zoom=rng.uniform(0.94, 1.07),
         shirt=rng.uniform(0.05, 0.95, 3),
         backdrop=_backdrop(rng),
@@ -165,22 +165,23 @@ class Scene:
         """Put a person in front of the camera."""
         pv, model = self.pv, self.model
         self.plotter.remove_actor(self.turning + self.standing, render=False)
-        self.look = look
-        self.rest = look.rest - (look.rest[model.eye].mean(axis=0) + EYES_TO_MIDDLE)
+        bald = look.rest - (look.rest[model.eye].mean(axis=0) + EYES_TO_MIDDLE)
+        self.rest = bald + look.lift[:, None] * model.normals(bald)
         self.head = pv.PolyData.from_regular_faces(self.rest, model.triangles)
         self.head.point_data["rgb"] = (255 * look.colors).astype(np.uint8)
         rim = model.base[:, 1] < 6.0
-        neck, shirt = head_parts.neck_and_shirt(pv, self.rest[rim])
+        neck, shirt = head_parts.neck_and_shirt(pv, bald[rim])
         worn = look.glasses or SUNGLASSES
-        frame, lenses = head_parts.glasses(pv, model, worn, self.rest)
-        self.frame, self.lenses, self.shirt = (
-            self._add(frame, worn.color),
-            self._add(lenses, (0.04, 0.04, 0.05)),
-            self._add(shirt),
-        )
-        self.turning = [self._add(self.head), self._add(neck, look.colors[rim].mean(axis=0)), self.frame, self.lenses]
+        frame, lenses = head_parts.glasses(pv, model, worn, bald)
+
+        head = self._add(self.head)
+        head.prop.culling = "back"  # a quarter of the time; the mesh is closed but for the neck
+        self.frame, self.lenses = self._add(frame, worn.color), self._add(lenses, (0.04, 0.04, 0.05))
+        self.wears_glasses = look.glasses is not None
+        self.shirt = self._add(shirt)
+        self.turning = [head, self._add(neck, look.colors[rim].mean(axis=0)), self.frame, self.lenses]
         if look.long_hair:
-            self.turning.append(self._add(head_parts.long_hair(pv, look, self.rest)))
+            self.turning.append(self._add(head_parts.long_hair(pv, look, bald)))
         self.standing = [self.shirt]
 
     def _add(self, mesh, color=None):
@@ -193,11 +194,9 @@ class Scene:
 
     def draw(self, nuisance: Nuisance, rng: np.random.Generator) -> np.ndarray:
         """One image (S, S, 3) uint8 of the person; rng draws the noise."""
-        model = self.model
-        points = self.rest + model.displacement(nuisance.expression)
-        points = (points + self.look.lift[:, None] * model.normals(points)).astype(np.float32)
+        points = (self.rest + self.model.displacement(nuisance.expression)).astype(np.float32)
         self.head.points = points
-        self.head.point_data.active_normals = model.normals(points)
+        self.head.point_data.active_normals = self.model.normals(points)
 
         pose = np.eye(4)
         pose[:3, :3] = _rotation(nuisance.yaw, nuisance.pitch, nuisance.roll)
@@ -205,7 +204,7 @@ class Scene:
             actor.user_matrix = pose
         for actor in self.turning + self.standing:
             actor.prop.ambient, actor.prop.diffuse = nuisance.ambient, 1 - nuisance.ambient
-        self.frame.visibility = nuisance.sunglasses or self.look.glasses is not None
+        self.frame.visibility = nuisance.sunglasses or self.wears_glasses
         self.lenses.visibility = nuisance.sunglasses
         self.shirt.prop.color = tuple(nuisance.shirt)
         self._light_and_camera(nuisance)

@@ -1,8 +1,8 @@
 """The data set `heads`: synthetic identities, embedded in the package or rendered on demand; no real person.
 
 An archive is a .zip that a person can unzip and look at: `0000/00.webp` (identity / image), `nuisance.npy` (n, 8) and
-`meta.json`. Identity k depends on (seed, k) alone, so a small set is the beginning of a larger one with the same
-seed, size and images per identity.
+`meta.json`. Identity k depends on (seed, k) alone and its image j on (seed, k, j), so a small set is the beginning of
+a larger one with the same seed and size.
 """
 
 import io
@@ -11,14 +11,15 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from workbench.data.head_look import random_look
 from workbench.data.head_model import ASSETS, head_model
 from workbench.data.head_scene import NUISANCE, Scene, random_nuisance
-from workbench.data.head_look import random_look
 from workbench.errors import InputError
 
 EMBEDDED = ASSETS / "heads.zip"
@@ -36,29 +37,12 @@ def load_heads(path: Path | None = None) -> tuple[np.ndarray, np.ndarray, dict[s
     path = Path(path or EMBEDDED)
     try:
         with zipfile.ZipFile(path) as archive:
-            meta = json.loads(archive.read("meta.json"))
-            identities, images, size = (int(meta[key]) for key in ("identities", "images", "size"))
-            if not SMALLEST <= size <= LARGEST or identities * images != len(archive.namelist()) - 2:
-                raise ValueError(f"{identities} x {images} images of {size} px, but {len(archive.namelist())} entries")
-            names = [_name(k, j) for k in range(identities) for j in range(images)]
-            pictures = np.empty((len(names), size, size, 3), np.uint8)
-            for picture, name in zip(pictures, names, strict=True):
-                picture[:] = _decode(archive.read(name), size)
-            nuisance = _array(archive, (len(names), len(NUISANCE)))
+            pictures, nuisance, meta = _read(archive)
     except FileNotFoundError:
         raise InputError(f"no such file: '{path}'; render one with: workbench data render") from None
-    except (
-        zipfile.BadZipFile,
-        zipfile.zlib.error,
-        KeyError,
-        TypeError,
-        ValueError,
-        OSError,
-        SyntaxError,
-        EOFError,
-    ) as error:
+    except Exception as error:  # a damaged file may fail in any of its readers: zip, zlib, json, numpy, Pillow
         raise InputError(f"'{path}' is no readable archive of heads ({error}); render it again") from None
-    labels = np.repeat(np.arange(identities), images)
+    labels = np.repeat(np.arange(meta["identities"]), meta["images"])
     return pictures, labels, {name: nuisance[:, i] for i, (name, _) in enumerate(NUISANCE)}
 
 
@@ -88,63 +72,85 @@ def render(
             raise InputError(f"{name} is {value}; it must lie between {low} and {high}")
     if out.exists():
         raise InputError(f"'{out}' exists already; choose another name or remove it")
-    model = head_model()
-    with Scene(model, size) as scene:
-        part = _part_folder(out, {"format": FORMAT, "images": images, "size": size, "seed": seed, "vtk": scene.version})
+    with Scene(head_model(), size) as scene:
+        part = out.with_name(out.name + ".part")
+        settings = {"format": FORMAT, "images": images, "size": size, "seed": seed, "vtk": scene.vtk_version}
+        _begin(part, settings)
         for k in range(identities):
             if not (file := part / f"{k:04d}.zip").exists():
-                _write(file, lambda target, k=k: _render_identity(target, scene, k, images, seed))
+                _write(file, partial(_render_identity, scene=scene, k=k, images=images, seed=seed))
             if progress:
                 progress(k + 1, identities)
-    meta = {**json.loads((part / "settings.json").read_text()), "identities": identities, "nuisance": dict(NUISANCE)}
-    _write(out, lambda target: _gather(target, part, meta))
+    meta = {"identities": identities, **settings, "nuisance": dict(NUISANCE)}
+    _write(out, partial(_gather, part=part, meta=meta))
     shutil.rmtree(part)
     return out
 
 
-def _part_folder(out: Path, settings: dict) -> Path:
-    part = out.with_name(out.name + ".part")
+def _read(archive: zipfile.ZipFile) -> tuple[np.ndarray, np.ndarray, dict]:
+    """The images, the nuisance values and meta.json of an open archive; raises one of many errors if it is damaged."""
+    meta = json.loads(archive.read("meta.json"))
+    identities, images, size = (meta[key] for key in ("identities", "images", "size"))
+    found = sum(name.endswith(".webp") for name in archive.namelist())
+    if identities * images != found or not SMALLEST <= size <= LARGEST:
+        raise ValueError(f"meta.json speaks of {identities} x {images} images of {size} px, the archive has {found}")
+    pictures = np.empty((identities, images, size, size, 3), np.uint8)
+    for k, j in np.ndindex(identities, images):
+        with Image.open(io.BytesIO(archive.read(_name(k, j))), formats=["WEBP"]) as image:
+            if image.size != (size, size):
+                raise ValueError(f"{_name(k, j)} is {image.size[0]} x {image.size[1]} px instead of {size} x {size}")
+            pictures[k, j] = image.convert("RGB")
+    return pictures.reshape(-1, size, size, 3), _read_nuisance(archive, found), meta
+
+
+def _begin(part: Path, settings: dict) -> None:
+    """Make the work folder, or make sure that the one found was begun with the same settings."""
     file = part / "settings.json"
     part.mkdir(parents=True, exist_ok=True)
     if not file.exists():
+        if any(part.iterdir()):  # it will be removed at the end, so it must be ours
+            raise InputError(
+                f"'{part}' holds other files, not an unfinished render; choose another name than '{part.stem}'"
+            )
         _write(file, lambda target: target.write_text(json.dumps(settings)))
-    try:
-        found = json.loads(file.read_text())
-    except ValueError:
-        found = {}
+    found = json.loads(file.read_text())
     for name, value in settings.items():
         if found.get(name) != value:
-            raise InputError(
-                f"'{part}' was begun with {name} {found.get(name)}, not {value}; remove it or use the same {name}"
-            )
-    return part
+            raise InputError(f"'{part}' was begun with {name} {found.get(name)}, not {value}: use that, or remove it")
 
 
 def _render_identity(target: Path, scene: Scene, k: int, images: int, seed: int) -> None:
-    scene.wear(random_look(scene.model, np.random.default_rng([seed, k])))
-    rows = []
+    """All images of one identity into a small archive of its own."""
+    scene.wear(random_look(scene.model, _generator(seed, k)))
+    values = []
     with zipfile.ZipFile(target, "w") as archive:
         for j in range(images):
-            rng = np.random.default_rng([seed, k, j])
+            rng = _generator(seed, k, j)
             nuisance = random_nuisance(scene.model, rng)
             encoded = io.BytesIO()
-            Image.fromarray(scene.draw(nuisance, rng)).save(encoded, "webp", quality=QUALITY, method=6)
+            Image.fromarray(scene.draw(nuisance, rng)).save(encoded, "webp", quality=QUALITY)
             archive.writestr(_entry(_name(k, j)), encoded.getvalue())
-            rows.append(nuisance.values())
-        _store_array(archive, np.array(rows, np.float32))
+            values.append(nuisance.values())
+        _write_nuisance(archive, np.array(values, np.float32))
 
 
 def _gather(target: Path, part: Path, meta: dict) -> None:
-    """The archive from the finished identities."""
-    rows = []
+    """The whole archive from those of the identities."""
+    values = []
     with zipfile.ZipFile(target, "w") as archive:
         archive.writestr(_entry("meta.json"), json.dumps(meta, indent=1))
         for k in range(meta["identities"]):
             with zipfile.ZipFile(part / f"{k:04d}.zip") as identity:
                 for j in range(meta["images"]):
                     archive.writestr(_entry(_name(k, j)), identity.read(_name(k, j)))
-                rows.append(_array(identity, (meta["images"], len(NUISANCE))))
-        _store_array(archive, np.concatenate(rows))
+                values.append(_read_nuisance(identity, meta["images"]))
+        _write_nuisance(archive, np.concatenate(values))
+
+
+def _generator(seed: int, k: int, j: int = -1) -> np.random.Generator:
+    """The generator of identity k, or of its image j."""
+    # j + 1: numpy seeds alike from two lists that differ only by a 0 at the end
+    return np.random.default_rng([seed, k, j + 1])
 
 
 def _name(k: int, j: int) -> str:
@@ -156,24 +162,17 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
 
 
-def _store_array(archive: zipfile.ZipFile, values: np.ndarray) -> None:
+def _write_nuisance(archive: zipfile.ZipFile, values: np.ndarray) -> None:
     encoded = io.BytesIO()
     np.save(encoded, values, allow_pickle=False)
     archive.writestr(_entry("nuisance.npy"), encoded.getvalue())
 
 
-def _array(archive: zipfile.ZipFile, shape: tuple[int, int]) -> np.ndarray:
+def _read_nuisance(archive: zipfile.ZipFile, images: int) -> np.ndarray:
     values = np.load(io.BytesIO(archive.read("nuisance.npy")), allow_pickle=False)
-    if values.shape != shape or values.dtype != np.float32:
-        raise ValueError(f"nuisance.npy is {values.dtype} {values.shape}, not float32 {shape}")
+    if values.shape != (images, len(NUISANCE)) or values.dtype != np.float32:
+        raise ValueError(f"nuisance.npy is {values.dtype} {values.shape}, not float32 {(images, len(NUISANCE))}")
     return values
-
-
-def _decode(data: bytes, size: int) -> np.ndarray:
-    with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
-        if image.size != (size, size):
-            raise ValueError(f"an image of {image.size} instead of {size} x {size}")
-        return np.asarray(image.convert("RGB"))
 
 
 def _write(path: Path, fill: Callable[[Path], object]) -> None:
