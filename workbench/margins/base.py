@@ -33,6 +33,7 @@ class Param:
     low: float = float("-inf")
     high: float = float("inf")
     choices: tuple[Any, ...] = ()
+    neutral: float | None = None  # where it has no effect, if it makes the task harder: a warm-up starts there
 
     def check(self, owner: str, name: str, value: Any) -> Any:
         """The value as a float (or one of the choices); InputError names the owner, the parameter and the range."""
@@ -57,9 +58,10 @@ def param(
     low: float = float("-inf"),
     high: float = float("inf"),
     choices: tuple[Any, ...] = (),
+    neutral: float | None = None,
 ) -> Any:
     """A field that a person may change: default, symbol, one-sentence meaning, unit and range (or choices)."""
-    return field(default=default, metadata={"param": Param(symbol, meaning, unit, low, high, choices)})
+    return field(default=default, metadata={"param": Param(symbol, meaning, unit, low, high, choices, neutral)})
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,12 @@ class NPCFace(Margin):
         r"\tilde m = m_0 + m_1 \frac{\sum_j M_{ij}\cos\theta_j}{\sum_j M_{ij}}",
         r"T = \cos(\theta_y + \tilde m)",
     )
-    m0: float = param(0.40, "m₀", "margin that every sample gets", unit="rad", low=0.0, high=1.5)
-    m1: float = param(0.20, "m₁", "margin added per unit of the mean hard cosine", unit="rad", low=0.0, high=1.0)
-    t: float = param(1.10, "t", "factor on the cosine of a hard negative", low=0.5, high=2.0)
-    alpha: float = param(0.25, "α", "cosine added to a hard negative", low=0.0, high=1.0)
+    m0: float = param(0.40, "m₀", "margin that every sample gets", unit="rad", low=0.0, high=1.5, neutral=0.0)
+    m1: float = param(
+        0.20, "m₁", "margin added per unit of the mean hard cosine", unit="rad", low=0.0, high=1.0, neutral=0.0
+    )
+    t: float = param(1.10, "t", "factor on the cosine of a hard negative", low=0.5, high=2.0, neutral=1.0)
+    alpha: float = param(0.25, "α", "cosine added to a hard negative", low=0.0, high=1.0, neutral=0.0)
     m_mask: float = param(0.50, "m_mask", "margin that decides which negatives are hard", unit="rad", low=0.0, high=1.5)
     guard: str = guard_param()
     grad: str = grad_param()

@@ -36,8 +36,10 @@ class MVSoftmax(Margin):
         r" \cos\theta_j + t - 1 \;(\mathrm{fixed}) \quad\mathrm{where}\; M_{ij} = 1",
         r"N = \cos\theta_j \quad\mathrm{where}\; M_{ij} = 0",
     )
-    m: float = param(0.35, "m", "margin of the target: a cosine (am) or an angle in rad (arc)", low=0.0, high=1.5)
-    t: float = param(1.20, "t", "factor on a hard negative; t − 1 is also added to it", low=1.0, high=2.0)
+    m: float = param(
+        0.35, "m", "margin of the target: a cosine (am) or an angle in rad (arc)", low=0.0, high=1.5, neutral=0.0
+    )
+    t: float = param(1.20, "t", "factor on a hard negative; t − 1 is also added to it", low=1.0, high=2.0, neutral=1.0)
     positive: str = param("am", "positive", "margin of the positive logit", choices=("am", "arc"))
     form: str = param(
         "adaptive", "form", "hard negatives scaled and shifted, or only shifted", choices=("adaptive", "fixed")
@@ -93,7 +95,7 @@ class CurricularFace(Margin):
     states: ClassVar[dict[str, Param]] = {
         "t": Param("t", "progress of the curriculum: moving mean of cos θ_y", low=-1.0, high=1.0)
     }
-    m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5)
+    m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5, neutral=0.0)
     momentum: float = param(0.01, "momentum", "weight of the new batch in t", low=0.0, high=1.0)
     guard: str = guard_param()
     grad: str = grad_param()
@@ -145,7 +147,7 @@ class ReCurricularFace(Margin):
         ),
         "step": Param("step", "batches seen", low=0.0),
     }
-    m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5)
+    m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5, neutral=0.0)
     k: float = param(1.1, "k", "slope of I (coeffs = paper)", low=0.5, high=2.0)
     alpha: float = param(0.4, "α", "weight of t in I (coeffs = paper)", low=0.0, high=1.0)
     product: str = param("cosθ·I", "product", "N of a hard negative: cos θ_j · I, or I alone", choices=("cosθ·I", "I"))

@@ -51,7 +51,7 @@ class CosFace(Margin):
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"T = \cos\theta_y - m", r"N = \cos\theta_j")
-    m: float = param(0.35, "m", "lead asked of the target, as a difference of cosines", low=0.0, high=1.0)
+    m: float = param(0.35, "m", "lead asked of the target, as a difference of cosines", low=0.0, high=1.0, neutral=0.0)
     guard: str = guard_param(choices=ADDITIVE_GUARDS)
     grad: str = grad_param()
 
@@ -71,7 +71,7 @@ class ArcFace(Margin):
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"T = \cos(\theta_y + m)", r"N = \cos\theta_j")
-    m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5)
+    m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5, neutral=0.0)
     guard: str = guard_param()
     grad: str = grad_param()
 

@@ -34,9 +34,9 @@ class Config:
     dim: int = 128
     steps: int = 600
     batch: int = 64
-    lr: float = 0.1
+    lr: float = 0.2
     momentum: float = 0.9
-    weight_decay: float = 2e-3
+    weight_decay: float = 4e-3
     snapshots: int = 12
     seed: int = 0
     device: str = "auto"
