@@ -1,11 +1,13 @@
-"""Shared fixtures: real test data that is absent from a user's clone, and a Chromium that may be."""
+"""Shared fixtures: real test data that a user's clone does not have, and a real JupyterLab in a real browser."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: waking a second thread costs more than it gives
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny tensors a second thread costs more than it gives
 
-import pytest  # noqa: E402: torch reads the variable when it is first imported
+import pytest
+from browsing import Lab, Notebooks, find_chromium, running_chromium, running_lab
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -20,3 +22,41 @@ def shared_data():
         return SHARED / name
 
     return path
+
+
+@pytest.fixture
+def artefacts() -> Path:
+    """The folder for screenshots, which git ignores."""
+    folder = Path(__file__).parent / "artefacts"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium driven by Playwright (a Browser). Without one: a failure in CI, a skip elsewhere."""
+    path = find_chromium()
+    if path is None:
+        missing = "no Chromium in PATH (chromium, chromium-browser or google-chrome): the browser tests cannot run"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    with running_chromium(path) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def lab(chromium, tmp_path_factory) -> Iterator[Lab]:
+    """A JupyterLab server of its own: url, token, folder."""
+    with running_lab(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture
+def open_notebook(chromium, lab) -> Iterator[Callable]:
+    """open_notebook(cells) -> the Playwright page of a JupyterLab notebook in which all these code cells have run.
+
+    The test fails where a page logs an error, throws one, or asks any address but the server's.
+    """
+    notebooks = Notebooks(chromium.new_context(viewport={"width": 1400, "height": 1000}), lab)
+    yield notebooks.open
+    notebooks.context.close()
+    assert notebooks.wrong == []

@@ -134,6 +134,7 @@ class ReCurricularFace(Margin):
 
     latex: ClassVar[tuple[str, ...]] = (
         r"T = \cos(\theta_y + m)",
+        r"M_{ij} = [\cos\theta_j > \cos(\theta_y + m)]",
         r"I = k\cos\theta_j + \alpha t",
         r"N = \cos\theta_j\, I \quad\mathrm{where}\; M_{ij} = 1",
         r"N = \cos\theta_j \quad\mathrm{where}\; M_{ij} = 0",

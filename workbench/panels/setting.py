@@ -1,0 +1,133 @@
+"""One setting of a MarginPanel and what follows: a margin on the arc between two centers, in numbers and in words."""
+
+import dataclasses
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.curves import Curve, boundaries, curve, ideal_boundaries, slice_logits
+from workbench.errors import InputError
+from workbench.margins.base import Margin, Param
+from workbench.methods import Method
+from workbench.views.curves import SAME, angle, angles
+
+THETA = Param("θ", "angle between the two centers", unit="rad", low=0.1, high=math.pi)
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What a panel shows: a method under a preset, its margin as changed since, the angle theta (rad), and the curves.
+
+    given: the states set by hand, by the names `MarginPanel.set` takes; curve.state is the whole state. actual, ideal:
+    every boundary in rad from the target center.
+    """
+
+    method: Method
+    preset: str
+    margin: Margin
+    theta: float
+    given: dict[str, float]
+    curve: Curve
+    actual: np.ndarray
+    ideal: np.ndarray
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The value of every parameter of the margin, by name."""
+        return {f.name: getattr(self.margin, f.name) for f in dataclasses.fields(self.margin)}
+
+    @property
+    def state(self) -> dict[str, float]:
+        """The value of every state of the margin, by the name `MarginPanel.set` takes."""
+        return {key: self.curve.state[name] for key, name in state_names(type(self.margin)).items()}
+
+    @property
+    def label(self) -> str:
+        """The method, the preset, and what was changed since: 'ArcFace (paper, m = 0.4)'."""
+        preset = preset_values(self.method, self.preset)
+        changed = {k: v for k, v in self.parameters.items() if v != preset[k]} | self.given
+        values = [f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in changed.items()]
+        return f"{self.method.title} ({', '.join([self.preset, *values])})"
+
+    def summary(self) -> dict[str, float]:
+        """theta and the last boundaries in rad (NaN: none), how many there are, the ends and jumps of the curves."""
+        last = {"actual": self.actual, "ideal": self.ideal}
+        ends = {name: float(at[-1]) if len(at) else math.nan for name, at in last.items()}
+        return {"theta": self.theta} | ends | {"boundaries": float(len(self.actual))} | self.curve.summary()
+
+    def words(self) -> str:
+        """Where the boundary lies and how that compares with the ideal one, in a sentence."""
+        if len(self.actual) == 0:
+            winner = "target" if self.curve.T[0] > self.curve.N[0] else "other class"
+            return f"There is no boundary: the {winner} wins all the way between the two centers."
+        if len(self.actual) > 1:
+            return f"T and N cross {len(self.actual)} times, at {angles(self.actual)}; ideal: {angles(self.ideal)}."
+        at = float(self.actual[0])
+        lies = f"The boundary lies at {angle(at)}"
+        if len(self.ideal) != 1:
+            return f"{lies}; the positive margin alone would draw {len(self.ideal) or 'none'}."
+        ideal = float(self.ideal[0])
+        if abs(at - self.theta / 2) < SAME:
+            return f"{lies}, halfway between the two centers."
+        if abs(at - ideal) < SAME:
+            return f"{lies}, where the ideal one is."
+        word = "wider" if at > ideal else "narrower"
+        return f"{lies}, {math.degrees(abs(at - ideal)):.1f}° {word} than the ideal {math.degrees(ideal):.1f}°."
+
+
+def settle(method: Method, preset: str, parameters: dict[str, Any], given: dict[str, Any], theta: Any) -> Setting:
+    """The setting with these values. Raises InputError for a value that is not allowed."""
+    theta = THETA.check("MarginPanel", "theta", theta)
+    names = state_names(method.margin)
+    given = {key: method.margin.states[names[key]].check(method.key, key, value) for key, value in given.items()}
+    margin = method.margin(**parameters)
+    at = {"theta": theta, "state": {names[key]: value for key, value in given.items()}}
+    lines = curve(margin, **at), boundaries(margin, **at), ideal_boundaries(margin, **at)
+    return Setting(method, preset, margin, theta, given, *lines)
+
+
+def preset_values(method: Method, preset: str) -> dict[str, Any]:
+    """The margin's parameters under a preset; not the scale, which stretches both curves alike."""
+    names = {f.name for f in dataclasses.fields(method.margin)}
+    return {name: value for name, value in method.settings(preset).items() if name in names}
+
+
+def state_names(margin: type[Margin]) -> dict[str, str]:
+    """The states by the names they are set under: their own, or with `state_` before it where a parameter has that."""
+    taken = {f.name for f in dataclasses.fields(margin)}
+    return {f"state_{name}" if name in taken else name: name for name in margin.states}
+
+
+def as_method(margin: Margin) -> Method:
+    """A margin of someone's own as a method with one preset, the values it has."""
+    if not isinstance(margin, Margin):
+        raise InputError(f"margin = {margin!r}: not a Margin; give an instance such as ArcFace(m=0.4)")
+    name = type(margin).__name__
+    given = {f.name: getattr(margin, f.name) for f in dataclasses.fields(margin)}
+    return Method(name, f"{name} (yours)", type(margin), "", {"given": given})
+
+
+def moves_curves(setting: Setting, name: str, p: Param) -> bool:
+    """Whether another value of one parameter or state would change T or N, with the state of now or a late one."""
+    phi = torch.linspace(0, setting.theta, 65, dtype=torch.float64)
+    margin, states = setting.margin, state_names(type(setting.margin))
+    late = {key: min(state.high, 1.0) for key, state in margin.states.items()}
+
+    def values(margin: Margin, state: dict[str, Any]) -> torch.Tensor:
+        return torch.stack(slice_logits(margin, setting.theta, state)[0](phi))
+
+    for other, state in itertools.product(p.choices or (p.low, p.high), (setting.curve.state, late)):
+        try:
+            if name in states:
+                after = values(margin, state | {states[name]: other})
+            else:
+                after = values(dataclasses.replace(margin, **{name: other}), state)
+        except InputError:  # not together with the other values
+            continue
+        if not torch.allclose(values(margin, state), after, rtol=0, atol=1e-9):
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""Views: a result in, a plotly Figure out. Nothing is measured here."""

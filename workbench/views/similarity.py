@@ -1,0 +1,81 @@
+"""Cosines to the own center of well-classified and misclassified samples, over time (NPCFace, Fig. 4)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from workbench.results import Similarity
+from workbench.views.theme import MISCLASSIFIED, WELL, template
+from workbench.views.training import FEW, Stretch, Track, over_time
+
+RIDGE = 1.25  # height of the tallest histogram, in distances between two rows
+TICK = 0.3  # height of the ticks that stand for a group of few samples
+GROUPS = (("well classified", "well", WELL, ""), ("misclassified", "mis", MISCLASSIFIED, "/"))
+
+
+def ridges_figure(
+    steps: Sequence[int], results: Sequence[Similarity], lowest: float = -1.0, dark: bool = False
+) -> go.Figure:
+    """Both distributions at each step, one row above the other as training goes on, for cosines from `lowest` to 1.
+
+    Every histogram has the same area, whatever the size of its group; the numbers on the right say what share the
+    misclassified samples are. A group of fewer than FEW samples has a tick at each bin that holds any, no histogram.
+    """
+    figure = go.Figure(layout={"template": template(dark)})
+    for name, attribute, colour, pattern in GROUPS:
+        sizes = [getattr(r, f"n_{attribute}") for r in results]
+        heights = [getattr(r, attribute) for r in results]
+        tallest = max((h.max() for h, n in zip(heights, sizes, strict=True) if n >= FEW), default=1.0)
+        shapes = [outline(results[i].edges, heights[i] * RIDGE / tallest, i) for i, n in enumerate(sizes) if n >= FEW]
+        ticks = [comb(results[i].edges, heights[i] > 0, i) for i, n in enumerate(sizes) if 0 < n < FEW]
+        shared = {"mode": "lines", "name": name, "legendgroup": name, "hoverinfo": "skip"}
+        solid = shared | points(shapes) | {"line": {"color": colour, "width": 1}, "fill": "toself"}
+        hatching = {"shape": pattern, "fgcolor": colour, "bgcolor": wash(colour), "size": 5, "solidity": 0.2}
+        figure.add_trace(go.Scatter(solid, fillcolor=wash(colour), fillpattern=hatching))
+        few = shared | points(ticks) | {"line": {"color": colour, "width": 2}, "opacity": 0.6}
+        figure.add_trace(go.Scatter(few, showlegend=False))
+    beside = {"x": 1.01, "xref": "paper", "xanchor": "left", "yanchor": "bottom", "showarrow": False}
+    for i, result in enumerate(results):
+        figure.add_annotation(beside, y=i - 0.05, text=f"{result.n_mis / (result.n_mis + result.n_well):.0%}")
+    figure.add_annotation(beside, y=len(results) - 0.3, text="miscl.")
+    figure.update_xaxes(title_text="Cosine to the own center", range=[max(-1.0, lowest - 0.05), 1.0])
+    figure.update_yaxes(
+        title_text="Training step (batches seen)",
+        tickvals=list(range(len(results))),
+        ticktext=[f"{step:,}" for step in steps],
+        range=[-0.15, len(results) - 1 + RIDGE + 0.2],
+    )
+    return figure.update_layout(margin={"r": 48})
+
+
+def points(shapes: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Several shapes as the x and y of one trace, gaps between them."""
+    x, y = (np.concatenate([shape[k] for shape in shapes])[:-1] if shapes else np.array([np.nan]) for k in (0, 1))
+    return {"x": x, "y": y}
+
+
+def comb(edges: np.ndarray, held: np.ndarray, base: float) -> tuple[np.ndarray, np.ndarray]:
+    """A tick standing on `base` in the middle of each bin that holds samples, x and y; NaN after each."""
+    middles = ((edges[:-1] + edges[1:]) / 2)[held]
+    return np.repeat(middles, 3), np.tile([base, base + TICK, np.nan], len(middles))
+
+
+def outline(edges: np.ndarray, heights: np.ndarray, base: float) -> tuple[np.ndarray, np.ndarray]:
+    """The outline of a histogram standing on `base`, x and y, without its empty ends; NaN after it."""
+    full = np.flatnonzero(heights)
+    first, last = full[0], full[-1] + 1
+    x = np.repeat(edges[first : last + 1], 2)
+    y = np.concatenate([[0], np.repeat(heights[first:last], 2), [0]]) + base
+    return np.append(x, np.nan), np.append(y, np.nan)
+
+
+def wash(colour: str) -> str:
+    """A colour thin enough to see another one through it."""
+    return "rgba({},{},{},0.45)".format(*(int(colour[i : i + 2], 16) for i in (1, 3, 5)))
+
+
+def overlap_figure(tracks: Sequence[Track], stretches: Sequence[Stretch] = (), dark: bool = False) -> go.Figure:
+    """Overlap of the two distributions over time; the tracks' samples are the size of the smaller group."""
+    figure = over_time(tracks, "Overlap (0: apart, 1: alike)", stretches, dark, ".2f")
+    return figure.update_yaxes(range=[0, 1.02], dtick=0.25)

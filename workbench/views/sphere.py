@@ -1,0 +1,91 @@
+"""Embeddings of three numbers where they live: on the unit sphere, beside their class centers."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from workbench.errors import InputError
+from workbench.record import Snapshot
+from workbench.views.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, template
+
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)
+MARKERS = ("circle", "square", "diamond", "cross", "x", "circle-open", "square-open")
+EYE = {"x": 1.1, "y": 1.1, "z": 0.7}
+
+
+def sphere_figure(seen: Mapping[str, Snapshot], dark: bool = False) -> go.Figure:
+    """One sphere a snapshot, side by side: each sample in its class's colour and marker, each center on a spoke.
+
+    Raises InputError where embeddings are not of three numbers, and for more classes than there are looks.
+    """
+    figure = make_subplots(1, len(seen), specs=[[{"type": "scene"}] * len(seen)], subplot_titles=list(seen))
+    for column, (title, snapshot) in enumerate(seen.items(), start=1):
+        if snapshot.W.shape[1] != 3 or len(snapshot.W) > len(COLOURS):
+            raise InputError(
+                f"{title}: {len(snapshot.W)} centers of {snapshot.W.shape[1]} numbers; a sphere shows up to"
+                f" {len(COLOURS)} of 3 numbers"
+            )
+        figure.add_traces([globe(dark), *classes(snapshot, legend=column == 1)], rows=1, cols=column)
+    hidden = {"visible": False, "range": [-1.1, 1.1]}
+    scene = {"xaxis": hidden, "yaxis": hidden, "zaxis": hidden, "aspectmode": "cube", "camera": {"eye": EYE}}
+    figure.update_scenes(scene)
+    margin = {"l": 0, "r": 0, "t": 30, "b": 0}
+    legend = {"orientation": "h", "x": 0, "y": -0.02, "yanchor": "top"}
+    return figure.update_layout(template=template(dark), margin=margin, legend=legend)
+
+
+def unit(a: np.ndarray) -> np.ndarray:
+    return a / np.linalg.norm(a, axis=1, keepdims=True)
+
+
+def globe(dark: bool) -> go.Scatter3d:
+    """Circles of latitude and longitude, every 30 degrees."""
+    turn = np.append(np.linspace(0, 2 * np.pi, 73), np.nan)
+    parallels = [
+        (np.cos(a) * np.cos(turn), np.cos(a) * np.sin(turn), np.sin(a) + 0 * turn)
+        for a in np.radians(np.arange(-60, 61, 30))
+    ]
+    meridians = [
+        (np.cos(a) * np.cos(turn), np.sin(a) * np.cos(turn), np.sin(turn)) for a in np.radians(np.arange(0, 180, 30))
+    ]
+    x, y, z = np.concatenate([np.stack(line) for line in parallels + meridians], axis=1)
+    look = {"color": INK[dark], "width": 1}
+    return go.Scatter3d(x=x, y=y, z=z, mode="lines", line=look, opacity=0.25, hoverinfo="skip", showlegend=False)
+
+
+def classes(snapshot: Snapshot, legend: bool) -> list[go.Scatter3d]:
+    """For each class its samples, and a spoke from the middle of the sphere to its center."""
+    x, W = unit(snapshot.x), unit(snapshot.W)
+    traces = []
+    for j, center in enumerate(W):
+        colour, group = COLOURS[j], f"class {j}"
+        mine = x[snapshot.y == j]
+        traces.append(
+            go.Scatter3d(
+                x=mine[:, 0],
+                y=mine[:, 1],
+                z=mine[:, 2],
+                mode="markers",
+                name=group,
+                legendgroup=group,
+                showlegend=legend,
+                marker={"color": colour, "symbol": MARKERS[j], "size": 3},
+                hovertemplate=f"{group}<extra></extra>",
+            )
+        )
+        x_, y_, z_ = np.stack([0 * center, center], axis=1)
+        traces.append(
+            go.Scatter3d(
+                x=x_,
+                y=y_,
+                z=z_,
+                mode="lines",
+                legendgroup=group,
+                showlegend=False,
+                line={"color": colour, "width": 5},
+                hovertemplate=f"center of {group}<extra></extra>",
+            )
+        )
+    return traces
