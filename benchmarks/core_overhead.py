@@ -18,7 +18,7 @@ from torch import nn
 
 from workbench.backbones import backbone
 from workbench.data.heads import load_heads
-from workbench.training.fit import SHIFT, TINT, Job, fit
+from workbench.training.fit import MOVE, TINT, TURN, ZOOM, Job, fit
 from workbench.training.recipe import Config
 
 
@@ -30,18 +30,23 @@ def bare(images: np.ndarray, labels: np.ndarray, config: Config, m: float, s: fl
         [*net.parameters(), W], config.lr, config.momentum, weight_decay=config.weight_decay, nesterov=True
     )
     pixels, targets = torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)
-    order, S = torch.randperm(len(labels)), images.shape[1]
+    order = torch.randperm(len(labels))
     while True:
         began = time.perf_counter()
         if len(order) < config.batch:
             order = torch.randperm(len(labels))
         chosen, order = order[: config.batch], order[config.batch :]
         x, y = pixels[chosen].float(), targets[chosen]
-        x = torch.where((torch.rand(len(x)) < 0.5)[:, None, None, None], x.flip(3), x)
-        x = nn.functional.pad(x, (SHIFT,) * 4, mode="replicate")
-        at = torch.randint(0, 2 * SHIFT + 1, (len(x), 2)).tolist()
-        x = torch.stack([image[:, i : i + S, j : j + S] for image, (i, j) in zip(x, at, strict=True)])
-        x = (x * torch.exp2(TINT * (2 * torch.rand(len(x), 3, 1, 1) - 1))).clamp_(0, 255)
+        n = len(x)
+        turn, zoom = TURN * (2 * torch.rand(n) - 1), 1 + ZOOM * (2 * torch.rand(n) - 1)
+        maps = torch.zeros(n, 2, 3)
+        mirror = torch.where(torch.rand(n) < 0.5, -1.0, 1.0)
+        maps[:, 0, 0], maps[:, 1, 0] = mirror * zoom * turn.cos(), mirror * zoom * turn.sin()
+        maps[:, 0, 1], maps[:, 1, 1] = -zoom * turn.sin(), zoom * turn.cos()
+        maps[:, :, 2] = MOVE * (2 * torch.rand(n, 2) - 1)
+        grid = nn.functional.affine_grid(maps, list(x.shape), align_corners=False)
+        x = nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+        x = (x * torch.exp2(TINT * (2 * torch.rand(n, 3, 1, 1) - 1))).clamp_(0, 255)
         x = net(((x - 127.5) / 128).contiguous(memory_format=torch.channels_last))
         cos = nn.functional.linear(nn.functional.normalize(x), nn.functional.normalize(W))
         pos = cos.gather(1, y[:, None])

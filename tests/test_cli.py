@@ -1,4 +1,4 @@
-"""The command line as a person meets it: statuses, one-line errors, a light start, and the import rules of the house."""
+"""The command line as a person meets it: statuses, one-line errors, a light start; the import rules of the house."""
 
 import json
 import subprocess

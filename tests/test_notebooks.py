@@ -78,6 +78,8 @@ def executed(text: str, nb: dict, regression: bool):
     for i, cell in code(nb):
         if bool(cell["outputs"]) == ("silent" in tags(cell)):
             yield f"cell {i} must either print or have the tag silent"
+        if len(cell["outputs"]) > 1:
+            yield f"cell {i} has its text in {len(cell['outputs'])} pieces, cut at random; `make notebooks` joins them"
         if any(output["output_type"] != "stream" or output["name"] != "stdout" for output in cell["outputs"]):
             yield f"cell {i} has other outputs than printed text"
 
@@ -250,5 +252,7 @@ def test_a_bad_regression_notebook_is_caught():
     assert "executed" in broken_by(nb, regression=True)
     nb["cells"][1]["metadata"]["tags"] = ["silent"]
     assert "executed" not in broken_by(nb, regression=True)
+    nb["cells"][2]["outputs"] *= 2
+    assert "executed" in broken_by(nb, regression=True)
     nb["cells"][2]["outputs"] = [{"output_type": "display_data", "data": {}, "metadata": {}}]
     assert "executed" in broken_by(nb, regression=True)

@@ -1,20 +1,52 @@
+"""MarginPanel in a real JupyterLab: what a hand on the keyboard and a pair of eyes would find."""
+
+import re
+
 import pytest
 
+from workbench.margins import ReCurricularFace
 
-@pytest.mark.browser
-def test_it(open_notebook):
-    import time
+pytestmark = pytest.mark.browser
+SHOW = "from workbench.panels.margin import MarginPanel\npanel = MarginPanel('recurricularface')\npanel"
+BOXES = ".jp-OutputArea-output, .workbench-panel .widget-box, .workbench-panel .widget-html-content"
+CUT_OFF = """boxes => [...document.querySelectorAll(boxes)]
+    .filter(e => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1)
+    .map(e => `${e.className}: ${e.scrollWidth} in ${e.clientWidth}, ${e.scrollHeight} in ${e.clientHeight}`)"""
+FITS = """() => document.querySelector(".workbench-view .main-svg").getBoundingClientRect().width
+    === document.querySelector(".workbench-view").clientWidth"""
+T = ".scatterlayer path.js-line[style*='stroke-width: 2.5px']"
 
-    t = time.time()
-    page = open_notebook(
-        ["from workbench.panels.margin import MarginPanel\npanel = MarginPanel('recurricularface')\npanel"]
-    )
-    print("ran", time.time() - t)
-    page.wait_for_selector(".workbench-panel .scatterlayer path.js-line", timeout=30000)
-    print("shown", time.time() - t)
-    page.wait_for_timeout(1500)
-    page.screenshot(path="/tmp/panel_light.png")
-    print(page.evaluate("""() => ['.workbench-panel','.workbench-controls','.workbench-view','.workbench-view .js-plotly-plot','.workbench-view .main-svg','.workbench-view > *'].map(s => { const r=document.querySelector(s).getBoundingClientRect(); return [s,r.x,r.width,r.height]})"""))
-    page.evaluate("void window.jupyterapp.commands.execute('apputils:change-theme',{theme:'JupyterLab Dark'})")
-    page.wait_for_timeout(3500)
-    page.screenshot(path="/tmp/panel_dark.png")
+
+def test_margin_panel_in_jupyterlab(open_notebook, artefacts):
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=20_000)  # a busy computer is no failure
+    page = open_notebook([SHOW])
+    panel = page.locator(".workbench-panel")
+    sentence, curve = panel.get_by_role("status"), panel.locator(T).first
+    expect(sentence).to_contain_text("31.9° (0.557 rad), 6.3° wider than the ideal 25.7°")
+    typeset = panel.locator(".workbench-equations mjx-container")
+    expect(typeset).to_have_count(len(ReCurricularFace.latex))
+    page.wait_for_function(FITS)
+    assert page.evaluate(CUT_OFF, BOXES) == []  # nothing clipped, no scroll bars
+
+    # Keyboard alone: the slider has a name, an arrow moves it, the curve, the number box and the words.
+    before = curve.get_attribute("d")
+    slider = panel.get_by_role("slider", name=re.compile("^m angle added to the target's own"))
+    slider.focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    expect(panel.get_by_role("spinbutton", name=re.compile("^m angle"))).to_have_value("0.6")
+    expect(sentence).to_contain_text("Before: 31.9°")
+    expect(curve).not_to_have_attribute("d", before)
+    page.screenshot(path=artefacts / "panel_light.png")
+
+    ink = panel.locator(".xtitle").evaluate("e => getComputedStyle(e).fill")
+    page.evaluate("void window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    expect(panel.locator(".xtitle")).not_to_have_css("fill", ink)
+    page.screenshot(path=artefacts / "panel_dark.png")
+
+    panel.get_by_role("button", name="Reset", exact=True).press("Enter")
+    expect(curve).to_have_attribute("d", before)
+    panel.get_by_label("Method").select_option(label="NPCFace")
+    expect(panel.get_by_role("slider", name=re.compile("^m₁"))).to_be_visible()

@@ -32,7 +32,7 @@ class Residual(nn.Module):
 
 
 def small(size: int, dim: int) -> nn.Module:
-    """Residual stages at 1/2, 1/4 and 1/8 of the size, flattened into the embedding: about 0.5 M weights at 56 px."""
+    """Residual stages at 1/2, 1/4 and 1/8 of the size, then four weighted sums a channel: 0.4 M weights at 56 px."""
     side = -(-size // 8)  # three strides of two, each rounding up
     return nn.Sequential(
         conv_bn(3, 24, 5, stride=2),
@@ -40,10 +40,19 @@ def small(size: int, dim: int) -> nn.Module:
         Residual(24, 48, stride=2),
         Residual(48, 96, stride=2),
         Residual(96, 96),
-        nn.Flatten(),
-        nn.Linear(96 * side * side, dim, bias=False),
-        nn.BatchNorm1d(dim),
+        *summary(96, 4, side, dim),
     )
+
+
+def summary(channels: int, sums: int, side: int, dim: int) -> list[nn.Module]:
+    """The end of a network: `sums` learned sums over the places of each channel, a linear map to the embedding."""
+    return [
+        nn.Conv2d(channels, sums * channels, side, groups=channels, bias=False),  # one weight a place and sum
+        nn.BatchNorm2d(sums * channels),
+        nn.Flatten(),
+        nn.Linear(sums * channels, dim, bias=False),
+        nn.BatchNorm1d(dim),
+    ]
 
 
 class Bottleneck(nn.Module):
@@ -80,11 +89,7 @@ def mobilefacenet(size: int, dim: int) -> nn.Module:
         *layers,
         conv_bn(channels, 512, 1),
         nn.PReLU(512),
-        nn.Conv2d(512, 512, side, groups=512, bias=False),  # global depth-wise: one weight a place and channel
-        nn.BatchNorm2d(512),
-        nn.Flatten(),
-        nn.Linear(512, dim, bias=False),
-        nn.BatchNorm1d(dim),
+        *summary(512, 1, side, dim),
     )
 
 

@@ -1,8 +1,8 @@
 """The analytic side: a margin evaluated on the arc between two centers, with the code that training uses.
 
 A sample sits phi rad from the target center on the arc to one other center, theta rad away. Its two logits are T and N;
-where T - N changes sign is the decision boundary that training really draws. Where T meets the plain cosine of the other
-center is the boundary that the positive margin alone would draw, (theta - m) / 2 for ArcFace: the ideal one.
+where T - N changes sign is the decision boundary that training really draws. Where T meets the plain cosine of the
+other center is the boundary that the positive margin alone would draw, (theta - m) / 2 for ArcFace: the ideal one.
 """
 
 import math

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 
 class InputError(ValueError):
-    """Input that the workbench cannot use. The message is one line and names the culprit; the CLI exits with status 2."""
+    """Input that the workbench cannot use: one line that names the culprit; the CLI exits with status 2."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -70,16 +70,14 @@ def choice(name: str, p: Param, value: Any, changed: Changed) -> Control:
 
 def number(name: str, p: Param, value: float, changed: Changed) -> Control:
     """Slider, number box and, for an angle, its degrees; only the box where the range is open or very wide."""
-    box = widgets.FloatText(value=value, tooltip=p.meaning)
-    beside = widgets.HTML()
-    parts = [box, beside]
+    box, beside = widgets.FloatText(value=value, tooltip=p.meaning), widgets.HTML()
+    slider = None
     if p.high - p.low <= WIDEST:
         slider = widgets.FloatSlider(value, min=p.low, max=p.high, step=step(p.high - p.low), readout=False)
-        parts.insert(0, slider)
 
     def show(new: float) -> None:
         box.value = float(f"{new:.5g}")
-        if len(parts) == 3 and abs(slider.value - new) > slider.step / 2:
+        if slider is not None and abs(slider.value - new) > slider.step / 2:
             slider.value = new
         if p.unit == "rad":
             beside.value = f"= {math.degrees(new):.1f}°"
@@ -90,9 +88,9 @@ def number(name: str, p: Param, value: float, changed: Changed) -> Control:
 
     show(value)
     box.observe(lambda change: changed(name, change["new"]), "value")
-    if len(parts) == 3:
+    if slider is not None:
         slider.observe(slid, "value")
-    row = widgets.VBox([named(p), widgets.HBox(parts)])
+    row = widgets.VBox([named(p), widgets.HBox([w for w in (slider, box, beside) if w is not None])])
     row.add_class("workbench-row")
     return Control(row, show)
 

@@ -28,8 +28,11 @@ from workbench.seeds import generator
 from workbench.training.events import Event
 from workbench.training.recipe import Config
 
-SHIFT = 3  # px an image may move either way when it is trained on
-TINT = 0.3  # each colour channel is multiplied by 2^u, u uniform in [-TINT, TINT]: another light
+# How far an image is changed, either way, when it is trained on:
+TURN = 0.2  # rad
+ZOOM = 0.1  # share of its size
+MOVE = 0.1  # share of half its side
+TINT = 0.3  # a power of two by which each colour channel is multiplied: another light
 
 
 class TrainingFault(RuntimeError):
@@ -111,16 +114,20 @@ def batch_indices(n: int, size: int, step: int, seed: int) -> Tensor:
 
 
 def augmented(pixels: Tensor, step: int, seed: int) -> Tensor:
-    """Each image mirrored with probability 1/2, moved by up to SHIFT px (edge pixels fill what opens) and tinted."""
-    own = generator(seed, f"augment {step}")
-    flip = (torch.rand(len(pixels), generator=own) < 0.5).to(pixels.device)
-    gain = torch.exp2(TINT * (2 * torch.rand(len(pixels), 3, 1, 1, generator=own) - 1)).to(pixels.device)
-    dx, dy = torch.randint(0, 2 * SHIFT + 1, (2, len(pixels)), generator=own).tolist()
-    S = pixels.shape[-1]
-    pixels = torch.where(flip[:, None, None, None], pixels.flip(3), pixels)
-    wide = nn.functional.pad(pixels.float(), (SHIFT,) * 4, mode="replicate")
-    moved = torch.stack([image[:, y : y + S, x : x + S] for image, x, y in zip(wide, dx, dy, strict=True)])
-    return (moved * gain).clamp_(0, 255)
+    """Each image mirrored with probability 1/2, turned, zoomed, moved and tinted; its edge pixels fill what opens."""
+    own, n = generator(seed, f"augment {step}"), len(pixels)
+
+    def uniform(*shape: int) -> Tensor:
+        return 2 * torch.rand(*shape, generator=own) - 1
+
+    turn, zoom, move, tint = TURN * uniform(n), 1 + ZOOM * uniform(n), MOVE * uniform(n, 2), TINT * uniform(n, 3, 1, 1)
+    mirror = uniform(n).sign()
+    x_axis = torch.stack([mirror * zoom * turn.cos(), mirror * zoom * turn.sin()], dim=1)
+    y_axis = torch.stack([-zoom * turn.sin(), zoom * turn.cos()], dim=1)
+    maps = torch.stack([x_axis, y_axis, move], dim=2).to(pixels.device)  # (n, 2, 3): where each pixel looks
+    grid = nn.functional.affine_grid(maps, list(pixels.shape), align_corners=False)
+    moved = nn.functional.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
+    return (moved * tint.exp2().to(pixels.device)).clamp_(0, 255)
 
 
 def learning_rate(peak: float, step: int, steps: int) -> float:

@@ -72,6 +72,7 @@ class Canvas:
         self._layout: dict[str, Any] = {}
 
     def draw(self, drawn: Sequence[Drawn], theta: float, dark: bool = False) -> None:
+        """Make the figure show exactly these, whatever it showed before."""
         solid = [d for d in drawn if not d.ghost]
         lone = solid[0] if len(solid) == 1 else None
         span = logit_span(drawn)
@@ -218,14 +219,17 @@ def leftward(d: Drawn, theta: float) -> bool:
 
 
 def masts(d: Drawn, labelled: bool, theta: float, span: tuple[float, float]) -> list[Mast]:
-    """The boundaries, each lower than the one before in the direction of the labels: no label crosses a line."""
+    """The boundaries, each lower than the one before in the direction of the labels: no label crosses a line.
+
+    A ghost's end below the labels.
+    """
     shared = len(d.actual) == len(d.ideal) and np.allclose(d.actual, d.ideal, rtol=0, atol=SAME)
     at = [("actual", phi) for phi in d.actual] + [("ideal", phi) for phi in d.ideal if not d.ghost]
     low, high = span
     made = []
     for i, (kind, phi) in enumerate(sorted(at, key=lambda a: a[1], reverse=leftward(d, theta))):
         row = i // 2 if shared else i
-        top = high - (0.05 + 0.08 * row) * (high - low) if labelled else high
+        top = high - (0.05 + 0.08 * row) * (high - low) if labelled else high - HEADROOM * d.ghost
         name = "actual = ideal" if shared else kind
         hidden = not labelled or (shared and kind == "ideal")
         made.append(Mast(kind, float(phi), top, "" if hidden else f" {name} {angle(phi)} "))

@@ -82,7 +82,7 @@ def settings(axis: Axis, values: Sequence[np.ndarray], below: bool) -> dict[str,
     ticks = np.arange(np.floor(low / every), np.ceil(high / every) + 1) * every
     gap = "<br>" if below else " / "
     return {
-        "title_text": f"{axis.title} (degrees{', radians below' if below else ' / radians'})",
+        "title_text": f"{axis.title} (degrees, radians below)" if below else f"{axis.title}<br>(degrees / radians)",
         "tickvals": ticks.tolist(),
         "ticktext": [f"{d:.0f}°{gap}{np.radians(d):.2f}" for d in ticks],
     }

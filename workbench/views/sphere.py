@@ -11,8 +11,8 @@ from workbench.record import Snapshot
 from workbench.views.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, template
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)
-MARKERS = ("circle", "square", "diamond", "cross", "x", "circle-open", "square-open")
-EYE = {"x": 1.1, "y": 1.1, "z": 0.7}
+MARKERS = ("circle", "square", "diamond", "cross", "diamond-open", "circle-open", "square-open")
+EYE = {"x": 0.97, "y": 0.97, "z": 0.6}  # where the camera stands: as near as the sphere fits
 
 
 def sphere_figure(seen: Mapping[str, Snapshot], dark: bool = False) -> go.Figure:
@@ -32,7 +32,7 @@ def sphere_figure(seen: Mapping[str, Snapshot], dark: bool = False) -> go.Figure
     scene = {"xaxis": hidden, "yaxis": hidden, "zaxis": hidden, "aspectmode": "cube", "camera": {"eye": EYE}}
     figure.update_scenes(scene)
     margin = {"l": 0, "r": 0, "t": 30, "b": 0}
-    legend = {"orientation": "h", "x": 0, "y": -0.02, "yanchor": "top"}
+    legend = {"orientation": "h", "x": 0, "y": -0.02, "yanchor": "top", "itemsizing": "constant"}
     return figure.update_layout(template=template(dark), margin=margin, legend=legend)
 
 
@@ -71,7 +71,7 @@ def classes(snapshot: Snapshot, legend: bool) -> list[go.Scatter3d]:
                 name=group,
                 legendgroup=group,
                 showlegend=legend,
-                marker={"color": colour, "symbol": MARKERS[j], "size": 3},
+                marker={"color": colour, "symbol": MARKERS[j], "size": 4},
                 hovertemplate=f"{group}<extra></extra>",
             )
         )
