@@ -20,8 +20,8 @@ unit: $(VENV)/test-$(FAISS)
 	$(BIN)/python -m pytest -m "not browser" tests
 
 notebooks-test: $(VENV)/test-$(FAISS)
-	$(BIN)/python -m pytest --nbval-lax $(NBVAL) notebooks --ignore=notebooks/regression
-	$(BIN)/python -m pytest --nbval $(NBVAL) notebooks/regression
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax $(NBVAL) notebooks --ignore=notebooks/regression
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval $(NBVAL) notebooks/regression
 
 browser-test: $(VENV)/test-$(FAISS)
 	$(BIN)/python -m pytest -m browser -rs tests
@@ -32,8 +32,10 @@ lint: $(VENV)/dev-$(FAISS)
 
 # Teaching notebooks are kept without outputs; regression notebooks with the outputs that the tests compare.
 notebooks: $(VENV)/dev-$(FAISS)
-	$(BIN)/nbstripout notebooks/*.ipynb
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/regression/*.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --inplace --coalesce-streams notebooks/regression/*.ipynb
+	$(BIN)/nbstripout --keep-output --keep-count --extra-keys metadata.language_info notebooks/regression/*.ipynb
+	$(BIN)/nbstripout --extra-keys metadata.language_info notebooks/*.ipynb
 
 # What to install: the project's requirements with its extras, one FAISS instead of the other if FAISS=cpu.
 define REQUIREMENTS

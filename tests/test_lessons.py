@@ -10,9 +10,10 @@ import torch
 from workbench.curves import boundaries
 from workbench.errors import InputError
 from workbench.exercises import EXERCISES, THETA, Choice, Number
-from workbench.lessons import check, digest, figure_digest, seen
-from workbench.margins import ArcFace, CosFace, CurricularFace, ReCurricularFace
+from workbench.lessons import check, digest, figure_digest, page, seen
+from workbench.margins import ArcFace, CosFace, CurricularFace, NPCFace, ReCurricularFace
 from workbench.methods import build
+from workbench.objectives.rows import logits
 from workbench.record import Snapshot
 from workbench.views.lines import Axis, Line, lines_figure
 from workbench.views.sphere import sphere_figure
@@ -69,6 +70,32 @@ def test_the_answers_are_what_the_workbench_computes():
     assert perfect(simplex, torch.arange(10)).total.item() == pytest.approx(truth["lowest loss"])
 
 
+def test_the_answers_hold_in_the_losses_themselves():
+    truth = {name: e.truth for name, e in EXERCISES.items() if isinstance(e, Number)}
+    phi = math.radians(truth["longer center"])
+    assert math.cos(phi) == pytest.approx(2 * math.cos(THETA - phi))
+    at_60 = torch.zeros(1, 161, dtype=torch.float64)  # the last direction is nobody's center
+    at_60[0, 0], at_60[0, 160] = math.cos(math.radians(60)), math.sin(math.radians(60))
+    undecided = build("norm_softmax", classes=160, dim=161, s=truth["scale for a half"]).double()
+    undecided.centers.weight.data = torch.eye(160, 161, dtype=torch.float64)
+    assert undecided(at_60, torch.tensor([0])).total.item() == pytest.approx(math.log(2))
+    turn = torch.tensor([[math.radians(truth["turning point"])]], dtype=torch.float64, requires_grad=True)
+    ArcFace(m=0.5).T(turn.cos(), None, None).sum().backward()
+    assert turn.grad.item() == pytest.approx(0, abs=1e-12)
+    cos = torch.tensor([[0.6, 0.5, 0.2, -0.1, 0.583]], dtype=torch.float64)
+    one, y = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.long)
+    made = logits(NPCFace(), cos, one, y, {}, {})[0][0, 0].item()
+    assert made == pytest.approx(math.cos(math.acos(0.6) + truth["collaborative margin"]))
+
+
+def test_an_untrained_network_has_about_the_first_loss_of_the_exercise():
+    own = torch.Generator().manual_seed(0)
+    untrained = build("norm_softmax", classes=160, dim=128, s=24)
+    x = torch.randn(2000, 128, generator=own)
+    loss = untrained(x, torch.arange(2000) % 160).total.item()
+    assert loss == pytest.approx(EXERCISES["first loss"].truth, abs=0.3)
+
+
 def test_an_answer_that_a_margin_refuses_is_explained():
     assert "outside" in check("same boundary", 9.0).why
     assert "vanished" in check("same boundary", 1.45).why
@@ -93,6 +120,16 @@ def test_seen_shows_a_table_and_names_the_row_that_is_not_so():
         seen(("first", 1, 1, 0), ("second", 1, 1.2, 0.1))
     with pytest.raises(AssertionError, match="nan"):
         seen(("undefined", 1, float("nan"), 0.1))
+
+
+def test_the_page_follows_the_theme_and_figures_lose_the_button_that_sends_them_to_a_server(monkeypatch):
+    import plotly.io
+
+    renderer = plotly.io.renderers["plotly_mimetype"]
+    monkeypatch.setattr(renderer, "config", {})
+    assert "data-jp-theme-light=false" in page().data
+    bundle = renderer.to_mimebundle(picture().to_plotly_json())
+    assert bundle["application/vnd.plotly.v1+json"]["config"]["showSendToCloud"] is False
 
 
 # Digests

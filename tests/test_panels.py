@@ -355,6 +355,15 @@ def test_equations_of_another_T_are_not_shown():
     assert "theta_y + m" in MarginPanel(margin=ArcFace(m=0.2))._formula.value
 
 
+def test_a_page_that_is_loaded_again_starts_from_the_present_curves(panel):
+    panel.set(m=0.3)
+    stored = shown(panel).get_state(["_widget_data", "_widget_layout"])
+    T = next(t for t in stored["_widget_data"] if t["name"] == "T: target")
+    np.testing.assert_allclose(np.frombuffer(T["y"]["buffer"], T["y"]["dtype"])[:-1], panel.result.curve.T, atol=1e-6)
+    assert len(stored["_widget_data"]) == len(shown(panel).data)
+    assert stored["_widget_layout"]["xaxis"]["range"] == [0, pytest.approx(80)]
+
+
 def test_the_figure_follows_the_page_unless_told(panel):
     ink = shown(panel).layout.template.layout.font.color
     panel._page.dark = True

@@ -22,7 +22,7 @@ from workbench.training.recipe import Config
 
 def tiny(**changes):
     values = {"method": "npcface", "data": "digits", "size": 16, "steps": 12, "batch": 16, "dim": 8, "snapshots": 3}
-    return Config(**(values | {"device": "cpu"} | changes))
+    return Config(**(values | {"lr": 0.1, "device": "cpu"} | changes))
 
 
 def images(n=60, classes=6, size=16, seed=0):

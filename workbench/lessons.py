@@ -1,7 +1,8 @@
 """For the notebooks: exercise checks that say why an answer is wrong, tables of what was seen, and text digests.
 
 `check(name, answer)` judges an exercise, `seen(rows)` verifies the numbers a lesson ends with, `digest` and
-`figure_digest` turn numbers and figures into short text that a regression test can compare.
+`figure_digest` turn numbers and figures into short text that a regression test can compare. `page()` fits static
+figures into the page.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ import numpy as np
 
 from workbench.errors import unknown
 from workbench.exercises import EXERCISES, Verdict
+from workbench.views.theme import CONFIG, GRID, INK
 
 SHOWN = 12  # entries of an array that a digest writes out
 ZERO = 1e-12  # smaller numbers are rounding errors
@@ -41,11 +43,30 @@ class Seen:
 def seen(*rows: tuple[str, float, float, float]) -> Seen:
     """A table of (what, expected, measured, tolerance). AssertionError names the first row that is not as expected."""
     for what, expected, measured, tolerance in rows:
-        if False:
+        if not abs(measured - expected) <= tolerance:
             raise AssertionError(
                 f"{what}: expected {digest(expected)} within {digest(tolerance)}, measured {digest(measured)}"
             )
     return Seen([row[:3] for row in rows])
+
+
+# A static figure cannot know the page's theme; its ink is dark. Hover labels have a ground of their own.
+DARK = "body[data-jp-theme-light=false] .js-plotly-plot"
+STYLE = f"""<style>
+{DARK} text:not(.hoverlayer text) {{ fill: {INK[True]} !important; }}
+{DARK} path:is(.xlines-above, .ylines-above, .xtick, .ytick) {{ stroke: {INK[True]} !important; }}
+{DARK} :is(.gridlayer, .zerolinelayer) path {{ stroke: {GRID[True]} !important; }}
+</style>"""
+
+
+def page() -> Any:
+    """Fit static figures into a notebook's page: JupyterLab's dark theme, no button that sends them to a server."""
+    import plotly.io
+    from IPython.display import HTML
+
+    # JupyterLab gives a responsive figure no height at all.
+    plotly.io.renderers["plotly_mimetype"].config = CONFIG | {"responsive": False}
+    return HTML(STYLE)
 
 
 def digest(value: Any) -> str:

@@ -183,7 +183,7 @@ class Run:
         """The snapshot taken at a step."""
         path = self.path / "snapshots" / f"{step:07d}.npz"
         try:
-            with np.load(path, allow_pickle=False) as z:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as z:
                 meta = json.loads(str(z["meta"]))
                 return Snapshot(step, z["x"], z["y"], z["W"], meta["parameters"], meta["state"])
         except FileNotFoundError:
@@ -207,7 +207,7 @@ class Run:
     def curves(self) -> dict[str, np.ndarray]:
         """The arrays of the evaluation: far, tar and thresholds of the ROC, cmc."""
         try:
-            with np.load(self.path / "curves.npz", allow_pickle=False) as z:
+            with (self.path / "curves.npz").open("rb") as file, np.load(file, allow_pickle=False) as z:
                 return dict(z)
         except Exception as error:
             raise InputError(f"{self.path / 'curves.npz'} is missing or damaged: {error}") from None

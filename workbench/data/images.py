@@ -285,7 +285,7 @@ def _npz_arrays(path: Path, source: str) -> tuple[dict[str, np.ndarray], dict[st
     """The arrays of an npz archive, and why others are unreadable (objects would need pickle: it runs code)."""
     arrays, unreadable = {}, {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves it open
             for key in archive.files:
                 try:
                     arrays[key] = np.asarray(archive[key])

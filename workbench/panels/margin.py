@@ -7,6 +7,7 @@ same panel runs in a script: `panel.set(m=0.4)`, `panel.reset()`, `panel.pin()`;
 import inspect
 import math
 import threading
+from copy import deepcopy
 from html import escape
 from typing import Any
 
@@ -196,6 +197,7 @@ class MarginPanel(widgets.HBox):
             self._showing = True
             try:
                 result = self._result
+                self._canvas.draw(self._drawn(), result.theta, self._page.dark if self._dark is None else self._dark)
                 if self._arranged != (result.method.key, result.preset):
                     self._arrange()
                     self._arranged = (result.method.key, result.preset)
@@ -205,7 +207,7 @@ class MarginPanel(widgets.HBox):
                 self._angle.show(result.theta)
                 self._problem.value = f'<div class="workbench-problem" role="alert">{escape(problem)}</div>'
                 self._sentence.value = sentence(result, self._ghost)
-                self._canvas.draw(self._drawn(), result.theta, self._page.dark if self._dark is None else self._dark)
+                remember(self._canvas.figure)
             finally:
                 self._showing = False
 
@@ -221,6 +223,15 @@ class MarginPanel(widgets.HBox):
             g = self._ghost
             made.append(Drawn("before", theme.GREY, g.curve, g.actual, g.ideal, ghost=True))
         return made[::-1]  # the present one on top
+
+
+def remember(figure: go.FigureWidget) -> None:
+    """Let a page that is opened or loaded again later start from what is drawn now.
+
+    Plotly itself keeps this record only of a figure that is displayed alone, not of one inside a box.
+    """
+    figure._widget_data = deepcopy(figure._data)
+    figure._widget_layout = deepcopy(figure._layout_obj._props)
 
 
 def button(text: str, tooltip: str, action: Any) -> widgets.Button:

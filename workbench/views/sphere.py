@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from workbench.errors import InputError
 from workbench.record import Snapshot
-from workbench.views.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, template
+from workbench.views.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, template
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)
 MARKERS = ("circle", "square", "diamond", "cross", "diamond-open", "circle-open", "square-open")
@@ -27,7 +27,7 @@ def sphere_figure(seen: Mapping[str, Snapshot], dark: bool = False) -> go.Figure
                 f"{title}: {len(snapshot.W)} centers of {snapshot.W.shape[1]} numbers; a sphere shows up to"
                 f" {len(COLOURS)} of 3 numbers"
             )
-        figure.add_traces([globe(dark), *classes(snapshot, legend=column == 1)], rows=1, cols=column)
+        figure.add_traces([globe(), *classes(snapshot, legend=column == 1)], rows=1, cols=column)
     hidden = {"visible": False, "range": [-1.1, 1.1]}
     scene = {"xaxis": hidden, "yaxis": hidden, "zaxis": hidden, "aspectmode": "cube", "camera": {"eye": EYE}}
     figure.update_scenes(scene)
@@ -40,7 +40,7 @@ def unit(a: np.ndarray) -> np.ndarray:
     return a / np.linalg.norm(a, axis=1, keepdims=True)
 
 
-def globe(dark: bool) -> go.Scatter3d:
+def globe() -> go.Scatter3d:
     """Circles of latitude and longitude, every 30 degrees."""
     turn = np.append(np.linspace(0, 2 * np.pi, 73), np.nan)
     parallels = [
@@ -51,8 +51,8 @@ def globe(dark: bool) -> go.Scatter3d:
         (np.cos(a) * np.cos(turn), np.sin(a) * np.cos(turn), np.sin(turn)) for a in np.radians(np.arange(0, 180, 30))
     ]
     x, y, z = np.concatenate([np.stack(line) for line in parallels + meridians], axis=1)
-    look = {"color": INK[dark], "width": 1}
-    return go.Scatter3d(x=x, y=y, z=z, mode="lines", line=look, opacity=0.25, hoverinfo="skip", showlegend=False)
+    look = {"color": GREY, "width": 1}
+    return go.Scatter3d(x=x, y=y, z=z, mode="lines", line=look, opacity=0.5, hoverinfo="skip", showlegend=False)
 
 
 def classes(snapshot: Snapshot, legend: bool) -> list[go.Scatter3d]:
