@@ -12,7 +12,7 @@ from workbench.training.recipe import Config
 from workbench.training.run import Progress, evaluate, train
 
 METHODS = ("norm_softmax", "arcface", "curricularface", "npcface", "recurricularface")
-STEPS = 700
+STEPS = 500
 TITLE = "Five losses on one hypersphere"
 
 Bar = Callable[[str], AbstractContextManager[Progress]]
