@@ -47,18 +47,10 @@ def trace(figure: go.Figure, name: str) -> go.Scatter:
 
 
 def plain(figure: go.Figure) -> tuple[list[dict], dict]:
-    """A figure's traces and layout without what a FigureWidget adds, arrays as lists and gaps as None."""
-
-    def listed(value):
-        if isinstance(value, np.ndarray):
-            value = value.tolist()
-        if isinstance(value, (list, tuple)):
-            return [None if isinstance(v, float) and math.isnan(v) else v for v in value]
-        return value
-
-    traces = [{k: listed(t[k]) for k in t if k != "uid" and t[k] is not None} for t in figure.data]
-    both = ("xaxis.range", "xaxis.tickvals", "xaxis.ticktext", "yaxis.range", "template")
-    return [{k: str(v) for k, v in t.items()} for t in traces], {k: str(figure.layout[k]) for k in both}
+    """A figure's layout and those of its traces that hold something, without what a FigureWidget adds, as text."""
+    traces = [{k: str(t[k]) for k in t if k != "uid" and t[k] is not None} for t in figure.data if t.x]
+    shared = ("xaxis.range", "xaxis.tickvals", "xaxis.ticktext", "yaxis.range", "template")
+    return traces, {k: str(figure.layout[k]) for k in shared}
 
 
 @functools.cache
@@ -96,11 +88,11 @@ def test_the_figure_shows_the_curve_the_jump_and_both_boundaries():
     d = drawn(METHODS["curricularface"].margin())
     figure = curves_figure([d], THETA)
     N = trace(figure, "N: other class")
-    assert np.isnan(N.y[:-1]).sum() == 1
-    np.testing.assert_allclose(trace(figure, "T: target").y[:-1], d.curve.T, atol=1e-6)
+    assert N.y[:-1].count(None) == 1
+    np.testing.assert_allclose(trace(figure, "T: target").y[:-1], d.curve.T, atol=1e-5)
     assert (trace(figure, "T: target").line.dash, N.line.dash) == ("solid", "dash")
     for name, at, dash in (("actual boundary", d.actual, "solid"), ("ideal boundary", d.ideal, "dot")):
-        np.testing.assert_allclose(trace(figure, name).x[:2], np.degrees([at[0]] * 2), rtol=1e-6)
+        np.testing.assert_allclose(trace(figure, name).x[:2], np.degrees([at[0]] * 2), atol=1e-4)
         assert trace(figure, name).line.dash == dash
     labels = [text.strip() for text in trace(figure, "boundaries").text]
     assert labels == ["ideal 25.7° (0.448 rad)", "actual 33.3° (0.581 rad)"]
@@ -112,7 +104,7 @@ def test_the_figure_shows_the_curve_the_jump_and_both_boundaries():
 def test_a_lone_margin_has_its_regions_and_several_their_numbers():
     d = drawn(ArcFace())
     target = trace(curves_figure([d], THETA), "target wins")
-    assert target.x[:4].tolist() == pytest.approx([0, 0, 25.676, 25.676], abs=1e-3)
+    assert target.x[:4] == pytest.approx([0, 0, 25.676, 25.676], abs=1e-3)
     figure = curves_figure([d, drawn(METHODS["cosface"].margin())], THETA)
     assert len(trace(figure, "target wins").x) == 0
     assert "ArcFace: boundary 25.7° (0.448 rad), ideal 25.7° (0.448 rad)" in [t.name for t in figure.data]
@@ -122,7 +114,7 @@ def test_no_boundary_means_one_region():
     figure = curves_figure([drawn(ArcFace(m=1.5), theta=0.5)], 0.5)
     assert len(trace(figure, "target wins").x) == 0
     assert len(trace(figure, "boundaries").x) == 0
-    assert trace(figure, "other class wins").x[2] == pytest.approx(math.degrees(0.5), rel=1e-6)
+    assert trace(figure, "other class wins").x[2] == pytest.approx(math.degrees(0.5), abs=1e-4)
 
 
 @settings(deadline=None, max_examples=8)
@@ -134,7 +126,7 @@ def test_no_boundary_means_one_region():
     )
 )
 def test_drawing_in_place_ends_as_a_new_figure_would(story):
-    canvas = Canvas(go.Figure())
+    canvas = Canvas(go.Figure, [drawn(ArcFace())], THETA)
     for others, m, ghost, dark in story:
         one = [drawn(METHODS["npcface"].margin(m0=m), colour=theme.GREEN)]
         one += [drawn(ArcFace(m=0.1 * k)) for k in range(others)]
@@ -189,14 +181,14 @@ def test_what_moves_no_curve_stands_in_the_drawer():
 
 def test_a_slider_moves_the_curve_the_box_and_the_words(panel):
     slider, box = controls(panel, "m")
-    before = trace(shown(panel), "T: target").y.copy()
+    before = trace(shown(panel), "T: target").y
     slider.value = 0.3
     assert panel.result.margin == ArcFace(m=0.3)
     assert box.value == 0.3
     assert panel.result.actual[0] == pytest.approx((THETA - 0.3) / 2)
     assert "31.4° (0.548 rad)" in panel._sentence.value
     assert "Before: 25.7°" in panel._sentence.value
-    assert not np.allclose(trace(shown(panel), "T: target").y, before)
+    assert trace(shown(panel), "T: target").y != before
     box.value = 0.7
     assert slider.value == 0.7
     assert panel.result.margin.m == 0.7
@@ -359,9 +351,9 @@ def test_a_page_that_is_loaded_again_starts_from_the_present_curves(panel):
     panel.set(m=0.3)
     stored = shown(panel).get_state(["_widget_data", "_widget_layout"])
     T = next(t for t in stored["_widget_data"] if t["name"] == "T: target")
-    np.testing.assert_allclose(np.frombuffer(T["y"]["buffer"], T["y"]["dtype"])[:-1], panel.result.curve.T, atol=1e-6)
-    assert len(stored["_widget_data"]) == len(shown(panel).data)
-    assert stored["_widget_layout"]["xaxis"]["range"] == [0, pytest.approx(80)]
+    np.testing.assert_allclose(T["y"][:-1], panel.result.curve.T, atol=1e-5)
+    again = go.Figure(stored["_widget_data"], stored["_widget_layout"])
+    assert plain(again) == plain(shown(panel))
 
 
 def test_the_figure_follows_the_page_unless_told(panel):
@@ -421,7 +413,7 @@ def test_a_callback_and_a_cell_take_turns():
     dragged.join()
     cell.join()
     assert (panel.ghost.margin.m, panel.result.margin.m, slider.value) == (0.3, 0.9, 0.9)
-    np.testing.assert_allclose(trace(shown(panel), "T: target").y[:-1], panel.result.curve.T, atol=1e-6)
+    np.testing.assert_allclose(trace(shown(panel), "T: target").y[:-1], panel.result.curve.T, atol=1e-5)
 
 
 @given(st.floats(1e-3, 1e4))

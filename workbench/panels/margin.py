@@ -7,13 +7,14 @@ same panel runs in a script: `panel.set(m=0.4)`, `panel.reset()`, `panel.pin()`;
 import inspect
 import math
 import threading
-from copy import deepcopy
 from html import escape
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
 import plotly.graph_objects as go
 
+from workbench.curves import Curve
 from workbench.errors import unknown
 from workbench.margins.base import Margin
 from workbench.methods import METHODS
@@ -23,7 +24,7 @@ from workbench.views import theme
 from workbench.views.curves import Canvas, Drawn
 
 COLOURS = (theme.BLUE, theme.VERMILION, theme.GREEN, theme.ORANGE, theme.PURPLE, theme.SKY)
-HEIGHT = 430  # of the figure, in pixels
+FRAME = {"height": 430, "autosize": True}  # of the figure; the width is its column's
 
 
 class MarginPanel(widgets.HBox):
@@ -164,9 +165,9 @@ class MarginPanel(widgets.HBox):
         self._page = Page()
         self._page.observe(lambda _: self._show(), "dark")
         self._sentence, self._formula, self._problem = widgets.HTML(), widgets.HTMLMath(), widgets.HTML()
-        figure = go.FigureWidget(layout={"height": HEIGHT, "autosize": True})
+        self._canvas = Canvas(go.FigureWidget, self._drawn(), self._result.theta)
+        figure = self._canvas.figure.update_layout(FRAME)
         figure._config = figure._config | theme.CONFIG
-        self._canvas = Canvas(figure)
         top = [self._method, self._preset, widgets.HBox(buttons), self._problem]
         left = widgets.VBox([*top, self._front, self._angle.row, drawer, self._page])
         right = widgets.VBox([self._sentence, figure, self._formula])
@@ -207,7 +208,7 @@ class MarginPanel(widgets.HBox):
                 self._angle.show(result.theta)
                 self._problem.value = f'<div class="workbench-problem" role="alert">{escape(problem)}</div>'
                 self._sentence.value = sentence(result, self._ghost)
-                remember(self._canvas.figure)
+                remember(self._canvas)
             finally:
                 self._showing = False
 
@@ -219,19 +220,23 @@ class MarginPanel(widgets.HBox):
             taken = [d.colour for d in made]
             colour = next((c for c in (own, *COLOURS) if c not in taken), theme.GREY)
             made.append(Drawn(s.label, colour, s.curve, s.actual, s.ideal))
-        if self._ghost is not None:
-            g = self._ghost
-            made.append(Drawn("before", theme.GREY, g.curve, g.actual, g.ideal, ghost=True))
+        none = np.empty(0)
+        g = self._ghost or Drawn("", "", Curve(none, none, none, none, none, {}), none, none)
+        made.append(Drawn("before", theme.GREY, g.curve, g.actual, g.ideal, ghost=True))
         return made[::-1]  # the present one on top
 
 
-def remember(figure: go.FigureWidget) -> None:
+def remember(canvas: Canvas) -> None:
     """Let a page that is opened or loaded again later start from what is drawn now.
 
-    Plotly itself keeps this record only of a figure that is displayed alone, not of one inside a box.
+    Plotly keeps this record only of a figure that is displayed alone. It is written past the traits, because the pages
+    that are open have it already.
     """
-    figure._widget_data = deepcopy(figure._data)
-    figure._widget_layout = deepcopy(figure._layout_obj._props)
+    data = [
+        {"type": "scatter", "uid": old.uid} | new for old, new in zip(canvas.figure.data, canvas.traces, strict=True)
+    ]
+    layout = FRAME | canvas.layout | {"template": canvas.layout["template"].to_plotly_json()}
+    canvas.figure._trait_values |= {"_widget_data": data, "_widget_layout": layout}
 
 
 def button(text: str, tooltip: str, action: Any) -> widgets.Button:

@@ -29,7 +29,7 @@ template = functools.cache(theme.template)  # made once: making and comparing te
 class Drawn:
     """One margin to draw: its curve, its actual and ideal boundaries (rad from the target center), label and colour.
 
-    A ghost is what was there before: grey, thin, without labels and without its ideal boundary.
+    A ghost is what was there before: grey, thin, without labels and without its ideal boundary; its curve may be empty.
     """
 
     label: str
@@ -55,47 +55,46 @@ def curves_figure(drawn: Sequence[Drawn], theta: float, dark: bool = False) -> g
 
     A single margin has its regions shaded and its boundaries labelled; of several, the legend tells the boundaries.
     """
-    figure = go.Figure()
-    Canvas(figure).draw(drawn, theta, dark)
-    return figure
+    return Canvas(go.Figure, drawn, theta, dark).figure
 
 
 class Canvas:
     """A figure that is drawn on again and again: only what differs from the last drawing is changed, in place.
 
     Of a FigureWidget in a browser, one drawing is one message; comparing first is what keeps a slider fluent.
+    kind: go.Figure or go.FigureWidget. traces, layout: what is drawn now, every trace a scatter.
     """
 
-    def __init__(self, figure: go.Figure) -> None:
-        self.figure = figure
-        self._traces: list[dict[str, Any]] = []
-        self._layout: dict[str, Any] = {}
+    def __init__(self, kind: type[go.Figure], drawn: Sequence[Drawn], theta: float, dark: bool = False) -> None:
+        self.traces, self.layout = drawing(drawn, theta, dark)
+        self.figure = kind([go.Scatter(t) for t in self.traces], self.layout)
 
     def draw(self, drawn: Sequence[Drawn], theta: float, dark: bool = False) -> None:
         """Make the figure show exactly these, whatever it showed before."""
-        solid = [d for d in drawn if not d.ghost]
-        lone = solid[0] if len(solid) == 1 else None
-        span = logit_span(drawn)
-        new = [*backdrop(lone, theta, span, dark), *(t for d in drawn for t in traces(d, d is lone, theta, span, dark))]
-        if len(new) < len(self._traces):
-            self.figure.data = self.figure.data[: len(new)]
+        traces, layout = drawing(drawn, theta, dark)
+        if len(traces) < len(self.traces):
+            self.figure.data = self.figure.data[: len(traces)]
         with self.figure.batch_update():
-            for trace, old, now in zip(self.figure.data, self._traces, new, strict=False):
-                trace.update(changed(old, now))
-            self.figure.update_layout(changed(self._layout, layout := axes(theta, span, dark)))
-        if len(new) > len(self._traces):
-            self.figure.add_traces([go.Scatter(t) for t in new[len(self._traces) :]])
-        self._traces, self._layout = new, layout
+            for trace, old, new in zip(self.figure.data, self.traces, traces, strict=False):
+                trace.update(changed(old, new))
+            self.figure.update_layout(changed(self.layout, layout))
+        if len(traces) > len(self.traces):
+            self.figure.add_traces([go.Scatter(t) for t in traces[len(self.traces) :]])
+        self.traces, self.layout = traces, layout
+
+
+def drawing(drawn: Sequence[Drawn], theta: float, dark: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The traces and the layout of a figure."""
+    solid = [d for d in drawn if not d.ghost]
+    lone = solid[0] if len(solid) == 1 else None
+    span = logit_span(drawn)
+    curves = (t for d in drawn for t in traces(d, d is lone, theta, span, dark))
+    return [*backdrop(lone, theta, span, dark), *curves], axes(theta, span, dark)
 
 
 def changed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """The entries of new that differ from old's."""
-    return {k: v for k, v in new.items() if k not in old or not same(old[k], v)}
-
-
-def same(a: Any, b: Any) -> bool:
-    """Equality that holds for arrays too, gaps (NaN) included."""
-    return a is b or (np.array_equal(a, b, equal_nan=True) if isinstance(a, np.ndarray) else a == b)
+    return {k: v for k, v in new.items() if k not in old or (old[k] is not v and old[k] != v)}
 
 
 def logit_span(drawn: Sequence[Drawn]) -> tuple[float, float]:
@@ -109,9 +108,9 @@ def line(name: str, x: Any, y: Any, colour: str, width: float = 2, dash: str = "
     x = np.asarray(x, dtype=np.float64)
     return {
         "name": name,
-        "x": np.degrees(x).astype(np.float32),
-        "y": np.asarray(y, dtype=np.float32),
-        "customdata": x.astype(np.float32),
+        "x": listed(np.degrees(x), 4),
+        "y": listed(y, 5),
+        "customdata": listed(x, 5),
         "line": {"color": colour, "width": width, "dash": dash},
         "mode": "lines",
         "marker": {"symbol": "circle", "size": 8, "color": colour, "line": {"color": colour, "width": 2}},
@@ -125,6 +124,15 @@ def line(name: str, x: Any, y: Any, colour: str, width: float = 2, dash: str = "
         "showlegend": False,
         "legendrank": 1000,
     } | other
+
+
+def listed(values: Any, digits: int) -> list[float | None]:
+    """Numbers as a short list with None for a gap.
+
+    Of an array, a FigureWidget's browser sends all numbers back at every change, and its Python side (plotly 7.1) fails
+    on them.
+    """
+    return [None if math.isnan(v) else round(v, digits) for v in np.asarray(values, dtype=np.float64).tolist()]
 
 
 def backdrop(lone: Drawn | None, theta: float, span: tuple[float, float], dark: bool) -> Iterator[dict[str, Any]]:
@@ -162,7 +170,7 @@ def traces(d: Drawn, lone: bool, theta: float, span: tuple[float, float], dark: 
     if not lone and not d.ghost:
         names = (f"{d.label}: boundary {angles(d.actual)}, ideal {angles(d.ideal)}", names[1])
     x, y, T_dots, T_rings = broken(d.curve.phi, d.curve.T, d.curve.T_jumps)
-    yield line(names[0], x, y, colour, width, showlegend=True, legendrank=1001 if d.ghost else 1000)
+    yield line(names[0], x, y, colour, width, showlegend=len(x) > 0, legendrank=1001 if d.ghost else 1000)
     x, y, N_dots, N_rings = broken(d.curve.phi, d.curve.N, d.curve.N_jumps)
     yield line(names[1], x, y, colour, width, "dash", showlegend=lone)
     dots, rings = ([], []) if d.ghost else (T_dots + N_dots, T_rings + N_rings)
@@ -188,7 +196,7 @@ def broken(
     Each piece is carried on to the jump along its last two points; a piece shorter than that is left out.
     """
     cuts = [0, *np.searchsorted(phi, jumps), len(phi)]
-    xs, ys, offs, ons = [], [], [], []
+    xs, ys, offs, ons = [phi[:0]], [values[:0]], [], []
     for k in range(len(jumps) + 1):
         x, y = phi[cuts[k] : cuts[k + 1]], values[cuts[k] : cuts[k + 1]]
         if len(x) < 2:
