@@ -19,7 +19,8 @@ from workbench.objectives.rows import logits
 from workbench.sphere import two_class_slice
 
 GRID = 2049  # points on which sign changes and jumps are looked for before they are refined
-BISECTIONS = 46  # halves a grid interval to below 1e-16 of the arc
+PARTS, ROUNDS = 32, 9  # each round keeps one of 32 parts of a grid interval: 2^-45 of it at the end
+PIECE = 64  # points computed at a time: beyond, the cosine wakes a second thread, and waits for it on a busy computer
 Logits = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
@@ -53,23 +54,30 @@ def slice_logits(
     resolved = {name: value.double() for name, value in margin.init(2, 2).items()}
     resolved |= {name: torch.as_tensor(value, dtype=torch.float64).cpu() for name, value in (state or {}).items()}
 
-    def at(phi: Tensor) -> tuple[Tensor, Tensor]:
+    def piece(phi: Tensor) -> tuple[Tensor, Tensor]:
         cos = two_class_slice(theta, phi)
         y = torch.zeros(len(phi), 1, dtype=torch.long)
         length = torch.full((len(phi), 1), 1.0 if norm is None else norm, dtype=torch.float64)
         both = logits(margin, cos, length, y, {}, resolved)[0]
         return both[:, 0], both[:, 1]
 
+    def at(phi: Tensor) -> tuple[Tensor, Tensor]:
+        T, N = zip(*map(piece, phi.split(PIECE)), strict=True)
+        return torch.cat(T), torch.cat(N)
+
     return torch.no_grad()(at), resolved
 
 
-def bisect(inside: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
-    """The point in each interval (low, high) where the condition `inside` (true at low) stops holding."""
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        keep = inside(middle)
-        low, high = torch.where(keep, middle, low), torch.where(keep, high, middle)
-    return (low + high) / 2
+def narrow(
+    values: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, pick: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Intervals (low, high), each (K,), narrowed again and again to the part that pick(values at its ends) tells."""
+    weights = torch.linspace(0, 1, PARTS + 1, dtype=torch.float64)
+    for _ in range(ROUNDS if len(low) else 0):
+        ends = torch.lerp(low[:, None], high[:, None], weights)
+        part = pick(values(ends.flatten()).view_as(ends))[:, None]
+        low, high = ends.gather(1, part).squeeze(1), ends.gather(1, part + 1).squeeze(1)
+    return low, high
 
 
 def sign_changes(difference: Callable[[Tensor], Tensor], theta: float) -> np.ndarray:
@@ -77,20 +85,22 @@ def sign_changes(difference: Callable[[Tensor], Tensor], theta: float) -> np.nda
     phi = torch.linspace(0, theta, GRID, dtype=torch.float64)
     positive = difference(phi) > 0
     at = (positive[:-1] != positive[1:]).nonzero().squeeze(1)
-    first = positive[at]
-    return bisect(lambda p: (difference(p) > 0) == first, phi[at], phi[at + 1]).numpy()
+
+    def first_change(values: Tensor) -> Tensor:
+        return ((values > 0).diff(dim=1)).byte().argmax(dim=1)
+
+    low, high = narrow(difference, phi[at], phi[at + 1], first_change)
+    return ((low + high) / 2).numpy()
 
 
 def jumps(values: Callable[[Tensor], Tensor], theta: float) -> np.ndarray:
     """phi in (0, theta) where a function of phi is discontinuous: a step that stays however small the interval."""
-    low, high = torch.linspace(0, theta, GRID, dtype=torch.float64).unfold(0, 2, 1).unbind(1)
-    steps = (values(high) - values(low)).abs()
-    at = steps > 4 * steps.median() + 1e-9
-    low, high = low[at], high[at]
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        left = (values(middle) - values(low)).abs() > (values(high) - values(middle)).abs()
-        low, high = torch.where(left, low, middle), torch.where(left, middle, high)
+    phi = torch.linspace(0, theta, GRID, dtype=torch.float64)
+    steps = values(phi).diff().abs()
+    at = (steps > 4 * steps.median() + 1e-9).nonzero().squeeze(1)
+    if len(at) == 0:
+        return np.empty(0)
+    low, high = narrow(values, phi[at], phi[at + 1], lambda v: v.diff(dim=1).abs().argmax(dim=1))
     return ((low + high) / 2)[(values(high) - values(low)).abs() > 1e-6].numpy()
 
 
