@@ -13,7 +13,7 @@ from workbench.exercises import EXERCISES, THETA, Choice, Number
 from workbench.lessons import check, digest, figure_digest, page, seen
 from workbench.margins import ArcFace, CosFace, CurricularFace, NPCFace, ReCurricularFace
 from workbench.methods import build
-from workbench.objectives.rows import logits
+from workbench.objectives.rows import DenseRows
 from workbench.record import Snapshot
 from workbench.views.lines import Axis, Line, lines_figure
 from workbench.views.sphere import sphere_figure
@@ -84,7 +84,7 @@ def test_the_answers_hold_in_the_losses_themselves():
     assert turn.grad.item() == pytest.approx(0, abs=1e-12)
     cos = torch.tensor([[0.6, 0.5, 0.2, -0.1, 0.583]], dtype=torch.float64)
     one, y = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.long)
-    made = logits(NPCFace(), cos, one, y, {}, {})[0][0, 0].item()
+    made = DenseRows(NPCFace(), cos, one, y, {}, {}).logits[0, 0].item()
     assert made == pytest.approx(math.cos(math.acos(0.6) + truth["collaborative margin"]))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from workbench.errors import InputError
 from workbench.margins.base import Margin, State
-from workbench.objectives.rows import logits
+from workbench.objectives.rows import DenseRows
 from workbench.sphere import two_class_slice
 
 GRID = 2049  # points on which sign changes and jumps are looked for before they are refined
@@ -52,13 +52,18 @@ def slice_logits(
     if not 0 < theta <= math.pi:
         raise InputError(f"theta = {theta}: the angle between the two centers, in rad, must be in (0, pi]")
     resolved = {name: value.double() for name, value in margin.init(2, 2).items()}
-    resolved |= {name: torch.as_tensor(value, dtype=torch.float64).cpu() for name, value in (state or {}).items()}
+    params = {name: value.double() for name, value in margin.learned(2, 2).items()}
+    resolved |= {
+        name: torch.as_tensor(value, dtype=torch.float64).cpu()
+        for name, value in (state or {}).items()
+        if name in margin.states
+    }
 
     def piece(phi: Tensor) -> tuple[Tensor, Tensor]:
         cos = two_class_slice(theta, phi)
         y = torch.zeros(len(phi), 1, dtype=torch.long)
         length = torch.full((len(phi), 1), 1.0 if norm is None else norm, dtype=torch.float64)
-        both = logits(margin, cos, length, y, {}, resolved)[0]
+        both = DenseRows(margin, cos, length, y, params, resolved).logits
         return both[:, 0], both[:, 1]
 
     def at(phi: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,61 +1,82 @@
-"""METHODS: every published loss as one composed line, with its citation and presets; `build` makes one.
+"""METHODS: every published loss as one composed entry, with its citation and presets; `build` makes one.
 
 The preset "paper" is the paper's reading. A peer's preset holds that peer's constructor defaults, "<peer>_config" its
-shipped configuration. Where they differ in kind (guard, gradient, momentum) the difference is a field of the margin.
+shipped configuration. Where they differ in kind (guard, gradient, momentum) the difference is a field of a part.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from workbench.centers.full import FullCenters
+from torch import nn
+
+from workbench.centers.similarity import Dot, SubCenters
 from workbench.errors import InputError, unknown
 from workbench.margins import (
+    AdaFace,
+    AdaptiveFace,
     ArcFace,
+    ArcNegFace,
+    Circle,
+    CombinedMargin,
     CosFace,
     CurricularFace,
-    Margin,
+    ElasticArc,
+    ElasticCos,
+    MagFace,
     MVSoftmax,
     NormSoftmax,
     NPCFace,
     ReCurricularFace,
+    Softmax,
+    SphereFace,
+    SphereFaceR,
 )
-from workbench.margins.base import Param
-from workbench.objectives.softmax import SCALE, MarginSoftmax
+from workbench.method import Method
+from workbench.objectives.criteria import BinaryCrossEntropy, Focal, HardMining, SmoothedCrossEntropy
+from workbench.objectives.pairs import Triplet
+from workbench.objectives.scales import AdaCos, Length, Scale
+from workbench.objectives.terms import CenterLoss, UniformTerm
 
 CENTERS = ("full",)
 COMPUTE = ("dense",)
-
-
-@dataclass(frozen=True)
-class Method:
-    """One published loss: its margin, where it was published, and the settings it is known by."""
-
-    key: str
-    title: str
-    margin: type[Margin]
-    citation: str
-    presets: Mapping[str, Mapping[str, Any]]
-
-    def parameters(self) -> dict[str, Param]:
-        """Every parameter a person may set, the scale first."""
-        return {"s": SCALE} | self.margin.parameters()
-
-    def settings(self, preset: str = "paper") -> dict[str, Any]:
-        """The resolved value of every parameter under a preset."""
-        if preset not in self.presets:
-            raise unknown(f"preset of {self.key}", preset, self.presets)
-        return self.margin.defaults() | dict(self.presets[preset])
-
+ARC, PML_RAD = {"s": 64, "m": 0.5}, math.radians(28.6)
+MV_PAPER = "Wang et al., Mis-classified Vector Guided Softmax Loss, AAAI 2020"
+NPC = {"s": 64, "m0": 0.40, "m1": 0.20, "t": 1.1, "alpha": 0.25, "m_mask": 0.5}
+NPC_ZOO = NPC | {"alpha": 0.20, "guard": "easy"}
 
 _METHODS = (
+    Method("softmax", "Softmax", Softmax, "", {"paper": {}}, scale=Scale, similarity=Dot),
     Method(
         "norm_softmax",
         "Norm-softmax",
         NormSoftmax,
         "Wang et al., NormFace, ACM MM 2017",
         {"paper": {"s": 20}, "pml": {"s": 20}},
+    ),
+    Method(
+        "sphereface",
+        "SphereFace / A-softmax",
+        SphereFace,
+        "Liu et al., SphereFace, CVPR 2017",
+        {
+            "paper": {"m": 4},
+            "evolve": {"m": 4},
+            "svx": {"m": 4, "decay": 1e-4, "power": 2, "by": "s", "s": 32},
+            "pml": {"m": 4, "lam_base": 0, "lam_min": 0},
+        },
+        scale=Length,
+    ),
+    Method(
+        "sphereface_r",
+        "SphereFace-R",
+        SphereFaceR,
+        "Liu et al., SphereFace Revived, TPAMI 2022",
+        {
+            "paper": {"s": 30, "m": 1.7},
+            "exact": {"s": 30, "m": 1.7, "grad": "exact"},
+            "opensphere": {"s": 30, "m": 1.7},
+            "opensphere_config": {"s": 64, "m": 1.7},
+        },
     ),
     Method(
         "cosface",
@@ -69,6 +90,7 @@ _METHODS = (
             "tface": {"s": 64, "m": 0.40},
             "facexzoo": {"s": 32, "m": 0.35},
             "svx": {"s": 32, "m": 0.35, "guard": "easy"},
+            "evolve": {"s": 30, "m": 0.35},
         },
     ),
     Method(
@@ -77,21 +99,59 @@ _METHODS = (
         ArcFace,
         "Deng et al., ArcFace, CVPR 2019",
         {
-            "paper": {"s": 64, "m": 0.5},
-            "insightface": {"s": 64, "m": 0.5, "grad": "detached"},
-            "tface": {"s": 64, "m": 0.5, "guard": "mm"},
-            "pml": {"s": 64, "m": math.radians(28.6), "guard": "mm"},
+            "paper": ARC,
+            "insightface": ARC | {"grad": "detached"},
+            "tface": ARC | {"guard": "mm"},
+            "evolve": ARC | {"guard": "mm"},
+            "oml": ARC | {"guard": "mm"},
+            "pml": {"s": 64, "m": PML_RAD, "guard": "mm"},
             "facexzoo": {"s": 32, "m": 0.35, "guard": "plain"},
-            "adaface_repo": {"s": 64, "m": 0.5, "guard": "clip"},
+            "adaface_repo": ARC | {"guard": "clip"},
         },
+    ),
+    Method(
+        "combined",
+        "Combined margin",
+        CombinedMargin,
+        "Deng et al., ArcFace, CVPR 2019",
+        {
+            "paper": {"s": 64, "m1": 1, "m2": 0.3, "m3": 0.2},
+            "paper_2": {"s": 64, "m1": 0.9, "m2": 0.4, "m3": 0.15},
+            "insightface": {"s": 64, "m1": 1, "m2": 0.5, "m3": 0, "form": "insightface"},
+            "insightface_config": {"s": 64, "m1": 1, "m2": 0, "m3": 0.4, "form": "insightface"},
+        },
+    ),
+    Method(
+        "adaptiveface",
+        "AdaptiveFace",
+        AdaptiveFace,
+        "Liu et al., AdaptiveFace, CVPR 2019",
+        {"paper": {"s": 30, "lam": 70}, "facexzoo": {"s": 30, "lam": 70}, "facexzoo_config": {"s": 32, "lam": 70}},
+    ),
+    Method(
+        "adacos",
+        "AdaCos",
+        NormSoftmax,
+        "Zhang et al., AdaCos, CVPR 2019",
+        {"paper": {"rule": "dynamic"}, "facexzoo": {"rule": "dynamic"}},
+        scale=AdaCos,
+    ),
+    Method(
+        "adacos_fixed",
+        "AdaCos, fixed scale",
+        NormSoftmax,
+        "Zhang et al., AdaCos, CVPR 2019",
+        {"paper": {"rule": "fixed"}},
+        scale=AdaCos,
     ),
     Method(
         "mv_am",
         "MV-softmax (AM)",
         MVSoftmax,
-        "Wang et al., Mis-classified vector guided softmax loss, AAAI 2020",
+        MV_PAPER,
         {
             "paper": {"s": 32, "m": 0.35, "t": 1.2, "positive": "am"},
+            "fixed": {"s": 32, "m": 0.35, "t": 1.2, "positive": "am", "form": "fixed"},
             "svx": {"s": 32, "m": 0.35, "t": 1.2, "positive": "am", "guard": "easy"},
             "facexzoo": {"s": 32, "m": 0.35, "t": 1.12, "positive": "am", "guard": "gtm"},
         },
@@ -100,12 +160,21 @@ _METHODS = (
         "mv_arc",
         "MV-softmax (Arc)",
         MVSoftmax,
-        "Wang et al., Mis-classified vector guided softmax loss, AAAI 2020",
+        MV_PAPER,
         {
             "paper": {"s": 32, "m": 0.5, "t": 1.2, "positive": "arc"},
+            "fixed": {"s": 32, "m": 0.5, "t": 1.2, "positive": "arc", "form": "fixed"},
             "svx": {"s": 32, "m": 0.35, "t": 1.2, "positive": "arc", "guard": "easy"},
             "facexzoo": {"s": 32, "m": 0.35, "t": 1.12, "positive": "arc", "guard": "easy"},
         },
+    ),
+    Method(
+        "arcnegface",
+        "ArcNegFace",
+        ArcNegFace,
+        "Liu et al., Towards Flops-constrained Face Recognition, ICCV workshops 2019",
+        {"paper": ARC, "arcnegface_repo": ARC | {"guard": "mm"}, "facexzoo": ARC | {"guard": "mm"}},
+        criterion=SmoothedCrossEntropy,
     ),
     Method(
         "curricularface",
@@ -113,10 +182,10 @@ _METHODS = (
         CurricularFace,
         "Huang et al., CurricularFace, CVPR 2020",
         {
-            "paper": {"s": 64, "m": 0.5, "momentum": 0.01},
-            "curricularface_repo": {"s": 64, "m": 0.5, "momentum": 0.01, "guard": "mm"},
-            "facexzoo": {"s": 64, "m": 0.5, "momentum": 0.01, "guard": "mm"},
-            "tface": {"s": 64, "m": 0.5, "momentum": 0.1, "guard": "mm"},
+            "paper": ARC | {"momentum": 0.01},
+            "curricularface_repo": ARC | {"momentum": 0.01, "guard": "mm"},
+            "facexzoo": ARC | {"momentum": 0.01, "guard": "mm"},
+            "tface": ARC | {"momentum": 0.1, "guard": "mm"},
         },
     ),
     Method(
@@ -125,10 +194,10 @@ _METHODS = (
         ReCurricularFace,
         "Sang and Yang, ReCurricularFace: Revisiting CurricularFace for Hard Sample Mining",
         {
-            "paper": {"s": 64, "m": 0.5},
-            "closed": {"s": 64, "m": 0.5, "coeffs": "closed"},
-            "literal": {"s": 64, "m": 0.5, "coeffs": "literal"},
-            "unmasked": {"s": 64, "m": 0.5, "mask": "all"},
+            "paper": ARC,
+            "closed": ARC | {"coeffs": "closed"},
+            "literal": ARC | {"coeffs": "literal"},
+            "unmasked": ARC | {"mask": "all"},
         },
     ),
     Method(
@@ -136,40 +205,135 @@ _METHODS = (
         "NPCFace",
         NPCFace,
         "Zeng et al., NPCFace: Negative-Positive Collaborative Training for Large-scale Face Recognition",
+        {"paper": NPC, "facexzoo": NPC_ZOO, "facexzoo_config": NPC_ZOO | {"s": 32, "m_mask": 0.35}},
+    ),
+    Method(
+        "hm_softmax",
+        "HM-softmax (OHEM)",
+        NormSoftmax,
+        "Shrivastava et al., Online Hard Example Mining, CVPR 2016",
+        {"paper": {"s": 32, "keep": 0.9}, "svx": {"s": 32, "keep": 0.9}},
+        weighting=HardMining,
+    ),
+    Method(
+        "focal_softmax",
+        "Focal softmax",
+        NormSoftmax,
+        "Lin et al., Focal Loss, ICCV 2017",
         {
-            "paper": {"s": 64, "m0": 0.40, "m1": 0.20, "t": 1.1, "alpha": 0.25, "m_mask": 0.5},
-            "facexzoo": {"s": 64, "m0": 0.40, "m1": 0.20, "t": 1.1, "alpha": 0.20, "m_mask": 0.5, "guard": "easy"},
-            "facexzoo_config": {
-                "s": 32,
-                "m0": 0.40,
-                "m1": 0.20,
-                "t": 1.1,
-                "alpha": 0.20,
-                "m_mask": 0.35,
-                "guard": "easy",
-            },
+            "paper": {"s": 32, "gamma": 2},
+            "svx": {"s": 32, "gamma": 2},
+            "evolve": {"s": 32, "gamma": 2, "p": "batch"},
+            "curricularface_repo": {"s": 32, "gamma": 2, "p": "batch"},
         },
+        weighting=Focal,
+    ),
+    Method(
+        "center_loss",
+        "Center loss",
+        Softmax,
+        "Wen et al., A Discriminative Feature Learning Approach for Deep Face Recognition, ECCV 2016",
+        {"paper": {"lam": 0.003, "alpha": 0.5}},
+        scale=Scale,
+        similarity=Dot,
+        terms=(CenterLoss,),
+    ),
+    Method(
+        "triplet",
+        "Triplet",
+        Triplet,
+        "Schroff et al., FaceNet, CVPR 2015",
+        {
+            "paper": {"alpha": 0.2, "mining": "semi-hard"},
+            "pml": {"alpha": 0.05, "mining": "all", "distance": "euclidean"},
+            "facexzoo": {"alpha": 2.5, "mining": "random"},
+        },
+        scale=Scale,
+        each=4,
+    ),
+    Method(
+        "uniformface",
+        "UniformFace",
+        SphereFace,
+        "Duan et al., UniformFace, CVPR 2019",
+        {"paper": {"m": 4, "lam_u": 1}},
+        scale=Length,
+        terms=(UniformTerm,),
+    ),
+    Method(
+        "circle",
+        "Circle loss",
+        Circle,
+        "Sun et al., Circle Loss, CVPR 2020",
+        {"paper": {"s": 256, "m": 0.25}, "facexzoo": {"s": 256, "m": 0.25}},
+    ),
+    Method(
+        "magface",
+        "MagFace",
+        MagFace,
+        "Meng et al., MagFace, CVPR 2021",
+        {
+            "paper": {"s": 64, "lam_g": 35},
+            "magface_repo": {"s": 64, "lam_g": 20, "guard": "easy"},
+            "magface_repo_config": {"s": 64, "lam_g": 35, "guard": "easy"},
+            "facexzoo": {"s": 64, "lam_g": 20, "guard": "plain"},
+        },
+    ),
+    Method(
+        "adaface",
+        "AdaFace",
+        AdaFace,
+        "Kim et al., AdaFace, CVPR 2022",
+        {
+            "paper": {"s": 64, "m": 0.4, "h": 0.333, "momentum": 0.01},
+            "adaface_repo": {"s": 64, "m": 0.4, "h": 0.333, "momentum": 1.0, "guard": "clip"},
+            "adaface_repo_config": {"s": 64, "m": 0.4, "h": 0.333, "momentum": 0.01, "guard": "clip"},
+        },
+    ),
+    Method(
+        "elasticface_arc",
+        "ElasticFace-Arc",
+        ElasticArc,
+        "Boutros et al., ElasticFace, CVPR workshops 2022",
+        {
+            "paper": ARC | {"sigma": 0.05},
+            "paper_plus": ARC | {"sigma": 0.0175, "plus": "matched"},
+            "elasticface_repo": ARC | {"sigma": 0.0125},
+            "elasticface_repo_config": ARC | {"sigma": 0.05},
+            "elasticface_repo_config_plus": ARC | {"sigma": 0.0175, "plus": "repo"},
+        },
+    ),
+    Method(
+        "elasticface_cos",
+        "ElasticFace-Cos",
+        ElasticCos,
+        "Boutros et al., ElasticFace, CVPR workshops 2022",
+        {
+            "paper": {"s": 64, "m": 0.35, "sigma": 0.05},
+            "paper_plus": {"s": 64, "m": 0.35, "sigma": 0.02, "plus": "matched"},
+            "elasticface_repo": {"s": 64, "m": 0.35, "sigma": 0.0125},
+            "elasticface_repo_config": {"s": 64, "m": 0.35, "sigma": 0.05},
+            "elasticface_repo_config_plus": {"s": 64, "m": 0.35, "sigma": 0.02, "plus": "repo"},
+        },
+    ),
+    Method(
+        "subcenter_arcface",
+        "Sub-center ArcFace",
+        ArcFace,
+        "Deng et al., Sub-center ArcFace, ECCV 2020",
+        {"paper": ARC | {"K": 3}, "pml": {"s": 64, "m": PML_RAD, "guard": "mm", "K": 3}},
+        similarity=SubCenters,
+    ),
+    Method(
+        "uniface",
+        "UniFace",
+        CosFace,
+        "Zhou et al., UniFace, ICCV 2023",
+        {"paper": {"s": 64, "m": 0.4, "lam": 1}, "uniface_repo": {"s": 64, "m": 0.4, "lam": 1}},
+        criterion=BinaryCrossEntropy,
     ),
 )
 METHODS: dict[str, Method] = {method.key: method for method in _METHODS}
-
-
-def markdown_table() -> str:
-    """The methods as a Markdown table, the one in README.md."""
-    lines = [
-        "| method | T (positive) and N (negative) | paper's values | presets | published in |",
-        "|---|---|---|---|---|",
-    ]
-    for method in METHODS.values():
-        equations = "<br>".join(f"${line}$" for line in method.margin.latex)
-        symbols = method.parameters()
-        values = [
-            (symbols[name].symbol, value) for name, value in method.settings().items() if not symbols[name].choices
-        ]
-        shown = ", ".join(f"{symbol} {value:.4g}" for symbol, value in values)
-        presets = ", ".join(f"`{name}`" for name in method.presets)
-        lines.append(f"| `{method.key}` | {equations} | {shown} | {presets} | {method.citation} |")
-    return "\n".join(lines)
 
 
 def build(
@@ -181,7 +345,7 @@ def build(
     compute: str = "dense",
     seed: int = 0,
     **parameters: Any,
-) -> MarginSoftmax:
+) -> nn.Module:
     """An objective for `classes` identities and embeddings of `dim` numbers; keywords override the preset by name.
 
     `seed` draws the centers' first directions: the same seed gives every method the same ones. Raises InputError for an
@@ -199,6 +363,4 @@ def build(
     for parameter in parameters:
         if parameter not in method.parameters():
             raise unknown(f"parameter of {name}", parameter, method.parameters())
-    settings = method.settings(preset) | parameters
-    s = settings.pop("s")
-    return MarginSoftmax(method.margin(**settings), FullCenters(classes, dim, seed), s)
+    return method.objective(method.settings(preset) | parameters, classes, dim, seed)

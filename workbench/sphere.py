@@ -17,6 +17,11 @@ GRADS = ("exact", "detached")
 CLIP = 1e-3  # rad kept free at both ends of [0, pi] by the guard "clip" (AdaFace's released code)
 
 
+def full(x: Tensor) -> Tensor:
+    """The same numbers in float32 at least: margin arithmetic is not done in less."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
 def unit(x: Tensor) -> tuple[Tensor, Tensor]:
     """Directions (n, D) and lengths (n, 1) of vectors (n, D). A zero row gives NaN, not a direction."""
     norm = x.norm(dim=-1, keepdim=True)
@@ -24,9 +29,11 @@ def unit(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def cosines(x: Tensor, W: Tensor) -> Tensor:
-    """Cosines (B, C) of samples x (B, D) to centers W (C, D), both un-normalised; float32 at least."""
-    cos = torch.nn.functional.linear(unit(x)[0], unit(W)[0])
-    return cos if cos.dtype in (torch.float32, torch.float64) else cos.float()
+    """Cosines (B, C) of samples x (B, D) to centers W (C, D), both un-normalised; float32 at least.
+
+    Directions are taken in float32 whatever x is; under autocast only the matrix product is done in less.
+    """
+    return full(torch.nn.functional.linear(unit(full(x))[0], unit(full(W))[0]))
 
 
 def sine(c: Tensor) -> Tensor:
@@ -45,8 +52,22 @@ def add_angle(c: Tensor, m: float | Tensor) -> Tensor:
     return c * cos_m - sine(c) * sin_m
 
 
+def angle(c: Tensor) -> Tensor:
+    """theta in rad from c = cos(theta); its gradient stays finite at |c| = 1."""
+    return torch.atan2(sine(c), c)
+
+
+def psi(c: Tensor, m: float) -> Tensor:
+    """SphereFace's psi(theta) = (-1)^k cos(m theta) - 2k, k = floor(m theta / pi): cos(m theta) made to fall on."""
+    turned = m * angle(c)
+    k = (turned.detach() / math.pi).floor()
+    return (1 - 2 * (k % 2)) * turned.cos() - 2 * k
+
+
 def guarded(T: Tensor, c: Tensor, m: float | Tensor, guard: str) -> Tensor:
     """A margined target logit T made safe where the margin overshoots; c = cos(theta_y), m the margin.
+
+    A negative margin overshoots nowhere near pi.
 
     wrap   nothing: cos(theta + m) turns back up past theta + m = pi (the papers' formula as it stands)
     mm     past pi, c - m sin m: keeps falling, but steps down at pi (CurricularFace's and TFace's code)
@@ -62,10 +83,11 @@ def guarded(T: Tensor, c: Tensor, m: float | Tensor, guard: str) -> Tensor:
     if guard == "gtm":
         return torch.where(c > m, T, c)
     cos_m, sin_m = cos_sin(m)
+    inside = (c > -cos_m) | (m < 0)  # theta + m < pi
     if guard == "plain":
-        return torch.where(c > -cos_m, T, c)  # theta + m < pi
+        return torch.where(inside, T, c)
     if guard == "mm":
-        return torch.where(c > -cos_m, T, c - m * sin_m)
+        return torch.where(inside, T, c - m * sin_m)
     theta = c.detach().clamp(-1, 1).acos()
     T = torch.where(theta + m < CLIP, math.cos(CLIP), T)
     return torch.where(theta + m > math.pi - CLIP, -math.cos(CLIP), T)

@@ -3,24 +3,37 @@
 import torch
 from torch import Tensor, nn
 
+from workbench.centers.similarity import Cosine
 from workbench.seeds import generator
 
 
 class FullCenters(nn.Module):
-    """All C centers as one parameter `weight` (C, D), drawn from an own generator: random directions, norms near 1."""
+    """All centers as one parameter `weight`, drawn from an own generator: random directions, norms near 1.
 
-    def __init__(self, classes: int, dim: int, seed: int = 0) -> None:
+    weight is (C, D), or (C K, D) with the K sub-centers of a class in neighbouring rows; `bias` (C,) where the
+    similarity asks for one, else None.
+    """
+
+    def __init__(self, classes: int, dim: int, seed: int = 0, similarity: Cosine = Cosine()) -> None:  # noqa: B008
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(classes, dim, generator=generator(seed, "centers")) / dim**0.5)
+        shape = classes * similarity.rows, dim
+        self.similarity = similarity
+        self.weight = nn.Parameter(torch.randn(shape, generator=generator(seed, "centers")) / dim**0.5)
+        self.register_parameter("bias", nn.Parameter(torch.zeros(classes)) if similarity.biased else None)
+
+    @property
+    def sub(self) -> int:
+        """How many rows of the weight each class has."""
+        return self.similarity.rows
 
     @property
     def classes(self) -> int:
-        return self.weight.shape[0]
+        return self.weight.shape[0] // self.sub
 
     @property
     def dim(self) -> int:
         return self.weight.shape[1]
 
-    def select(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The centers that labels y (B,) are compared with, and the labels' rows among them: here all, unchanged."""
-        return self.weight, y
+    def compare(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Similarities (B, C) of embeddings x (B, D) to the classes met, and the columns of the labels y (B,) there."""
+        return self.similarity(x, self.weight, self.bias), y

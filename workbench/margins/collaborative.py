@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
-from workbench.margins.base import Context, Margin, State, param
+from workbench.declared import param
+from workbench.margins.base import Context, HardSet, State, mask_param, topk_param
 from workbench.margins.positive import angular, grad_param, guard_param
 from workbench.sphere import add_angle
 
 
 @dataclass(frozen=True)
-class NPCFace(Margin):
+class NPCFace(HardSet):
     """Pushes samples off the centers they are confused with, and pulls them home the harder the closer those are.
 
     M_ij    = [cos(theta_j) > cos(theta_y + m_mask)]                        the mis-classified, following MV-softmax
@@ -40,17 +40,16 @@ class NPCFace(Margin):
     t: float = param(1.10, "t", "factor on the cosine of a hard negative", low=0.5, high=2.0, neutral=1.0)
     alpha: float = param(0.25, "α", "cosine added to a hard negative", low=0.0, high=1.0, neutral=0.0)
     m_mask: float = param(0.50, "m_mask", "margin that decides which negatives are hard", unit="rad", low=0.0, high=1.5)
+    mask: str = mask_param()
+    topk: float = topk_param()
     guard: str = guard_param()
     grad: str = grad_param()
 
     def context(self, pos: Tensor, norm: Tensor, y: Tensor, params: dict[str, Tensor], state: State) -> Context:
         return Context(tau=add_angle(pos.detach(), self.m_mask))
 
-    def hard(self, c: Tensor, ctx: Context) -> Tensor:
-        return c > ctx.tau  # M_ij
-
     def N(self, c: Tensor, ctx: Context) -> Tensor:
-        return torch.where(self.hard(c, ctx), self.t * c + self.alpha, c)  # Eq. 10
+        return self.split(c, self.t * c + self.alpha, ctx)  # Eq. 10
 
     def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
         m_tilde = self.m0 + self.m1 * rows.hard_mean  # Eq. 11

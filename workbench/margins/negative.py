@@ -1,4 +1,6 @@
-"""Margins in the negative logits: MVSoftmax, CurricularFace, ReCurricularFace. Each also has a positive margin."""
+"""Margins in the negative logits: MVSoftmax, ArcNegFace, Circle, CurricularFace, ReCurricularFace. Each also has a
+positive margin.
+"""
 
 import math
 from dataclasses import dataclass
@@ -7,14 +9,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from workbench.declared import Param, param
 from workbench.errors import InputError
-from workbench.margins.base import Context, Margin, Param, State, param
+from workbench.margins.base import Context, HardSet, Margin, State, mask_param, topk_param
 from workbench.margins.positive import additive, angular, grad_param, guard_param
 from workbench.sphere import ADDITIVE_GUARDS, add_angle, cos_sin, expected_angle, nearest_center_angles
 
 
 @dataclass(frozen=True)
-class MVSoftmax(Margin):
+class MVSoftmax(HardSet):
     """Pushes samples harder off the centers they are mis-classified to, after the margin.
 
     T    = cos(theta_y) - m  (positive="am")   or   cos(theta_y + m)  (positive="arc")
@@ -44,6 +47,8 @@ class MVSoftmax(Margin):
     form: str = param(
         "adaptive", "form", "hard negatives scaled and shifted, or only shifted", choices=("adaptive", "fixed")
     )
+    mask: str = mask_param()
+    topk: float = topk_param()
     guard: str = guard_param()
     grad: str = grad_param()
 
@@ -57,12 +62,9 @@ class MVSoftmax(Margin):
         pos = pos.detach()
         return Context(tau=pos - self.m if self.positive == "am" else add_angle(pos, self.m))
 
-    def hard(self, c: Tensor, ctx: Context) -> Tensor:
-        return c > ctx.tau
-
     def N(self, c: Tensor, ctx: Context) -> Tensor:
         slope = self.t if self.form == "adaptive" else 1.0
-        return torch.where(self.hard(c, ctx), slope * c + (self.t - 1), c)
+        return self.split(c, slope * c + (self.t - 1), ctx)
 
     def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
         margined = additive if self.positive == "am" else angular
@@ -70,7 +72,69 @@ class MVSoftmax(Margin):
 
 
 @dataclass(frozen=True)
-class CurricularFace(Margin):
+class ArcNegFace(Margin):
+    """Weights every negative by how close it lies to the target's margined logit; far ones hardly push any more.
+
+    T   = cos(theta_y + m)
+    t_j = alpha exp(-(cos(theta_j) - T)^2 / sigma)
+    N   = t_j cos(theta_j) + t_j - 1                                             (ArcNegFace, Liu et al. 2019)
+
+    Gradient: t_j is a constant, T has its own slope.
+    Reduces to: ArcFace at alpha = 1 and sigma -> infinity.
+    Follows / differs: the code's sigma = 2 is the divisor, the paper's 2 sigma^2 at sigma = 1. Paper silent on the
+    guard (wrap), the code has mm. The paper trains with label smoothing beside it (the criterion's `smoothing`, 0
+    here as in the code).
+    """
+
+    latex: ClassVar[tuple[str, ...]] = (
+        r"T = \cos(\theta_y + m)",
+        r"t_j = \alpha\, e^{-(\cos\theta_j - T)^2 / \sigma}",
+        r"N = t_j\cos\theta_j + t_j - 1",
+    )
+    m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5, neutral=0.0)
+    alpha: float = param(1.2, "α", "largest weight of a negative", low=0.5, high=2.0)
+    sigma: float = param(2.0, "σ", "how far from T a negative still counts (a divisor)", low=0.05, high=20.0)
+    guard: str = guard_param()
+    grad: str = grad_param()
+
+    def context(self, pos: Tensor, norm: Tensor, y: Tensor, params: dict[str, Tensor], state: State) -> Context:
+        return Context(T=angular(pos.detach(), self.m, self.guard, self.grad))
+
+    def N(self, c: Tensor, ctx: Context) -> Tensor:
+        t = self.alpha * ((c.detach() - ctx.T).square() / -self.sigma).exp()
+        return t * (c + 1) - 1
+
+    def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
+        return angular(c, self.m, self.guard, self.grad)
+
+
+@dataclass(frozen=True)
+class Circle(Margin):
+    """Pulls and pushes each cosine the harder the farther it is from where it should be.
+
+    T = [1 + m - cos(theta_y)]_+ (cos(theta_y) - (1 - m))                  (Circle loss, Sun et al., Eq. 6-8)
+    N = [cos(theta_j) + m]_+ (cos(theta_j) - m);  gamma is the scale s
+
+    Gradient: the weights [.]_+ are constants.
+    Reduces to: NormSoftmax's ordering where both weights are equal; no setting gives NormSoftmax itself.
+    Follows / differs: the classification form, as FaceX-Zoo (m = 0.25, gamma = 256); PML has the pair form.
+    """
+
+    latex: ClassVar[tuple[str, ...]] = (
+        r"T = [1 + m - \cos\theta_y]_+\,(\cos\theta_y - (1 - m))",
+        r"N = [\cos\theta_j + m]_+\,(\cos\theta_j - m)",
+    )
+    m: float = param(0.25, "m", "how near to 1 and to 0 the cosines are wanted", low=0.0, high=1.0)
+
+    def N(self, c: Tensor, ctx: Context) -> Tensor:
+        return (c.detach() + self.m).clamp_min(0) * (c - self.m)
+
+    def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
+        return (1 + self.m - c.detach()).clamp_min(0) * (c - (1 - self.m))
+
+
+@dataclass(frozen=True)
+class CurricularFace(HardSet):
     """Pushes samples off hard centers gently at first, and harder as training succeeds.
 
     T    = cos(theta_y + m)
@@ -97,17 +161,16 @@ class CurricularFace(Margin):
     }
     m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5, neutral=0.0)
     momentum: float = param(0.01, "momentum", "weight of the new batch in t", low=0.0, high=1.0)
+    mask: str = mask_param()
+    topk: float = topk_param()
     guard: str = guard_param()
     grad: str = grad_param()
 
     def context(self, pos: Tensor, norm: Tensor, y: Tensor, params: dict[str, Tensor], state: State) -> Context:
         return Context(tau=add_angle(pos.detach(), self.m), t=state["t"])
 
-    def hard(self, c: Tensor, ctx: Context) -> Tensor:
-        return c > ctx.tau
-
     def N(self, c: Tensor, ctx: Context) -> Tensor:
-        return torch.where(self.hard(c, ctx), c * (ctx.t + c), c)
+        return self.split(c, c * (ctx.t + c), ctx)
 
     def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
         return angular(c, self.m, self.guard, self.grad)
@@ -117,7 +180,7 @@ class CurricularFace(Margin):
 
 
 @dataclass(frozen=True)
-class ReCurricularFace(Margin):
+class ReCurricularFace(HardSet):
     """Pushes samples off hard centers so that the boundary starts wide and shrinks to the ideal one, never below it.
 
     T    = cos(theta_y + m)
@@ -152,12 +215,8 @@ class ReCurricularFace(Margin):
     k: float = param(1.1, "k", "slope of I (coeffs = paper)", low=0.5, high=2.0)
     alpha: float = param(0.4, "α", "weight of t in I (coeffs = paper)", low=0.0, high=1.0)
     product: str = param("cosθ·I", "product", "N of a hard negative: cos θ_j · I, or I alone", choices=("cosθ·I", "I"))
-    mask: str = param(
-        "misclassified",
-        "mask",
-        "hard negatives: past the margined target, all, or inside the ideal boundary",
-        choices=("misclassified", "all", "boundary"),
-    )
+    mask: str = mask_param("all", "boundary")  # every negative; inside the ideal boundary, cos(theta_j) > cos a
+    topk: float = topk_param()
     coeffs: str = param("paper", "coeffs", "where k and α come from", choices=("paper", "closed", "literal"))
     E: float = param(math.radians(80), "E", "angle between neighbouring centers", unit="rad", low=0.6, high=1.6)
     E_rule: str = param("fixed", "E rule", "E as given, by Eq. 2, or measured", choices=("fixed", "eq2", "measured"))
@@ -172,7 +231,7 @@ class ReCurricularFace(Margin):
 
     MEASURE_EVERY: ClassVar[int] = 100  # batches between two measurements of E: each costs C x C cosines
 
-    def init(self, classes: int, dim: int) -> State:
+    def init(self, classes: int, dim: int, seed: int = 0) -> State:
         E = expected_angle(classes, dim) if self.E_rule == "eq2" else self.E
         return {"t": torch.zeros(()), "E": torch.tensor(E), "step": torch.zeros(())}
 
@@ -197,12 +256,9 @@ class ReCurricularFace(Margin):
         k, alpha = self.coefficients(E)
         return Context(tau=self.threshold(pos.detach(), E), k=k, alpha=alpha, t=state["t"])
 
-    def hard(self, c: Tensor, ctx: Context) -> Tensor:
-        return c > ctx.tau
-
     def N(self, c: Tensor, ctx: Context) -> Tensor:
         I = ctx.k * c + ctx.alpha * ctx.t  # Eq. 6
-        return torch.where(self.hard(c, ctx), c * I if self.product == "cosθ·I" else I, c)
+        return self.split(c, c * I if self.product == "cosθ·I" else I, ctx)
 
     def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
         return angular(c, self.m, self.guard, self.grad)

@@ -1,9 +1,9 @@
-"""Row statistics: the few sums over a sample's non-target classes that the softmax loss and the margins need.
+"""Row statistics: the few sums over a sample's non-target classes that the criteria and the margins need.
 
-    z = s T(pos, ctx, rows) - rows.logsumexp;   per_sample = -logsigmoid(z)
+    z = s T - rows.logsumexp;   per_sample = -logsigmoid(z)
 
-is the whole loss, however the statistics were gathered. Here they come from all B x C cosines at once (dense): the
-readable reference, differentiated by autograd.
+is the whole softmax loss, however the statistics were gathered. Here they come from all B x C cosines at once (dense):
+the readable reference, differentiated by autograd.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from workbench.margins.base import Context, Margin, State
 
@@ -19,20 +20,46 @@ from workbench.margins.base import Context, Margin, State
 class DenseRows:
     """Statistics of the non-target classes of each sample, each computed when it is first asked for; all (B, 1).
 
-    cos (B, C): all cosines, y (B, 1): the target column, s: the scale.
+    cos (B, C): all cosines; norm (B, 1): the embeddings' lengths; y (B, 1): the target column; s: the scale; params,
+    state: what the margin has learned and what it keeps between batches.
     """
 
     margin: Margin
-    ctx: Context
     cos: Tensor
+    norm: Tensor
     y: Tensor
-    s: float | Tensor
+    params: dict[str, Tensor]
+    state: State
+    s: float | Tensor = 1.0
+
+    @cached_property
+    def pos(self) -> Tensor:
+        """cos(theta_y)."""
+        return self.cos.gather(1, self.y)
+
+    @cached_property
+    def ctx(self) -> Context:
+        """The margin's context; where the hard set is the K largest cosines, with the tau that selects them."""
+        ctx = self.margin.context(self.pos, self.norm, self.y, self.params, self.state)
+        if self.margin.selects:
+            ctx.tau = self.below_the_largest(self.margin.selects)
+        return ctx
+
+    @cached_property
+    def T(self) -> Tensor:
+        """The target's logit, before scale."""
+        return self.margin.T(self.pos, self.ctx, self)
+
+    @cached_property
+    def N(self) -> Tensor:
+        """The non-target logits (B, C), before scale; the target column holds a value that means nothing."""
+        return self.margin.N(self.cos, self.ctx)
 
     @cached_property
     def hard(self) -> Tensor:
-        """M_ij (B, C), the target column empty; a constant."""
+        """M_ij (B, C) as numbers, 0 in the target column; a constant."""
         with torch.no_grad():
-            return self.margin.hard(self.cos, self.ctx).scatter(1, self.y, 0)
+            return self.margin.hard(self.cos, self.ctx).to(self.cos.dtype).scatter_(1, self.y, 0)
 
     @cached_property
     def hard_weight(self) -> Tensor:
@@ -43,32 +70,35 @@ class DenseRows:
     def hard_mean(self) -> Tensor:
         """The mean cosine of the sample's hard negatives, 0 where it has none; a constant (NPCFace Eq. 11)."""
         with torch.no_grad():
-            return (self.cos * self.hard).sum(dim=1, keepdim=True) / self.hard_weight.clamp_min(1e-12)
-
-    @cached_property
-    def N(self) -> Tensor:
-        """The transformed non-target cosines (B, C); the target column holds a value that means nothing."""
-        return self.margin.N(self.cos, self.ctx)
+            return torch.linalg.vecdot(self.cos, self.hard)[:, None] / self.hard_weight.clamp_min(1e-12)
 
     @cached_property
     def logsumexp(self) -> Tensor:
         """log sum_{j != y} exp(s N(cos_j))."""
         return (self.s * self.N).scatter(1, self.y, -torch.inf).logsumexp(dim=1, keepdim=True)
 
+    @cached_property
+    def N_sum(self) -> Tensor:
+        """sum_{j != y} N(cos_j)."""
+        return self.N.scatter(1, self.y, 0).sum(dim=1, keepdim=True)
 
-def transform(
-    margin: Margin, cos: Tensor, norm: Tensor, y: Tensor, params: dict[str, Tensor], state: State, s: float | Tensor
-) -> tuple[Tensor, DenseRows]:
-    """T (B, 1) and the row statistics of cosines cos (B, C) with targets y (B, 1) and embedding norms (B, 1)."""
-    pos = cos.gather(1, y)
-    ctx = margin.context(pos, norm, y, params, state)
-    rows = DenseRows(margin, ctx, cos, y, s)
-    return margin.T(pos, ctx, rows), rows
+    def softplus_sum(self, b: float | Tensor) -> Tensor:
+        """sum_{j != y} log(1 + exp(s N(cos_j) - b))."""
+        return -logsigmoid(b - self.s * self.N).scatter(1, self.y, 0).sum(dim=1, keepdim=True)
 
+    def below_the_largest(self, K: int) -> Tensor:
+        """A threshold just below the K largest non-target cosines: the next one, or below all of them."""
+        others = self.cos.detach().scatter(1, self.y, -torch.inf)
+        if self.classes <= K + 1:
+            return torch.full_like(self.pos, -torch.inf)
+        return others.topk(K + 1, dim=1).values[:, -1:]
 
-def logits(
-    margin: Margin, cos: Tensor, norm: Tensor, y: Tensor, params: dict[str, Tensor], state: State
-) -> tuple[Tensor, DenseRows]:
-    """The logits (B, C) before scale, T in the target column and N elsewhere, and the row statistics behind them."""
-    T, rows = transform(margin, cos, norm, y, params, state, s=1.0)
-    return rows.N.scatter(1, y, T), rows
+    @property
+    def classes(self) -> int:
+        """How many classes were met, the target included."""
+        return self.cos.shape[1]
+
+    @property
+    def logits(self) -> Tensor:
+        """The logits (B, C) before scale, T in the target column and N elsewhere."""
+        return self.N.scatter(1, self.y, self.T)

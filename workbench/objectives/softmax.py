@@ -1,23 +1,26 @@
-"""MarginSoftmax: a margin, a scale and a class set composed into the loss that training minimises.
+"""MarginSoftmax: similarity, margin, scale, criterion, weighting and extra terms composed into the loss of a training.
 
-Reading (forward, margin_logits) never changes anything; `observe` advances the margin's state; `step` does both on one
-comparison of the batch with the centers; `replace` is the one way to change a parameter.
+Reading (forward, margin_logits, from_cosines) never changes anything; `observe` advances the state; `step` does both on
+one comparison of the batch with the centers; `replace` is the one way to change a parameter.
 """
 
 import dataclasses
+import warnings
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from workbench.centers.full import FullCenters
+from workbench.declared import Declared
 from workbench.errors import InputError, unknown
-from workbench.margins.base import Margin, Param, State
-from workbench.objectives.rows import logits, transform
-from workbench.sphere import cosines
+from workbench.margins.base import Margin, State
+from workbench.objectives.criteria import CrossEntropy, Mean
+from workbench.objectives.rows import DenseRows
+from workbench.objectives.scales import Fixed, Scale
+from workbench.sphere import full
 
-SCALE = Param("s", "scale: how sharply the softmax tells cosines apart", low=0.1, high=1000)
+PARTS = ("scale", "margin", "criterion", "weighting")
 
 
 class Loss(NamedTuple):
@@ -29,87 +32,167 @@ class Loss(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """A batch beside the centers: cos (B, C), norm (B, 1), y (B, 1), pos = cos(theta_y) (B, 1), W (C, D)."""
+    """A batch beside the centers: similarities cos (B, C), lengths norm (B, 1), target columns y (B, 1)."""
 
     cos: Tensor
     norm: Tensor
     y: Tensor
-    pos: Tensor
-    W: Tensor
 
 
 class MarginSoftmax(nn.Module):
-    """Softmax cross-entropy over margined cosines: -log(e^{sT} / (e^{sT} + sum_j e^{sN_j}))   (NPCFace Eq. 13).
+    """A loss over margined similarities; with the defaults -log(e^{sT} / (e^{sT} + sum_j e^{sN_j}))   (NPCFace Eq. 13).
 
-    margin: the logit transform; centers: the class set; s: the scale. Embeddings x (B, D) come un-normalised, labels y
-    (B,) as long. Raises InputError for shapes that do not fit, labels outside 0..C-1 and embeddings of norm 0.
+    Each argument is one axis: the logit transform, the class set (with its similarity), the scale, the criterion, the
+    weighting of samples, the extra terms. Embeddings x (B, D) come un-normalised, labels y (B,) as long. `learned`
+    holds what margin and criterion give to the optimiser. Raises InputError for shapes that do not fit, labels outside
+    0..C-1 and embeddings of norm 0; warns where parameters break a condition of the paper.
     """
 
-    def __init__(self, margin: Margin, centers: FullCenters, s: float) -> None:
+    def __init__(
+        self,
+        margin: Margin,
+        centers: FullCenters,
+        scale: Scale = Fixed(),  # noqa: B008
+        criterion: CrossEntropy = CrossEntropy(),  # noqa: B008
+        weighting: Mean = Mean(),  # noqa: B008
+        terms: tuple[Any, ...] = (),
+        seed: int = 0,
+    ) -> None:
         super().__init__()
-        self.margin = margin
-        self.centers = centers
-        self.s = SCALE.check("scale", "s", s)
-        for name, value in margin.init(centers.classes, centers.dim).items():
-            self.register_buffer(f"state_{name}", value)
+        self.margin, self.centers, self.scale = margin, centers, scale
+        self.criterion, self.weighting, self.terms = criterion, weighting, terms
+        classes, dim = centers.classes, centers.dim
+        for part in (margin, scale, *terms):
+            for name, value in part.init(classes, dim, seed).items():
+                self.register_buffer(f"state_{name}", value)
+        own = margin.learned(classes, dim, seed) | criterion.learned(classes)
+        self.learned = nn.ParameterDict({name: nn.Parameter(value) for name, value in own.items()})
+        self._warn()
 
     @property
     def state(self) -> State:
-        """A copy of the margin's state: what survives between batches."""
-        return {name: self.get_buffer(f"state_{name}").clone() for name in self.margin.states}
+        """A copy of the state: what survives between batches, by name."""
+        return {name: value.clone() for name, value in self._state().items()}
+
+    @property
+    def s(self) -> float:
+        """The scale now; NaN where each sample has its own."""
+        value = self.scale.value(torch.full((1, 1), torch.nan), self._state())
+        return float(value)
 
     def parameters_now(self) -> dict[str, Any]:
-        """The value of every parameter that `replace` changes."""
-        return {"s": self.s} | {name: getattr(self.margin, name) for name in self.margin.parameters()}
+        """The value of every parameter, by name; `replace` changes those."""
+        return {
+            name: getattr(part, name)
+            for part in (*self._parts(), self.centers.similarity)
+            for name in part.parameters()
+        }
 
     def replace(self, **changes: Any) -> None:
-        """Change the scale `s` or fields of the margin; the state stays. All or nothing: a bad value changes none."""
-        for name in changes:
-            if name not in self.parameters_now():
-                raise unknown(f"parameter of {type(self.margin).__name__}", name, self.parameters_now())
-        s = SCALE.check("scale", "s", changes.pop("s", self.s))
-        self.margin = dataclasses.replace(self.margin, **changes)
-        self.s = s
+        """Change parameters by name; the state stays. All or nothing: a bad value changes none."""
+        known = self.parameters_now()
+        fixed = self.centers.similarity.parameters()
+        for name, value in changes.items():
+            if name not in known:
+                raise unknown(f"parameter of {type(self.margin).__name__}", name, known)
+            if name in fixed and value != known[name]:
+                raise InputError(f"{name} = {value}: it is {known[name]:g} and cannot change once the centers are made")
+        made = [replaced(part, changes) for part in self._parts()]
+        self.scale, self.margin, self.criterion, self.weighting, *terms = made
+        self.terms = tuple(terms)
+        self._warn()
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Put learned parameters back into their range; training calls it after the optimiser's step."""
+        self.margin.project(self.learned)
 
     def forward(self, x: Tensor, y: Tensor) -> Loss:
         """The loss of a batch; reads only."""
-        return self._loss(self._compare(x, y))
+        return self._loss(self._compare(x, y), x, y)
 
     def observe(self, x: Tensor, y: Tensor) -> None:
-        """Advance the margin's state by a batch."""
-        self._advance(self._compare(x, y))
+        """Advance the state by a batch."""
+        self._advance(self._compare(x, y), x, y)
 
     def step(self, x: Tensor, y: Tensor) -> Loss:
         """Observe the batch, then its loss: what training calls (released code also updates before use)."""
         seen = self._compare(x, y)
-        self._advance(seen)
-        return self._loss(seen)
+        self._advance(seen, x, y)
+        return self._loss(seen, x, y)
 
     def margin_logits(self, x: Tensor, y: Tensor) -> Tensor:
         """Logits (B, C) before scale: T in the target column, N elsewhere."""
         seen = self._compare(x, y)
         with torch.autocast(x.device.type, enabled=False):
-            return logits(self.margin, seen.cos, seen.norm, seen.y, {}, self.state)[0]
+            return DenseRows(self.margin, *seen, self.learned, self._state()).logits
+
+    def from_cosines(self, cos: Tensor, y: Tensor, norm: Tensor | None = None) -> Loss:
+        """The loss of given similarities cos (B, C) with targets y (B,) and embedding lengths norm (B, 1) (1 if None).
+
+        Reads only. Extra terms, which need the embeddings themselves, are left out.
+        """
+        rows = y[:, None]
+        norm = torch.ones_like(cos[:, :1]) if norm is None else norm
+        return self._reduce(Compared(cos, norm, rows))
+
+    def _parts(self) -> tuple[Declared, ...]:
+        return (self.scale, self.margin, self.criterion, self.weighting, *self.terms)
+
+    def _state(self) -> State:
+        """The buffers by name; scalars copied, since a later batch writes them while a gradient may still need them."""
+        found = {name: value for name, value in self.named_buffers(recurse=False) if name.startswith("state_")}
+        return {
+            name.removeprefix("state_"): value.clone() if value.ndim == 0 else value for name, value in found.items()
+        }
 
     def _compare(self, x: Tensor, y: Tensor) -> Compared:
         check_batch(x, y, self.centers.classes, self.centers.dim)
-        W, local = self.centers.select(y)
-        cos, rows = cosines(x, W), local[:, None]
-        return Compared(cos, x.norm(dim=1, keepdim=True), rows, cos.gather(1, rows), W)
+        cos, local = self.centers.compare(x, y)
+        return Compared(cos, full(x).norm(dim=1, keepdim=True), local[:, None])
 
     @torch.no_grad()
-    def _advance(self, seen: Compared) -> None:
-        with torch.autocast(seen.cos.device.type, enabled=False):
-            state = self.margin.observe(seen.pos, seen.norm, seen.W, self.state)
-        for name, value in state.items():
+    def _advance(self, seen: Compared, x: Tensor, y: Tensor) -> None:
+        state = self._state()
+        with torch.autocast(x.device.type, enabled=False):
+            rows = DenseRows(self.margin, *seen, self.learned, state, self.scale.value(seen.norm, state))
+            new = self.margin.observe(rows.pos, seen.norm, self.centers.weight, state)
+            new = new | self.scale.observe(rows.pos, rows, state)
+            for term in self.terms:
+                new = new | term.observe(full(x), y, state)
+        for name, value in new.items():
             self.get_buffer(f"state_{name}").copy_(value)
 
-    def _loss(self, seen: Compared) -> Loss:
+    def _reduce(self, seen: Compared) -> Loss:
+        state = self._state()
         with torch.autocast(seen.cos.device.type, enabled=False):  # margin arithmetic stays in float32
-            T, rows = transform(self.margin, seen.cos, seen.norm, seen.y, {}, self.state, self.s)
-            per_sample = -logsigmoid(self.s * T - rows.logsumexp).squeeze(1)
-        softmax = per_sample.mean()
-        return Loss(softmax, per_sample, {"softmax": softmax})
+            rows = DenseRows(self.margin, *seen, self.learned, state, self.scale.value(seen.norm, state))
+            per_sample = self.criterion(rows, self.learned).squeeze(1)
+            terms = {self.criterion.name: self.weighting(per_sample)}
+            penalty = self.margin.penalty(rows.ctx, self.learned)
+        if penalty is not None:
+            terms["penalty"] = penalty
+        return Loss(sum(terms.values()), per_sample, terms)
+
+    def _loss(self, seen: Compared, x: Tensor, y: Tensor) -> Loss:
+        loss = self._reduce(seen)
+        if not self.terms:
+            return loss
+        state = self._state()
+        with torch.autocast(x.device.type, enabled=False):
+            extra = {term.name: term(full(x), y, state) for term in self.terms}
+        return Loss(loss.total + sum(extra.values()), loss.per_sample, loss.terms | extra)
+
+    def _warn(self) -> None:
+        said = self.margin.caution(self.s)
+        if said:
+            warnings.warn(said, stacklevel=3)
+
+
+def replaced(part: Declared, changes: dict[str, Any]) -> Declared:
+    """The part with those of the changes that are its own."""
+    own = {name: value for name, value in changes.items() if name in part.parameters()}
+    return dataclasses.replace(part, **own) if own else part
 
 
 def check_batch(x: Tensor, y: Tensor, classes: int, dim: int) -> None:

@@ -14,7 +14,8 @@ import anywidget
 import ipywidgets as widgets
 import traitlets
 
-from workbench.margins.base import Margin, Param
+from workbench.declared import Param
+from workbench.margins.base import Margin
 
 WIDEST = 1000  # a range wider than this is typed, not slid
 Changed = Callable[[str, Any], None]

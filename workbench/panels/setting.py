@@ -1,8 +1,9 @@
-"""One setting of a MarginPanel and what follows: a margin on the arc between two centers, in numbers and in words."""
+"""What a panel shows: a method under a preset, as changed since; and the curves that follow, for a MarginPanel."""
 
 import dataclasses
 import itertools
 import math
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 import torch
 
 from workbench.curves import Curve, boundaries, curve, ideal_boundaries, slice_logits
+from workbench.declared import Param
 from workbench.errors import InputError
-from workbench.margins.base import Margin, Param
+from workbench.margins.base import Margin
 from workbench.methods import Method
 from workbench.views.curves import SAME, angle, angles
 
@@ -20,38 +22,47 @@ THETA = Param("θ", "angle between the two centers", unit="rad", low=0.1, high=m
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What a panel shows: a method under a preset, its margin as changed since, the angle theta (rad), and the curves.
+    """A method under a preset, and the value of everything that a person may have changed since, by name.
 
-    given: the states set by hand, by the names `MarginPanel.set` takes; curve.state is the whole state. actual, ideal:
-    every boundary in rad from the target center.
+    given: the states set by hand; scene: what is not the method's, such as the angle between two centers.
     """
 
     method: Method
     preset: str
     margin: Margin
-    theta: float
+    parameters: dict[str, Any]
     given: dict[str, float]
+    scene: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The method, the preset, and what was changed since: 'ArcFace (paper, m = 0.4)'."""
+        preset = self.method.settings(self.preset)
+        changed = {k: v for k, v in self.parameters.items() if v != preset[k]} | self.given
+        values = [f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in changed.items()]
+        return f"{self.method.title} ({', '.join([self.preset, *values])})"
+
+
+@dataclass(frozen=True, eq=False)
+class Curves(Setting):
+    """A margin on the arc between two centers. actual, ideal: every boundary in rad from the target center.
+
+    curve.state is the whole state of the margin.
+    """
+
     curve: Curve
     actual: np.ndarray
     ideal: np.ndarray
 
     @property
-    def parameters(self) -> dict[str, Any]:
-        """The value of every parameter of the margin, by name."""
-        return {f.name: getattr(self.margin, f.name) for f in dataclasses.fields(self.margin)}
+    def theta(self) -> float:
+        """The angle between the two centers in rad."""
+        return self.scene["theta"]
 
     @property
     def state(self) -> dict[str, float]:
         """The value of every state of the margin, by the name `MarginPanel.set` takes."""
-        return {key: self.curve.state[name] for key, name in state_names(type(self.margin)).items()}
-
-    @property
-    def label(self) -> str:
-        """The method, the preset, and what was changed since: 'ArcFace (paper, m = 0.4)'."""
-        preset = preset_values(self.method, self.preset)
-        changed = {k: v for k, v in self.parameters.items() if v != preset[k]} | self.given
-        values = [f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in changed.items()]
-        return f"{self.method.title} ({', '.join([self.preset, *values])})"
+        return {key: self.curve.state[name] for key, name in state_names(self.margin.states, self.parameters).items()}
 
     def summary(self) -> dict[str, float]:
         """theta and the last boundaries in rad (NaN: none), how many there are, the ends and jumps of the curves."""
@@ -79,15 +90,20 @@ class Setting:
         return f"{lies}, {math.degrees(abs(at - ideal)):.1f}° {word} than the ideal {math.degrees(ideal):.1f}°."
 
 
-def settle(method: Method, preset: str, parameters: dict[str, Any], given: dict[str, Any], theta: Any) -> Setting:
-    """The setting with these values. Raises InputError for a value that is not allowed."""
-    theta = THETA.check("MarginPanel", "theta", theta)
-    names = state_names(method.margin)
-    given = {key: method.margin.states[names[key]].check(method.key, key, value) for key, value in given.items()}
+def settle(
+    method: Method, preset: str, parameters: dict[str, Any], given: dict[str, float], scene: dict[str, Any]
+) -> Curves:
+    """The curves with these values. Raises InputError for a value that is not allowed."""
+    names = state_names(method.margin.states, parameters)
     margin = method.margin(**parameters)
-    at = {"theta": theta, "state": {names[key]: value for key, value in given.items()}}
+    at = {"theta": scene["theta"], "state": {names[key]: value for key, value in given.items()}}
     lines = curve(margin, **at), boundaries(margin, **at), ideal_boundaries(margin, **at)
-    return Setting(method, preset, margin, theta, given, *lines)
+    return Curves(method, preset, margin, own_values(margin), given, scene, *lines)
+
+
+def own_values(part: Any) -> dict[str, Any]:
+    """The value of every field of a part of a method, those of someone's own that declare nothing included."""
+    return {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
 
 
 def preset_values(method: Method, preset: str) -> dict[str, Any]:
@@ -96,10 +112,9 @@ def preset_values(method: Method, preset: str) -> dict[str, Any]:
     return {name: value for name, value in method.settings(preset).items() if name in names}
 
 
-def state_names(margin: type[Margin]) -> dict[str, str]:
-    """The states by the names they are set under: their own, or with `state_` before it where a parameter has that."""
-    taken = {f.name for f in dataclasses.fields(margin)}
-    return {f"state_{name}" if name in taken else name: name for name in margin.states}
+def state_names(states: Iterable[str], parameters: Container[str]) -> dict[str, str]:
+    """States by the names they are set under: their own, or with `state_` before it where a parameter has that."""
+    return {f"state_{name}" if name in parameters else name: name for name in states}
 
 
 def as_method(margin: Margin) -> Method:
@@ -107,14 +122,13 @@ def as_method(margin: Margin) -> Method:
     if not isinstance(margin, Margin):
         raise InputError(f"margin = {margin!r}: not a Margin; give an instance such as ArcFace(m=0.4)")
     name = type(margin).__name__
-    given = {f.name: getattr(margin, f.name) for f in dataclasses.fields(margin)}
-    return Method(name, f"{name} (yours)", type(margin), "", {"given": given})
+    return Method(name, f"{name} (yours)", type(margin), "", {"given": own_values(margin)})
 
 
-def moves_curves(setting: Setting, name: str, p: Param) -> bool:
+def moves_curves(setting: Curves, name: str, p: Param) -> bool:
     """Whether another value of one parameter or state would change T or N, with the state of now or a late one."""
     phi = torch.linspace(0, setting.theta, 65, dtype=torch.float64)
-    margin, states = setting.margin, state_names(type(setting.margin))
+    margin, states = setting.margin, state_names(setting.margin.states, setting.parameters)
     late = {key: min(state.high, 1.0) for key, state in margin.states.items()}
 
     def values(margin: Margin, state: dict[str, Any]) -> torch.Tensor:
