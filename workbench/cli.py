@@ -1,4 +1,4 @@
-"""The command line: demo, train, evaluate, methods, data, lab. Heavy imports wait for the command that needs them.
+"""The command line: demo, train, evaluate, compare, methods, data, lab. Heavy imports wait until they are needed.
 
 Bad input is one line on standard error and exit status 2; an interrupted training exits with 130.
 """
@@ -141,7 +141,11 @@ def train(
     method: Annotated[str, typer.Option(help="The loss; `workbench methods` lists them.")] = "npcface",
     preset: Annotated[str, typer.Option(help="Whose values: paper, or a peer's.")] = "paper",
     recipe: Annotated[
-        str, typer.Option(help="small: for some hundred identities; preset: the preset's values as they are.")
+        str,
+        typer.Option(
+            help="small: for some hundred identities; preset: the preset's values as they are;"
+            " npcface-casia, npcface-ms1m, recurricular: as the papers trained."
+        ),
     ] = "small",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A parameter of the loss, NAME=VALUE; may be repeated.")
@@ -149,16 +153,23 @@ def train(
     data: Annotated[str, typer.Option(help="heads, heads:FILE.zip, digits, folder:PATH or npz:PATH.")] = "heads",
     size: Annotated[int | None, typer.Option(help="Side of the images in px; default: the data's own.")] = None,
     test: Annotated[float, typer.Option(help="Share of the identities kept for the test.")] = 0.2,
-    backbone: Annotated[str, typer.Option(help="small or mobilefacenet.")] = "small",
+    backbone: Annotated[str, typer.Option(help="The network: small, mobilefacenet, resnet18, ...")] = "small",
+    width: Annotated[float, typer.Option(help="Times the network's channels; 0.25 makes one quick.")] = 1.0,
     dim: Annotated[int, typer.Option(help="Numbers in an embedding.")] = 128,
-    steps: Annotated[int, typer.Option(help="Batches to train on.")] = 600,
-    batch: Annotated[int, typer.Option(help="Images in a batch.")] = 64,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.2,
-    momentum: Annotated[float, typer.Option(help="Momentum of SGD.")] = 0.9,
-    weight_decay: Annotated[float, typer.Option(help="Weight decay.")] = 4e-3,
+    steps: Annotated[int | None, typer.Option(help="Batches to train on; default: the recipe's, 600 of small.")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Times through the images, instead of --steps; default: the recipe's.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a batch; default: the recipe's, 64 of small.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate; default: the recipe's, 0.2 of small.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Momentum of SGD; default: the recipe's, 0.9.")] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Weight decay; default: the recipe's, 0.004 of small.")
+    ] = None,
     snapshots: Annotated[int, typer.Option(help="Snapshots of the sphere over the training.")] = 12,
     seed: Annotated[int, typer.Option(help="Seed of weights, centers, batches and the split.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of the network: fp32, bf16; auto: bf16 on a GPU.")] = "auto",
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out instead; its own settings hold.")
@@ -175,9 +186,9 @@ def train(
     try:
         with bar(out.name) as progress:
             if resume:
-                runs.resume(out, progress, skip_broken)
+                runs.resume(out, progress, skip_broken, typer.echo)
             else:
-                runs.train(Config(**values, parameters=assignments(set_ or [])), out, progress, skip_broken)
+                runs.train(Config(**values, parameters=assignments(set_ or [])), out, progress, skip_broken, typer.echo)
     except TrainingFault as fault:
         fail(f"{fault}. The run up to there is in {out}", 1)
     except KeyboardInterrupt:
@@ -208,14 +219,63 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    methods: Annotated[str | None, typer.Option(help="Losses, METHOD or METHOD:PRESET, between commas.")] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="METHOD.PARAMETER=VALUES, as npcface.t=1.0,1.1 or npcface.alpha=0:0.5:0.05; may be repeated."
+        ),
+    ] = None,
+    ablation: Annotated[str | None, typer.Option(help="npcface: its Table II, without and with either part.")] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each loss, from seeds 0, 1, ...")] = 5,
+    budget: Annotated[str | None, typer.Option(help="Time of a training, as 60s (default), 2m or 1.5h.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Batches of each training, instead of --budget.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder; goes on with what is there.")] = Path("runs/compare"),
+    metric: Annotated[str, typer.Option(help="What the ranking goes by: eer, tar@0.01, rank-1, accuracy, ...")] = "eer",
+    jobs: Annotated[int | None, typer.Option(help="Trainings side by side; default: half the cores.")] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads of each training; its bits depend on them.")] = 1,
+    recipe: Annotated[str, typer.Option(help="As of train.")] = "small",
+    data: Annotated[str, typer.Option(help="As of train.")] = "heads",
+    size: Annotated[int | None, typer.Option(help="As of train.")] = None,
+    test: Annotated[float, typer.Option(help="As of train.")] = 0.2,
+    backbone: Annotated[str, typer.Option(help="As of train.")] = "small",
+    width: Annotated[float, typer.Option(help="As of train.")] = 1.0,
+    dim: Annotated[int, typer.Option(help="As of train.")] = 128,
+    batch: Annotated[int | None, typer.Option(help="As of train.")] = None,
+    lr: Annotated[float | None, typer.Option(help="As of train.")] = None,
+    device: Annotated[str, typer.Option(help="As of train.")] = "auto",
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="As of train.")] = False,
+) -> None:
+    """Train losses alike over several seeds and say which differences are more than luck."""
+    values = dict(locals())
+    from workbench.compare.command import run
+    from workbench.training.recipe import Config
+
+    settings = {name: value for name, value in values.items() if name in Config.__dataclass_fields__}
+    if not run(settings, methods, sweep or (), ablation, seeds, budget, out, metric, jobs, threads, skip_broken, bar):
+        fail(f"stopped; the same command goes on from here, in {out}", 130)
+
+
+@app.command()
 def methods(
     markdown: Annotated[bool, typer.Option("--markdown", help="As the Markdown table of README.md.")] = False,
+    pages: Annotated[
+        Path | None, typer.Option(help="Write a page and pictures of each method into this folder (needs kaleido).")
+    ] = None,
 ) -> None:
     """List the losses, their presets, and their parameters as the papers have them."""
-    if markdown:
-        from workbench.methods import markdown_table
+    if pages is not None:
+        from workbench.report.method_pages import write_pages
 
-        typer.echo(markdown_table())
+        with bar("pages") as progress:
+            write_pages(pages, progress)
+        return
+    if markdown:
+        from workbench.method import markdown_table
+        from workbench.methods import METHODS
+
+        typer.echo(markdown_table(METHODS))
         return
     from rich.console import Console
     from rich.table import Table

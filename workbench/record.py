@@ -28,17 +28,25 @@ from workbench.errors import InputError
 
 @dataclass(frozen=True)
 class Step:
-    """One batch: the loss it had, the learning rate it was taken with, how long it took."""
+    """One batch: the loss it had, the learning rate it was taken with, how long it took, how its embeddings lay.
+
+    length: the mean length of the embeddings; alignment: that of the mean of their directions, 1 if all point one way.
+    """
 
     step: int
     loss: float
     lr: float
     seconds: float
+    length: float = float("nan")
+    alignment: float = float("nan")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The sphere at a step: embeddings x (n, D) of a fixed sample, labels y (n,), centers W (C, D), parameters."""
+    """The sphere at a step: embeddings x (n, D) of a fixed sample, labels y (n,), centers W (C, D), parameters.
+
+    With sub > 1, W is (C sub, D): the sub-centers of a class in neighbouring rows.
+    """
 
     step: int
     x: np.ndarray
@@ -46,10 +54,29 @@ class Snapshot:
     W: np.ndarray
     parameters: dict[str, Any] = field(default_factory=dict)
     state: dict[str, float] = field(default_factory=dict)
+    sub: int = 1
 
     @property
     def cos(self) -> np.ndarray:
-        """Cosines (n, C) of the sample to every center."""
+        """Cosines (n, C) of the sample to every class: to its center, or to the nearest of its sub-centers."""
+        return self._all_cosines().reshape(len(self.x), -1, self.sub).max(axis=2)
+
+    @property
+    def length(self) -> float:
+        """The mean length of the embeddings, which MagFace and AdaFace look at."""
+        return float(np.linalg.norm(self.x, axis=1).mean())
+
+    @property
+    def centers(self) -> np.ndarray:
+        """One center (C, D) of each class: of several, the one nearest to most of the class's own sample."""
+        if self.sub == 1:
+            return self.W
+        nearest = self._all_cosines().reshape(len(self.x), -1, self.sub)[np.arange(len(self.x)), self.y].argmax(axis=1)
+        votes = np.zeros((len(self.W) // self.sub, self.sub), dtype=int)
+        np.add.at(votes, (self.y, nearest), 1)
+        return self.W.reshape(*votes.shape, -1)[np.arange(len(votes)), votes.argmax(axis=1)]
+
+    def _all_cosines(self) -> np.ndarray:
         x, W = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in (self.x, self.W))
         return x @ W.T
 
@@ -114,11 +141,18 @@ class Run:
 
     def add_step(self, step: Step) -> None:
         with (self.path / "steps.csv").open("a", encoding="utf-8") as file:
-            file.write(f"{step.step},{step.loss:.7g},{step.lr:.6g},{step.seconds:.6f}\n")
+            file.write(
+                f"{step.step},{step.loss:.7g},{step.lr:.6g},{step.seconds:.6f},{step.length:.5g},{step.alignment:.4f}\n"
+            )
 
     def add_event(self, event: dict[str, Any]) -> None:
         with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(event) + "\n")
+
+    def add_note(self, sentence: str) -> None:
+        """Keep a sentence about the training's health in run.json."""
+        self.info["health"] = [*self.health, sentence]
+        write_json(self.path / "run.json", self.info)
 
     def rewind(self, step: int) -> None:
         """Forget what was recorded after the first `step` steps: they will be taken again."""
@@ -134,12 +168,17 @@ class Run:
         write_json(self.path / "run.json", self.info)
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
-        meta = json.dumps({"parameters": snapshot.parameters, "state": snapshot.state})
+        meta = json.dumps({"parameters": snapshot.parameters, "state": snapshot.state, "sub": snapshot.sub})
         arrays = {"x": snapshot.x.astype(np.float32), "y": snapshot.y, "W": snapshot.W.astype(np.float32)}
         write(
             self.path / "snapshots" / f"{snapshot.step:07d}.npz",
             lambda p: np.savez(p, meta=np.array(meta), **arrays),
         )
+
+    @property
+    def health(self) -> list[str]:
+        """What was said about the training while it ran: whether its first loss is normal, a stuck loss, a collapse."""
+        return self.info.get("health", [])
 
     @property
     def config(self) -> dict[str, Any]:
@@ -157,8 +196,8 @@ class Run:
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.reader(file))
-            names = [f.name for f in fields(Step)]
-            if not rows or rows[0] != names:
+            names = rows[0] if rows else []
+            if not names or names != [f.name for f in fields(Step)][: len(names)] or len(names) < 4:
                 raise ValueError("unknown columns")
             whole = [[float(v) for v in row] for row in rows[1:] if len(row) == len(names) and row[-1]]
         except (OSError, ValueError) as error:
@@ -185,7 +224,7 @@ class Run:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as z:
                 meta = json.loads(str(z["meta"]))
-                return Snapshot(step, z["x"], z["y"], z["W"], meta["parameters"], meta["state"])
+                return Snapshot(step, z["x"], z["y"], z["W"], meta["parameters"], meta["state"], meta.get("sub", 1))
         except FileNotFoundError:
             raise InputError(f"{self.path} has no snapshot of step {step}; it has {self.snapshot_steps}") from None
         except Exception as error:  # a cut or foreign zip raises almost anything

@@ -36,20 +36,27 @@ def nothing(what: str) -> str:
 
 def card(one: Evidence, figures: Figures) -> str:
     """One loss: what it does, its equations, its source, its curves on the slice, and its parameters."""
-    margin, state, actual, ideal = end_of(one)
-    drawn = Drawn(one.look.label, one.look.colour, curve(margin, THETA, state=state), actual, ideal)
+    says = (one.method.margin.__doc__ or "").strip().splitlines()[0]
+    source = f"<p class='note'><cite>{escape(one.method.citation)}</cite></p><p class='note'>{warm_up(one)}</p>"
+    health = "".join(f"<p class='note'>{escape(sentence)}</p>" for sentence in one.run.health)
+    figure = slice_of(one, figures) if one.method.drawn else ""
+    return (
+        f"<article class='card'><h3>{chip(one.look)}</h3><p>{escape(says)}</p><div class='pair'>"
+        f"<div>{equations(one.method.latex)}{source}{health}</div>{figure}</div>{parameter_tables(one)}</article>"
+    )
+
+
+def slice_of(one: Evidence, figures: Figures) -> str:
+    """T and N of one loss on the slice, at the end of its training."""
+    end = end_of(one)
+    shape = curve(end.margin, THETA, state=end.state, norm=end.length)
+    drawn = Drawn(one.look.label, one.look.colour, shape, end.actual, end.ideal)
     reached = state_in_words(one)
-    figure = figures.add(
+    return figures.add(
         lambda dark: curves_figure([drawn], THETA, dark),
         f"T and N of {escape(one.look.label)} {'at the end of' if one.moments else 'before'} training"
         f"{reached and f', with {reached}'}, computed by the code that trains, along the arc between two centers "
         f"{math.degrees(THETA):.0f}° apart.",
-    )
-    says = (one.method.margin.__doc__ or "").strip().splitlines()[0]
-    source = f"<p class='note'><cite>{escape(one.method.citation)}</cite></p><p class='note'>{warm_up(one)}</p>"
-    return (
-        f"<article class='card'><h3>{chip(one.look)}</h3><p>{escape(says)}</p><div class='pair'>"
-        f"<div>{equations(one.method.margin.latex)}{source}</div>{figure}</div>{parameter_tables(one)}</article>"
     )
 
 

@@ -3,20 +3,21 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from workbench.curves import boundaries, ideal_boundaries
+from workbench.declared import Declared
 from workbench.errors import InputError, unknown
-from workbench.margins.base import Margin
-from workbench.methods import METHODS, Method
+from workbench.method import Method
+from workbench.methods import METHODS
 from workbench.probes.geometry import center_angles
 from workbench.probes.hardness import hardness
 from workbench.probes.similarity import similarity
 from workbench.record import Run
 from workbench.results import HardnessCorrelation, Roc, Similarity
-from workbench.training.run import THETA, margin_of
+from workbench.training.run import THETA, boundaries_of
 from workbench.views.theme import Look, look
 from workbench.views.training import FEW, Stretch
 
@@ -25,14 +26,15 @@ LABELLED = 6  # changes by hand that are named in a figure; more would cover eac
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """What one snapshot shows: both probes, the margin and its state, its boundaries on the slice of THETA rad, and the
-    mean angle in rad of a center to its nearest other one."""
+    """What one snapshot shows: both probes, the margin and its state, the embeddings' mean length, the boundaries on
+    the slice of THETA rad, and the mean angle in rad of a center to its nearest other one."""
 
     step: int
     hard: HardnessCorrelation
     similar: Similarity
-    margin: Margin
+    margin: Declared
     state: dict[str, float]
+    length: float
     parameters: dict[str, Any]
     actual: np.ndarray
     ideal: np.ndarray
@@ -119,29 +121,39 @@ def evidence(run: Run, as_drawn: Look) -> Evidence:
 def moment(run: Run, step: int) -> Moment:
     """Both probes and the boundaries at one snapshot."""
     seen = run.snapshot(step)
-    cos, margin = seen.cos, margin_of(run.config["method"], seen)
+    cos, key = seen.cos, run.config["method"]
     return Moment(
         step,
         hardness(cos, seen.y),
         similarity(cos, seen.y),
-        margin,
+        METHODS[key].margin_of(seen.parameters),
         seen.state,
+        seen.length,
         seen.parameters,
-        boundaries(margin, THETA, seen.state),
-        ideal_boundaries(margin, THETA, seen.state),
-        center_angles(seen.W).mean,
-        len(seen.W),
+        *boundaries_of(key, seen),
+        center_angles(seen.centers).mean,
+        len(seen.centers),
     )
 
 
-def end_of(one: Evidence) -> tuple[Margin, dict[str, float] | None, np.ndarray, np.ndarray]:
+class End(NamedTuple):
+    """A margin at the end of a run: its state and the embeddings' length there, and both kinds of boundary."""
+
+    margin: Declared
+    state: dict[str, float] | None
+    length: float | None
+    actual: np.ndarray
+    ideal: np.ndarray
+
+
+def end_of(one: Evidence) -> End:
     """Margin, state and both kinds of boundary at the last snapshot; without one, of the settings before training."""
     if one.moments:
         last = one.moments[-1]
-        return last.margin, last.state, last.actual, last.ideal
-    settings = one.config["settings"]
-    margin = one.method.margin(**{name: settings[name] for name in one.method.margin.parameters()})
-    return margin, None, boundaries(margin, THETA), ideal_boundaries(margin, THETA)
+        return End(last.margin, last.state, last.length, last.actual, last.ideal)
+    margin = one.method.margin_of(one.config["settings"])
+    found = [find(margin, THETA) if one.method.drawn else np.empty(0) for find in (boundaries, ideal_boundaries)]
+    return End(margin, None, None, *found)
 
 
 def hard_enough(one: Evidence) -> Moment | None:

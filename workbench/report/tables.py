@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
-from workbench.margins.base import Param
+from workbench.declared import Param
 from workbench.report.gather import Evidence, Moment, end_of, hard_enough, value
 from workbench.training.recipe import Config
 from workbench.views.theme import Look
@@ -91,7 +91,7 @@ def results_table(found: Sequence[Evidence]) -> str:
             for far, few in zip(FARS, pairs, strict=True)
         },
         "Rank-1": column("identification", "rank-1"),
-        "Boundary<small>degrees (rad)</small>": [degrees(end_of(one)[2]) for one in found],
+        "Boundary<small>degrees (rad)</small>": [degrees(end_of(one).actual) for one in found],
         "r": [at_step(one, hard_enough(one), lambda m: m.hard.r) for one in found],
         "Overlap": [at_step(one, compared(one), lambda m: m.similar.overlap) for one in found],
         "Seconds<br>a step": column("seconds_per_step", largest=False, show=seconds),
@@ -109,7 +109,7 @@ def boundary_table(found: Sequence[Evidence]) -> str:
     head = ["Loss", "Actual boundary", "Ideal boundary", "State at the end", "Centers, measured"]
     rows = []
     for one in found:
-        _, _, actual, ideal = end_of(one)
+        *_, actual, ideal = end_of(one)
         nearest = degrees([one.moments[-1].nearest]) if one.moments else NOTHING
         rows.append([chip(one.look), degrees(actual), degrees(ideal), state_in_words(one) or "none", nearest])
     return table(head, rows, "numbers")
@@ -118,7 +118,7 @@ def boundary_table(found: Sequence[Evidence]) -> str:
 def state_in_words(one: Evidence) -> str:
     """What survived between batches, at the last snapshot: 't = 0.43, E = 1.396 rad (80.0°)'."""
     state = one.moments[-1].state if one.moments else {}
-    declared = one.method.margin.states
+    declared = one.method.states
     return ", ".join(f"{symbol(p.symbol)} = {with_unit(p, state[n])}" for n, p in declared.items() if n in state)
 
 
@@ -163,6 +163,7 @@ SETTINGS = {
     "recipe": "Recipe",
     "parameters": "Parameters set by hand",
     "backbone": "Network",
+    "width": "Times the network's channels",
     "dim": "Numbers in an embedding",
     "steps": "Steps (batches)",
     "batch": "Images in a batch",
@@ -172,6 +173,7 @@ SETTINGS = {
     "snapshots": "Snapshots asked for",
     "seed": "Seed",
     "device": "Device asked for",
+    "precision": "Precision of the network",
 }
 
 

@@ -45,7 +45,8 @@ def load(job: Job, path: Path) -> Job:
     job.objective.replace(**header["parameters"])
     job.backbone.load_state_dict(parts["backbone"])
     job.objective.load_state_dict(parts["objective"])
-    for i, parameter in enumerate(job.optimiser.param_groups[0]["params"]):
+    owned = [parameter for group in job.optimiser.param_groups for parameter in group["params"]]
+    for i, parameter in enumerate(owned):
         if str(i) in parts["momentum"]:
             buffer = torch.empty_like(parameter).copy_(parts["momentum"][str(i)])
             job.optimiser.state[parameter]["momentum_buffer"] = buffer

@@ -6,7 +6,7 @@ A run is its configuration, its seed and its events. A warm-up is nothing but ev
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from workbench.margins.base import Margin
+from workbench.declared import Declared
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Event:
         return asdict(self)
 
 
-def weakened(margin: Margin, share: float) -> dict[str, float]:
+def weakened(margin: Declared, share: float) -> dict[str, float]:
     """What makes a margin strict, at a share of the way from having no effect (0) to the margin's own values (1)."""
     neutral = {name: p.neutral for name, p in margin.parameters().items() if p.neutral is not None}
     return {name: zero + share * (getattr(margin, name) - zero) for name, zero in neutral.items()}
 
 
-def warm_up(margin: Margin, steps: int, stages: int = 20) -> tuple[Event, ...]:
+def warm_up(margin: Declared, steps: int, stages: int = 20) -> tuple[Event, ...]:
     """Events that take a margin from no effect at step 0 to its own values at step `steps`, in equal stages."""
     stages = min(stages, steps)
     return tuple(

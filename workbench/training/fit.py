@@ -21,10 +21,11 @@ from torch import Tensor, nn
 
 from workbench.backbones import backbone
 from workbench.errors import InputError
-from workbench.methods import build
+from workbench.methods import METHODS, build
 from workbench.objectives.softmax import MarginSoftmax
 from workbench.record import Snapshot, Step
 from workbench.seeds import generator
+from workbench.sphere import full, unit
 from workbench.training.events import Event
 from workbench.training.recipe import Config
 
@@ -61,35 +62,44 @@ class Job:
     step: int = 0
 
     @classmethod
-    def start(cls, config: Config, classes: int, size: int) -> "Job":
-        """A job before its first step, for `classes` identities and images of `size` px."""
+    def start(cls, config: Config, classes: int, size: int, objective: MarginSoftmax | None = None) -> "Job":
+        """A job before its first step, for `classes` identities and images of `size` px.
+
+        objective: a loss of one's own, in place of the method that the configuration names.
+        """
         where = device(config.device)
-        net = backbone(config.backbone, size, config.dim, config.seed).to(where, memory_format=torch.channels_last)
-        settings = config.settings()
-        objective = build(config.method, classes, config.dim, config.preset, seed=config.seed, **settings).to(where)
+        net = backbone(config.backbone, size, config.dim, config.seed, config.width)
+        net = net.to(where, memory_format=torch.channels_last)
+        if objective is None:
+            objective = build(config.method, classes, config.dim, config.preset, seed=config.seed, **config.settings())
+        objective = objective.to(where)
+        learned = list(objective.learned.parameters())  # margins and thresholds: nothing should pull them to zero
         optimiser = torch.optim.SGD(
-            [*net.parameters(), *objective.parameters()],
+            [
+                {"params": [*net.parameters(), *objective.centers.parameters()]},
+                *([{"params": learned, "weight_decay": 0.0}] if learned else []),
+            ],
             lr=config.lr,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
-            nesterov=config.momentum > 0,
+            nesterov=config.nesterov,
         )
         return cls(config, net, objective, optimiser, where, config.lr)
 
-    def change(self, name: str, value: Any) -> Event:
-        """Change the learning rate `lr`, the scale `s` or a parameter of the margin; the event says what changed."""
-        if name == "lr":
-            if not 0 < float(value) <= 10:
-                raise InputError(f"lr = {value} is outside (0, 10]")
-            old, self.lr = self.lr, float(value)
-        else:
-            old = self.objective.parameters_now().get(name)
-            self.objective.replace(**{name: value})
-        return Event(self.step, name, value, old)
+    def change(self, values: Mapping[str, Any]) -> list[Event]:
+        """Change the learning rate `lr` and parameters of the loss, all or none; the events say what changed."""
+        lr = float(values.get("lr", self.lr))
+        if not 0 < lr <= 10:
+            raise InputError(f"lr = {lr:g} is outside (0, 10]")
+        old = self.objective.parameters_now() | {"lr": self.lr}
+        self.objective.replace(**{name: value for name, value in values.items() if name != "lr"})
+        self.lr = lr
+        return [Event(self.step, name, value, old[name]) for name, value in values.items()]
 
     def autocast(self) -> AbstractContextManager:
-        """bf16 for the network on a GPU; the margin arithmetic stays in float32 (objectives see to that)."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda")
+        """bf16 for the network, on a GPU or where it is asked for; the margin arithmetic stays in float32."""
+        bf16 = self.config.precision == "bf16" or (self.config.precision == "auto" and self.device.type == "cuda")
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
 def on_device(images: np.ndarray, labels: np.ndarray, where: torch.device) -> tuple[Tensor, Tensor]:
@@ -113,6 +123,20 @@ def batch_indices(n: int, size: int, step: int, seed: int) -> Tensor:
     return torch.cat(orders)[start : start + size]
 
 
+def sampler(labels: np.ndarray, each: int) -> Callable[[int, int, int], Tensor]:
+    """A function (batch size, step, seed) -> the images of a batch; with each > 1, so many of every identity in it."""
+    if each == 1:
+        return lambda size, step, seed: batch_indices(len(labels), size, step, seed)
+    owned = [torch.from_numpy(np.flatnonzero(labels == identity)) for identity in np.unique(labels)]
+
+    def draw(size: int, step: int, seed: int) -> Tensor:
+        own = generator(seed, f"identities {step}")
+        chosen = torch.randperm(len(owned), generator=own)[: max(2, size // each)]
+        return torch.cat([owned[i][torch.randperm(len(owned[i]), generator=own)[:each]] for i in chosen])
+
+    return draw
+
+
 def augmented(pixels: Tensor, step: int, seed: int) -> Tensor:
     """Each image mirrored with probability 1/2, turned, zoomed, moved and tinted; its edge pixels fill what opens."""
     own, n = generator(seed, f"augment {step}"), len(pixels)
@@ -130,8 +154,22 @@ def augmented(pixels: Tensor, step: int, seed: int) -> Tensor:
     return (moved * tint.exp2().to(pixels.device)).clamp_(0, 255)
 
 
-def learning_rate(peak: float, step: int, steps: int) -> float:
-    """A straight line up over the first 5 % of the steps, then half a cosine down to nothing."""
+def mirrored(pixels: Tensor, step: int, seed: int) -> Tensor:
+    """Each image mirrored with probability 1/2 and not changed otherwise (NPCFace, section V-A)."""
+    mirror = torch.rand(len(pixels), generator=generator(seed, f"augment {step}")) < 0.5
+    return torch.where(mirror.to(pixels.device)[:, None, None, None], pixels.flip(3), pixels)
+
+
+AUGMENTATIONS = {"affine": augmented, "flip": mirrored}
+
+
+def learning_rate(peak: float, step: int, steps: int, drops: tuple[int, ...] = ()) -> float:
+    """A straight line up over the first 5 % of the steps, then half a cosine down to nothing.
+
+    With drops: the peak, divided by 10 from each of these steps on.
+    """
+    if drops:
+        return peak / 10 ** sum(step >= drop for drop in drops)
     ramp = max(1, steps // 20)
     if step < ramp:
         return peak * (step + 1) / ramp
@@ -157,22 +195,27 @@ def fit(
     """
     check_data(labels, job.objective.centers.classes)
     pixels, targets = on_device(images, labels, job.device)
-    config = job.config
+    config = job.config = job.config.for_images(len(labels))
+    augment = AUGMENTATIONS[config.augmentation]
+    draw = sampler(labels, METHODS[config.method].each)
     changes: Changes = None
     while job.step < config.steps:
         began = time.perf_counter()
         due = {event.name: event.new for event in schedule if event.step == job.step} | dict(changes or {})
-        for name, value in due.items():
-            on_event(job.change(name, value))
-        lr = learning_rate(job.lr, job.step, config.steps)
-        chosen = batch_indices(len(labels), config.batch, job.step, config.seed).to(job.device)
-        loss = train_step(job, augmented(pixels[chosen], job.step, config.seed), targets[chosen], lr)
+        for event in job.change(due):
+            on_event(event)
+        lr = learning_rate(job.lr, job.step, config.steps, config.drops)
+        chosen = draw(config.batch, job.step, config.seed).to(job.device)
+        loss, *lay = train_step(job, augment(pixels[chosen], job.step, config.seed), targets[chosen], lr)
         done, job.step = job.step, job.step + 1
-        changes = yield Step(done, loss, lr, time.perf_counter() - began)
+        changes = yield Step(done, loss, lr, time.perf_counter() - began, *lay)
 
 
-def train_step(job: Job, pixels: Tensor, y: Tensor, lr: float) -> float:
-    """One step of the optimiser on one batch; returns the loss. Raises TrainingFault where it is not finite."""
+def train_step(job: Job, pixels: Tensor, y: Tensor, lr: float) -> list[float]:
+    """One step of the optimiser on one batch; returns the loss, and the length and alignment of the embeddings.
+
+    Raises TrainingFault where the loss is not finite.
+    """
     job.backbone.train()
     for group in job.optimiser.param_groups:
         group["lr"] = lr
@@ -180,13 +223,16 @@ def train_step(job: Job, pixels: Tensor, y: Tensor, lr: float) -> float:
         x = job.backbone(normalised(pixels).contiguous(memory_format=torch.channels_last))
         check_embeddings(x, job)
         loss = job.objective.step(x, y).total
-    value = float(loss.detach())
+    direction, length = unit(full(x.detach()))
+    seen = torch.stack([loss.detach(), length.mean(), direction.mean(dim=0).norm()]).tolist()  # one wait for the device
+    value = seen[0]
     if not math.isfinite(value):
         raise TrainingFault(f"step {job.step}: the loss is {value}; {culprit(job, x)}")
     job.optimiser.zero_grad()
     loss.backward()
     job.optimiser.step()
-    return value
+    job.objective.project()
+    return seen
 
 
 def check_embeddings(x: Tensor, job: Job) -> None:
@@ -242,5 +288,6 @@ def snapshot(job: Job, images: np.ndarray, labels: np.ndarray) -> Snapshot:
         labels,
         job.objective.centers.weight.detach().float().cpu().numpy(),
         job.objective.parameters_now() | {"lr": job.lr},
-        {name: float(value) for name, value in job.objective.state.items()},
+        {name: float(value) for name, value in job.objective.state.items() if value.ndim == 0},
+        job.objective.centers.sub,
     )

@@ -31,6 +31,7 @@ from workbench.sphere import expected_angle
 from workbench.training import checkpoint
 from workbench.training.events import Event
 from workbench.training.fit import Job, TrainingFault, embed, fit, snapshot
+from workbench.training.health import Health
 from workbench.training.recipe import Config
 
 THETA = np.radians(80)  # rad between the two centers of the slice on which boundaries are reported
@@ -46,7 +47,17 @@ def quiet(done: int, total: int, what: str) -> None:
     """Progress that says nothing."""
 
 
-def train(config: Config, out: Path, progress: Progress = quiet, skip_broken: bool = False) -> Run:
+def silent(sentence: str) -> None:
+    """Says nothing."""
+
+
+def train(
+    config: Config,
+    out: Path,
+    progress: Progress = quiet,
+    skip_broken: bool = False,
+    say: Callable[[str], None] = silent,
+) -> Run:
     """Train by `config` into the folder `out`, which must be new or empty.
 
     The identities are split by the seed; the split and the test pairs are saved before the first step. Raises
@@ -56,6 +67,7 @@ def train(config: Config, out: Path, progress: Progress = quiet, skip_broken: bo
     refuse_existing(out)  # before anything that takes time
     data = load(config.data, config.size, skip_broken, lambda done, total: progress(done, total, "reading images"))
     known, unseen = split_identities(data.classes, config.test, config.seed)
+    config = config.for_images(len(data.of(known)))
     job = Job.start(config, len(known), data.size)
     info = {
         "config": config.to_json(),
@@ -66,10 +78,12 @@ def train(config: Config, out: Path, progress: Progress = quiet, skip_broken: bo
     }
     with disk_full_said(out):
         run = Run.create(out, info, split_record(data, known, unseen, config.seed))
-    return carry_on(run, job, data.of(known), progress)
+    return carry_on(run, job, data.of(known), progress, say)
 
 
-def resume(path: Path, progress: Progress = quiet, skip_broken: bool = False) -> Run:
+def resume(
+    path: Path, progress: Progress = quiet, skip_broken: bool = False, say: Callable[[str], None] = silent
+) -> Run:
     """Go on with a run that was stopped or killed, from its last checkpoint, to the bits it would have had."""
     run = Run.open(path)
     if run.status in ("finished", "running"):
@@ -81,17 +95,23 @@ def resume(path: Path, progress: Progress = quiet, skip_broken: bool = False) ->
     if (path / CHECKPOINT).exists():
         checkpoint.load(job, path / CHECKPOINT)
     run.rewind(job.step)
-    return carry_on(run, job, data.of(known), progress)
+    return carry_on(run, job, data.of(known), progress, say)
 
 
-def carry_on(run: Run, job: Job, data: ImageSet, progress: Progress) -> Run:
-    """Train a job to its last step, recording as it goes; whatever ends it is written into the run."""
+def carry_on(run: Run, job: Job, data: ImageSet, progress: Progress, say: Callable[[str], None]) -> Run:
+    """Train a job to its last step, recording as it goes; whatever ends it is written into the run.
+
+    say: called with each sentence about the training's health, which the run keeps as well.
+    """
     sample = stratified(data.labels, SNAPSHOT_IMAGES, SNAPSHOT_LIMIT, job.config.seed)
     images, labels = data.images[sample], data.labels[sample]
     keep = snapshot_steps(job.config.steps, job.config.snapshots)
 
+    health = Health(job.objective, job.config.method)
+
     def record(event: Event) -> None:
         run.add_event(event.to_json())
+        health.changed()
 
     def save() -> None:
         run.add_snapshot(snapshot(job, images, labels))
@@ -101,6 +121,9 @@ def carry_on(run: Run, job: Job, data: ImageSet, progress: Progress) -> Run:
         try:
             for step in fit(job, data.images, data.labels, job.config.schedule(), record):
                 run.add_step(step)
+                if said := health.watch(step):
+                    run.add_note(said)
+                    say(said)
                 if job.step in keep:
                     save()
                 progress(job.step, job.config.steps, f"loss {step.loss:.3f}")
@@ -154,8 +177,8 @@ def look(run: Run, step: int, classes: int, config: Config) -> dict[str, Any]:
     seen = run.snapshot(step)
     cos = seen.cos
     r, groups = hardness(cos, seen.y), similarity(cos, seen.y)
-    angles = center_angles(seen.W, expected_angle(classes, seen.W.shape[1]))
-    margin = margin_of(config.method, seen)
+    angles = center_angles(seen.centers, expected_angle(classes, seen.W.shape[1]))
+    actual, ideal = boundaries_of(config.method, seen)
     return {
         "step": step,
         **r.summary(),
@@ -163,16 +186,18 @@ def look(run: Run, step: int, classes: int, config: Config) -> dict[str, Any]:
         "nearest_center_mean": angles.mean,
         "nearest_center_min": angles.minimum,
         "nearest_center_expected": angles.expected,
-        "boundary": boundaries(margin, float(THETA), seen.state).tolist(),
-        "ideal": ideal_boundaries(margin, float(THETA), seen.state).tolist(),
+        "boundary": actual.tolist(),
+        "ideal": ideal.tolist(),
         "t": seen.state.get("t"),
     }
 
 
-def margin_of(method: str, seen: Snapshot) -> Any:
-    """The margin of a snapshot, with the parameters it had then."""
-    kind = METHODS[method].margin
-    return kind(**{name: seen.parameters[name] for name in kind.parameters()})
+def boundaries_of(method: str, seen: Snapshot) -> tuple[np.ndarray, np.ndarray]:
+    """The actual and the ideal boundaries at a snapshot, in rad; none where a method has no T and N."""
+    if not METHODS[method].drawn:
+        return np.empty(0), np.empty(0)
+    margin = METHODS[method].margin_of(seen.parameters)
+    return tuple(find(margin, float(THETA), seen.state, seen.length) for find in (boundaries, ideal_boundaries))
 
 
 def shuffled_pairs(x: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

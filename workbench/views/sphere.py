@@ -22,9 +22,9 @@ def sphere_figure(seen: Mapping[str, Snapshot], dark: bool = False) -> go.Figure
     """
     figure = make_subplots(1, len(seen), specs=[[{"type": "scene"}] * len(seen)], subplot_titles=list(seen))
     for column, (title, snapshot) in enumerate(seen.items(), start=1):
-        if snapshot.W.shape[1] != 3 or len(snapshot.W) > len(COLOURS):
+        if snapshot.centers.shape[1] != 3 or len(snapshot.centers) > len(COLOURS):
             raise InputError(
-                f"{title}: {len(snapshot.W)} centers of {snapshot.W.shape[1]} numbers; a sphere shows up to"
+                f"{title}: {len(snapshot.centers)} centers of {snapshot.centers.shape[1]} numbers; a sphere shows up to"
                 f" {len(COLOURS)} of 3 numbers"
             )
         figure.add_traces([globe(), *classes(snapshot, legend=column == 1)], rows=1, cols=column)
@@ -57,7 +57,7 @@ def globe() -> go.Scatter3d:
 
 def classes(snapshot: Snapshot, legend: bool) -> list[go.Scatter3d]:
     """For each class its samples, and a spoke from the middle of the sphere to its center."""
-    x, W = unit(snapshot.x), unit(snapshot.W)
+    x, W = unit(snapshot.x), unit(snapshot.centers)
     traces = []
     for j, center in enumerate(W):
         colour, group = COLOURS[j], f"class {j}"
