@@ -8,6 +8,7 @@ import torch
 
 from workbench.centers.full import FullCenters
 from workbench.curves import boundaries
+from workbench.objectives.scales import Fixed
 from workbench.objectives.softmax import MarginSoftmax
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,7 +37,7 @@ def test_the_margin_of_contributing_has_curves_and_trains():
     margin = names["LinearArc"](m=0.3)
     phi = boundaries(margin)[0]
     assert math.isclose(math.cos(phi) - 0.3 * math.sin(phi), math.cos(math.radians(80) - phi), abs_tol=1e-12)
-    objective = MarginSoftmax(margin, FullCenters(4, 3), s=8)
+    objective = MarginSoftmax(margin, FullCenters(4, 3), Fixed(8))
     x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
     objective.step(x, torch.tensor([0, 1, 2, 3, 0])).total.backward()
     assert torch.isfinite(x.grad).all()

@@ -4,92 +4,17 @@
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
+from workbench.answers import Choice, Number, OwnMargin
 from workbench.curves import boundaries
 from workbench.errors import InputError
+from workbench.margin_exercises import collaboration, linear_turn, repaired, seen_in_a_curve
 from workbench.margins import ArcFace, CosFace
 
 THETA = math.radians(80)  # rad between the two centers of the lessons' slice
 M = 0.5  # rad, ArcFace's margin
 A, B = (THETA - M) / 2, (THETA + M) / 2  # rad from the ideal boundary to the target center and to the other one
-OTHER_UNIT = {"degrees": ("rad", math.radians), "rad": ("degrees", math.degrees), "": ("", None)}
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a check replies: right (True, False, or None where nothing was answered) and why."""
-
-    right: bool | None
-    why: str
-
-    @property
-    def mark(self) -> str:
-        return {True: "✓ Right.", False: "✗ Not yet.", None: "… No answer yet."}[self.right]
-
-    def __bool__(self) -> bool:
-        return self.right is True
-
-    def __repr__(self) -> str:
-        return f"{self.mark} {self.why}"
-
-    def _repr_markdown_(self) -> str:
-        return f"**{self.mark}** {self.why}"
-
-
-@dataclass(frozen=True)
-class Number:
-    """An exercise whose answer is a number.
-
-    truth: the answer, in `unit`; right: what to say about it; slips: wrong number -> the thought that leads to it;
-    otherwise: what to do about any other number, as text or as a function of it; tolerance: relative.
-    """
-
-    hint: str
-    truth: float
-    right: str
-    slips: Mapping[float, str]
-    otherwise: str | Callable[[float], str]
-    unit: str = ""
-    tolerance: float = 0.005
-
-    def judge(self, answer: Any) -> Verdict:
-        try:
-            value = float(answer)
-        except (TypeError, ValueError):
-            return Verdict(False, f"{answer!r} is not a number{f' of {self.unit}' if self.unit else ''}.")
-        if self.near(value, self.truth):
-            return Verdict(True, self.right)
-        for wrong, why in self.slips.items():
-            if self.near(value, wrong):
-                return Verdict(False, why)
-        other, convert = OTHER_UNIT[self.unit]
-        if convert and self.near(value, convert(self.truth)):
-            return Verdict(
-                False, f"The angle is right, but {value:g} is in {other}; the question asks for {self.unit}."
-            )
-        size = "large" if value > self.truth else "small"
-        more = self.otherwise if isinstance(self.otherwise, str) else self.otherwise(value)
-        return Verdict(False, f"{value:g} is too {size}. {more}")
-
-    def near(self, a: float, b: float) -> bool:
-        return math.isclose(a, b, rel_tol=self.tolerance, abs_tol=1e-3)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An exercise whose answer is a letter; each letter says whether it is right and why."""
-
-    hint: str
-    reasons: Mapping[str, tuple[bool, str]]
-
-    def judge(self, answer: Any) -> Verdict:
-        letter = str(answer).strip().lower()
-        if letter not in self.reasons:
-            return Verdict(False, f"{answer!r} is not one of {', '.join(map(repr, self.reasons))}.")
-        return Verdict(*self.reasons[letter])
 
 
 def longer_center() -> Number:
@@ -300,7 +225,69 @@ def why_it_fell() -> Choice:
     )
 
 
-EXERCISES: Mapping[str, Number | Choice] = {
+def same_emphasis() -> Number:
+    truth = (1.3 * 0.5 + 0.3) - 1.1 * 0.5
+    return Number(
+        hint="Set NPCFace's 1.1 · 0.5 + α equal to MV-softmax's 1.3 · 0.5 + 0.3.",
+        truth=truth,
+        right="α = 0.95 − 0.55 = 0.4: the same odds, with a slope of 1.1 instead of 1.3. α adds the same to every hard"
+        " negative, t the more the larger its cosine: the two agree at 0.5 and nowhere else.",
+        slips={
+            0.3: "0.3 is MV-softmax's own shift t − 1. Its factor is larger as well, 1.3 against 1.1, which is worth"
+            " another 0.2 · 0.5.",
+            0.45: "0.45 is what MV-softmax adds to the cosine. Of that NPCFace's factor adds 0.1 · 0.5 by itself; α is"
+            " the rest.",
+            0.2: "0.2 is the difference of the two factors. Their products with 0.5 count, and MV-softmax adds t − 1.",
+            0.25: "0.25 is the paper's α. At 0.5 it gives what MV-softmax gives at t = 1.2, not at 1.3.",
+            0.95: "0.95 is MV-softmax's whole logit. α is what 1.1 · 0.5 leaves of it.",
+        },
+        otherwise="Solve 1.1 · 0.5 + α = 1.3 · 0.5 + 1.3 − 1.",
+    )
+
+
+def one_more_hard_negative() -> Choice:
+    return Choice(
+        hint="Put both samples into Eq. (11): what is the mean of 0.6 alone, and of 0.6 and 0.45?",
+        reasons={
+            "a": (
+                False,
+                "So the paper says below Eq. (12): “When the sample has more hard negatives, then the collaborative"
+                " margin will increase”. But Eq. (11) divides by their number, and 0.45 pulls the mean down.",
+            ),
+            "b": (
+                True,
+                "The mean falls from 0.6 to 0.525, so m̃ falls from 0.52 to 0.4 + 0.2 · 0.525 = 0.505 rad. m̃ tells how"
+                " close the hard negatives are on average, not how many there are.",
+            ),
+            "c": (False, "It would stay if the new one had the cosine of the mean, 0.6. It has 0.45."),
+        },
+    )
+
+
+def what_the_interval_says() -> Choice:
+    return Choice(
+        hint="Is zero inside the interval? And is an improvement of one point inside it?",
+        reasons={
+            "a": (
+                False,
+                "A mean of few differences always leans to one side. Zero is well inside the interval: luck alone"
+                " brings such a mean.",
+            ),
+            "b": (
+                False,
+                "“No difference seen” is not “no difference”: one loss may be two points better, or two points worse,"
+                " and an interval this wide would still hold it.",
+            ),
+            "c": (
+                True,
+                "The interval holds zero, a clear gain and a clear loss. More seeds narrow it; until it leaves zero"
+                " out, a ranking by the means is a ranking of luck.",
+            ),
+        },
+    )
+
+
+EXERCISES: Mapping[str, Number | Choice | OwnMargin] = {
     make.__name__.replace("_", " "): make()
     for make in (
         longer_center,
@@ -314,5 +301,12 @@ EXERCISES: Mapping[str, Number | Choice] = {
         collaborative_margin,
         first_loss,
         why_it_fell,
+        same_emphasis,
+        one_more_hard_negative,
+        what_the_interval_says,
+        linear_turn,
+        seen_in_a_curve,
+        repaired,
+        collaboration,
     )
 }

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from workbench.answers import Verdict
 from workbench.errors import unknown
-from workbench.exercises import EXERCISES, Verdict
+from workbench.exercises import EXERCISES
 from workbench.views.theme import CONFIG, GRID, INK
 
 SHOWN = 12  # entries of an array that a digest writes out

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from workbench.formula import called, explained
 from workbench.margins.base import Context, Margin, State
 
 
@@ -40,7 +41,10 @@ class DenseRows:
     @cached_property
     def ctx(self) -> Context:
         """The margin's context; where the hard set is the K largest cosines, with the tau that selects them."""
-        ctx = self.margin.context(self.pos, self.norm, self.y, self.params, self.state)
+        try:
+            ctx = self.margin.context(self.pos, self.norm, self.y, self.params, self.state)
+        except Exception as error:
+            raise explained(self.margin, error) from error
         if self.margin.selects:
             ctx.tau = self.below_the_largest(self.margin.selects)
         return ctx
@@ -48,18 +52,18 @@ class DenseRows:
     @cached_property
     def T(self) -> Tensor:
         """The target's logit, before scale."""
-        return self.margin.T(self.pos, self.ctx, self)
+        return called(self.margin, "T", self.pos, self.ctx, self)
 
     @cached_property
     def N(self) -> Tensor:
         """The non-target logits (B, C), before scale; the target column holds a value that means nothing."""
-        return self.margin.N(self.cos, self.ctx)
+        return called(self.margin, "N", self.cos, self.ctx)
 
     @cached_property
     def hard(self) -> Tensor:
         """M_ij (B, C) as numbers, 0 in the target column; a constant."""
         with torch.no_grad():
-            return self.margin.hard(self.cos, self.ctx).to(self.cos.dtype).scatter_(1, self.y, 0)
+            return called(self.margin, "hard", self.cos, self.ctx).to(self.cos.dtype).scatter_(1, self.y, 0)
 
     @cached_property
     def hard_weight(self) -> Tensor:
