@@ -136,12 +136,15 @@ ROOMS = {
     "workbench": {"torch", "numpy", "plotly", "ipywidgets", "umap", "faiss", "sklearn"},
     "workbench.cli": {"torch", "numpy", "plotly", "ipywidgets", "umap", "faiss", "sklearn"},
     "workbench.curves, workbench.methods, workbench.backbones": {"plotly", "ipywidgets", "umap", "faiss", "sklearn"},
+    "workbench.gradients, workbench.supervision, workbench.check": {"plotly", "ipywidgets", "umap", "faiss", "sklearn"},
+    "workbench.compare.engine, workbench.training.own": {"plotly", "ipywidgets", "umap", "faiss", "sklearn"},
     "workbench.training.run": {"plotly", "ipywidgets", "umap", "faiss", "sklearn"},
     "workbench.record, workbench.results": {"torch", "plotly", "ipywidgets", "sklearn"},
     "workbench.probes.hardness, workbench.probes.similarity, workbench.probes.geometry": {"torch", "plotly", "sklearn"},
     "workbench.evaluation.verification, workbench.evaluation.identification": {"torch", "plotly", "sklearn"},
     "workbench.views.verification, workbench.views.similarity, workbench.views.hardness": {"torch", "ipywidgets"},
-    "workbench.panels.margin": {"faiss", "umap"},
+    "workbench.views.gradients, workbench.views.supervision, workbench.views.dimension": {"torch", "ipywidgets"},
+    "workbench.panels.margin, workbench.panels.gradient": {"faiss", "umap"},
 }
 
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench.centers.similarity import Dot
 from workbench.curves import boundaries, curve, ideal_boundaries
 from workbench.errors import InputError
 from workbench.margins import ArcFace, CosFace, CurricularFace, MVSoftmax, NormSoftmax, NPCFace, ReCurricularFace
@@ -76,15 +77,23 @@ def test_a_guard_jump_of_T_is_found():
     assert len(curve(ArcFace(), math.pi).T_jumps) == 0
 
 
-@pytest.mark.parametrize("name", METHODS)
+STATE = {"t": 0.4, "lam": 5.0, "mu": 2.0, "sigma": 1.5}  # of a training under way
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.drawn])
 def test_a_curve_is_the_logits_of_training(name):
-    obj = build(name, 2, 2, s=1).double()
+    obj = build(name, 2, 2).double()
+    directions = torch.tensor([[1.0, 0.0], [math.cos(THETA), math.sin(THETA)]])
     with torch.no_grad():
-        obj.centers.weight.copy_(torch.tensor([[1.0, 0.0], [math.cos(THETA), math.sin(THETA)]]))
-        if "t" in obj.margin.states:
-            obj.state_t.fill_(0.4)
-    c = curve(obj.margin, THETA, points=37, state=obj.state)
-    x = torch.tensor(np.stack([np.cos(c.phi), np.sin(c.phi)], 1)) * 3.0
+        away = torch.arange(len(obj.centers.weight)) % obj.centers.sub  # all but the first sub-center of a class
+        side = torch.where(away > 0, -1.0, 1.0)[:, None]
+        obj.centers.weight.copy_(side * directions.repeat_interleave(obj.centers.sub, dim=0))
+        for state in obj.margin.states:
+            if state in STATE:
+                obj.get_buffer(f"state_{state}").fill_(STATE[state])
+    length = 1.0 if isinstance(obj.centers.similarity, Dot) else 3.0  # a dot product is a cosine at length 1 only
+    c = curve(obj.margin, THETA, points=37, state=obj.state, norm=length)
+    x = torch.tensor(np.stack([np.cos(c.phi), np.sin(c.phi)], 1)) * length
     both = obj.margin_logits(x, torch.zeros(37, dtype=torch.long)).detach().numpy()
     inner = slice(1, -1)  # at the very ends a cosine rounds to 1
     assert np.abs(both[inner, 0] - c.T[inner]).max() < 1e-7

@@ -2,6 +2,7 @@
 
 import math
 import re
+import runpy
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ def python_blocks(name: str) -> list[str]:
 
 
 def test_the_tour_of_the_readme_runs_and_prints_what_the_text_says(capsys):
-    (tour,) = python_blocks("README.md")
+    tour, _ = python_blocks("README.md")
     assert len([line for line in tour.splitlines() if line.strip()]) <= 24
     names: dict = {}
     exec(tour, names)
@@ -28,6 +29,16 @@ def test_the_tour_of_the_readme_runs_and_prints_what_the_text_says(capsys):
     assert "ReCurricularFace 1.0 actual 25.7°, ideal 25.7°" in printed
     assert names["job"].objective.margin.m0 != names["job"].config.settings()["m0"]
     assert names["step"].step == 19
+
+
+def test_the_margin_of_the_readme_is_sound_and_trains(tmp_path, capsys):
+    _, block = python_blocks("README.md")
+    file = tmp_path / "own.py"
+    file.write_text(block, encoding="utf-8")
+    runpy.run_path(str(file))
+    printed = capsys.readouterr().out
+    assert printed.startswith("Halved is sound: 12 checks, 0 faults")
+    assert "Halved, 20 steps: loss first" in printed
 
 
 def test_the_margin_of_contributing_has_curves_and_trains():

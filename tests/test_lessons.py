@@ -11,7 +11,7 @@ from workbench.curves import boundaries
 from workbench.errors import InputError
 from workbench.exercises import EXERCISES, THETA, Choice, Number
 from workbench.lessons import check, digest, figure_digest, page, seen
-from workbench.margins import ArcFace, CosFace, CurricularFace, NPCFace, ReCurricularFace
+from workbench.margins import ArcFace, CosFace, CurricularFace, MVSoftmax, NPCFace, ReCurricularFace
 from workbench.methods import build
 from workbench.objectives.rows import DenseRows
 from workbench.record import Snapshot
@@ -86,6 +86,22 @@ def test_the_answers_hold_in_the_losses_themselves():
     one, y = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.long)
     made = DenseRows(NPCFace(), cos, one, y, {}, {}).logits[0, 0].item()
     assert made == pytest.approx(math.cos(math.acos(0.6) + truth["collaborative margin"]))
+
+
+def test_the_answers_about_npcface_hold_in_the_losses_themselves():
+    half = torch.tensor([[0.5, 0.5]], dtype=torch.float64)  # the negative looked at is hard for either loss
+    one, y = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.long)
+    alike = NPCFace(t=1.1, alpha=EXERCISES["same emphasis"].truth), MVSoftmax(t=1.3, positive="arc")
+    npcface, mv = (DenseRows(margin, half, one, y, {}, {}).N[0, 1].item() for margin in alike)
+    assert npcface == pytest.approx(mv)
+
+    def m_tilde(*cosines: float) -> float:
+        rows = DenseRows(NPCFace(), torch.tensor([cosines], dtype=torch.float64), one, y, {}, {})
+        return (rows.T.acos() - rows.pos.acos()).item()
+
+    assert m_tilde(0.8, 0.6, 0.41) == pytest.approx(0.52)
+    assert m_tilde(0.8, 0.6, 0.45) == pytest.approx(0.505)
+    assert check("one more hard negative", "b")  # it falls
 
 
 def test_an_untrained_network_has_about_the_first_loss_of_the_exercise():

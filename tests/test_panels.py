@@ -1,8 +1,9 @@
-"""The margin panel and its drawing without a browser: `widget.value = x` fires what a hand would fire."""
+"""The panels and their drawing without a browser: `widget.value = x` fires what a hand would fire."""
 
 import functools
 import math
 import threading
+import time
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,14 +16,18 @@ from hypothesis import strategies as st
 
 from workbench.curves import boundaries, curve, ideal_boundaries
 from workbench.errors import InputError
+from workbench.gradients import gradient_map
 from workbench.margins import ArcFace, Margin, param
-from workbench.methods import METHODS
+from workbench.methods import METHODS, build
 from workbench.panels.controls import step
+from workbench.panels.gradient import GradientPanel
 from workbench.panels.margin import MarginPanel
 from workbench.views import theme
-from workbench.views.curves import Canvas, Drawn, broken, curves_figure
+from workbench.views.canvas import Canvas
+from workbench.views.curves import Drawn, broken, curves_figure, drawing
 
 THETA = math.radians(80)
+DRAWN = [key for key, method in METHODS.items() if method.drawn]
 
 
 @pytest.fixture
@@ -32,7 +37,7 @@ def panel():
 
 def controls(panel: MarginPanel, name: str) -> list[widgets.Widget]:
     """The widgets of one parameter that hold its value: slider and box, or box, or list."""
-    row = panel._angle.row if name == "theta" else panel._controls[panel.result.method.key][name].row
+    row = (panel._scenery | panel._controls[panel.result.method.key])[name].row
     holders = (widgets.FloatSlider, widgets.FloatText, widgets.Dropdown)
     inside = [w for child in row.children for w in (child, *getattr(child, "children", ()))]
     return [w for w in inside if isinstance(w, holders)]
@@ -51,6 +56,10 @@ def plain(figure: go.Figure) -> tuple[list[dict], dict]:
     traces = [{k: str(t[k]) for k in t if k != "uid" and t[k] is not None} for t in figure.data if t.x]
     shared = ("xaxis.range", "xaxis.tickvals", "xaxis.ticktext", "yaxis.range", "template")
     return traces, {k: str(figure.layout[k]) for k in shared}
+
+
+def texts(figure: go.Figure) -> list[str]:
+    return [text.strip() for text in trace(figure, "boundaries").text]
 
 
 @functools.cache
@@ -94,7 +103,7 @@ def test_the_figure_shows_the_curve_the_jump_and_both_boundaries():
     for name, at, dash in (("actual boundary", d.actual, "solid"), ("ideal boundary", d.ideal, "dot")):
         np.testing.assert_allclose(trace(figure, name).x[:2], np.degrees([at[0]] * 2), atol=1e-4)
         assert trace(figure, name).line.dash == dash
-    labels = [text.strip() for text in trace(figure, "boundaries").text]
+    labels = texts(figure)
     assert labels == ["ideal 25.7° (0.448 rad)", "actual 33.3° (0.581 rad)"]
     marks = trace(figure, "jump")
     assert list(marks.marker.symbol) == ["circle", "circle-open"]
@@ -108,6 +117,14 @@ def test_a_lone_margin_has_its_regions_and_several_their_numbers():
     figure = curves_figure([d, drawn(METHODS["cosface"].margin())], THETA)
     assert len(trace(figure, "target wins").x) == 0
     assert "ArcFace: boundary 25.7° (0.448 rad), ideal 25.7° (0.448 rad)" in [t.name for t in figure.data]
+
+
+def test_a_label_of_two_boundaries_fits_a_narrow_figure():
+    d = drawn(ArcFace())
+    actual, ideal = (trace(curves_figure([d], THETA), f"{kind} boundary") for kind in ("actual", "ideal"))
+    assert texts(curves_figure([d], THETA)) == ["actual = ideal<br> 25.7° (0.448 rad)", ""]
+    assert actual.y == ideal.y
+    assert actual.y[1] < curves_figure([d], THETA).layout.yaxis.range[1]
 
 
 def test_no_boundary_means_one_region():
@@ -126,22 +143,22 @@ def test_no_boundary_means_one_region():
     )
 )
 def test_drawing_in_place_ends_as_a_new_figure_would(story):
-    canvas = Canvas(go.Figure, [drawn(ArcFace())], THETA)
+    canvas = Canvas(go.Figure, *drawing([drawn(ArcFace())], THETA, dark=False))
     for others, m, ghost, dark in story:
         one = [drawn(METHODS["npcface"].margin(m0=m), colour=theme.GREEN)]
         one += [drawn(ArcFace(m=0.1 * k)) for k in range(others)]
         one += [drawn(ArcFace(m=m), ghost=True)] if ghost else []
-        canvas.draw(one, THETA, dark)
+        canvas.draw(*drawing(one, THETA, dark))
         assert plain(canvas.figure) == plain(curves_figure(one, THETA, dark))
 
 
 # The panel
 
 
-@pytest.mark.parametrize("key", METHODS)
+@pytest.mark.parametrize("key", DRAWN)
 def test_every_method_draws_what_curves_computes(key):
     panel = MarginPanel(key)
-    result, margin = panel.result, METHODS[key].margin(**{k: v for k, v in METHODS[key].settings().items() if k != "s"})
+    result, margin = panel.result, METHODS[key].margin_of(METHODS[key].settings())
     assert result.margin == margin
     expected = curve(margin, THETA)
     np.testing.assert_array_equal(result.curve.T, expected.T)
@@ -154,7 +171,15 @@ def test_every_method_draws_what_curves_computes(key):
     assert plain(shown(panel)) == plain(fresh)
 
 
-@pytest.mark.parametrize("key", METHODS)
+@pytest.mark.parametrize("panel_of", [MarginPanel, GradientPanel])
+def test_a_method_without_T_and_N_is_left_out(panel_of):
+    panel = panel_of("arcface")
+    assert [key for _, key in panel._method.options] == DRAWN
+    with pytest.raises(InputError, match="unknown method 'triplet'"):
+        panel.set(method="triplet")
+
+
+@pytest.mark.parametrize("key", DRAWN)
 def test_controls_come_from_the_declared_parameters(key):
     panel = MarginPanel(key)
     rows = {*panel._front.children, *panel._drawer.children}
@@ -414,6 +439,137 @@ def test_a_callback_and_a_cell_take_turns():
     cell.join()
     assert (panel.ghost.margin.m, panel.result.margin.m, slider.value) == (0.3, 0.9, 0.9)
     np.testing.assert_allclose(trace(shown(panel), "T: target").y[:-1], panel.result.curve.T, atol=1e-5)
+
+
+# The gradient panel
+
+
+def heat(panel: GradientPanel) -> list[go.Heatmap]:
+    return [t for t in shown(panel).data if t.type == "heatmap"]
+
+
+@pytest.mark.filterwarnings("ignore:MagFace")
+@pytest.mark.parametrize("key", DRAWN)
+def test_every_method_shows_the_gradient_of_its_own_loss(key):
+    panel = GradientPanel(key)
+    expected = gradient_map(build(key, 1000, 2), norm=20)
+    np.testing.assert_array_equal(panel.result.map.target, expected.target)
+    np.testing.assert_array_equal(panel.result.map.negative, expected.negative)
+    for trace_, values in zip(heat(panel), (expected.target, expected.negative), strict=True):
+        np.testing.assert_allclose(np.array(trace_.z, float), values, atol=5e-4)
+    rows = {*panel._front.children, *panel._drawer.children}
+    assert all(panel._controls[key][name].row in rows for name in METHODS[key].parameters())
+
+
+def test_a_slider_moves_the_gradient_and_the_words():
+    panel = GradientPanel("arcface")
+    slider, box = controls(panel, "s")
+    before = heat(panel)[0].z
+    slider.value = 30
+    assert (panel.result.parameters["s"], box.value) == (30, 30)
+    assert heat(panel)[0].z != before
+    assert "pushed off the other with 30." in panel._sentence.value
+    controls(panel, "m")[0].value = 0.0
+    np.testing.assert_array_equal(
+        panel.result.map.target, gradient_map(build("arcface", 1000, 2, s=30, m=0), norm=20).target
+    )
+    controls(panel, "theta_rest")[0].value = 1.0
+    controls(panel, "rest")[0].value = 5
+    assert panel.result.scene["rest"] == 5
+    panel.reset()
+    assert panel.result.label == "ArcFace (paper)"
+    assert (panel.result.scene["rest"], panel.result.scene["theta_rest"]) == (0, math.pi / 2)
+    np.testing.assert_array_equal(np.array(heat(panel)[0].z), np.array(before))
+
+
+def test_two_losses_side_by_side_as_a_difference_and_exchanged():
+    panel = GradientPanel("npcface", against="mv_arc", against_preset="svx")
+    panel.set(t=1.2)
+    assert panel.result.against.label == "MV-softmax (Arc) (svx)"
+    assert len(heat(panel)) == 4
+    panel.set(compare="difference")
+    first, second = panel.result.map, panel.result.against.map
+    np.testing.assert_allclose(np.array(heat(panel)[1].z, float), first.negative - second.negative, atol=6e-4)
+    controls(panel, "show")[0].value = "target"
+    assert len(heat(panel)) == 1
+    panel._swap.click()
+    assert panel.result.label == "MV-softmax (Arc) (svx)"
+    assert panel.result.against.label == "NPCFace (paper, t = 1.2)"
+    panel.set(rest=3)
+    assert panel.result.against.scene["rest"] == 3
+    assert panel.result.against.parameters["t"] == 1.2
+    panel._against_preset.value = "facexzoo"
+    assert panel.result.against.label == "NPCFace (facexzoo)"
+    panel._against.value = ""
+    assert panel.result.against is None
+    assert panel._swap.disabled
+    with pytest.raises(InputError, match="of which method"):
+        panel.set(against_preset="paper")
+
+
+def test_states_of_margins_and_scales_have_sliders():
+    panel = GradientPanel("curricularface")
+    controls(panel, "t")[0].value = 0.5
+    expected = gradient_map(panel.result.margin, state={"t": 0.5})
+    np.testing.assert_array_equal(panel.result.map.negative, expected.negative)
+    panel.set(method="adacos", s=20)
+    np.testing.assert_allclose(panel.result.map.target, gradient_map(panel.result.margin, s=20).target)
+    panel.set(method="magface", lam_g=10)
+    assert "is below 22.59" in panel._sentence.value
+
+
+def test_what_moves_no_gradient_stands_in_the_drawer():
+    panel = GradientPanel("curricularface")
+    where = {n: c.row in panel._front.children for n, c in panel._controls["curricularface"].items()}
+    assert [n for n, front in where.items() if front] == ["s", "m", "mask", "guard", "grad", "t"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"against": "arkface"}, r"unknown method 'arkface'; did you mean 'arcface'\?"),
+        ({"against": "npcface", "against_preset": "papr"}, r"unknown preset of npcface 'papr'"),
+        ({"show": "all"}, r"GradientPanel: show = 'all' is not one of both, target, negative"),
+        ({"s": -1}, r"Fixed: s = -1 is outside \[0.1, 1000\]"),
+        ({"m": 0.3, "norm": 0}, r"GradientPanel: norm = 0 is outside"),
+    ],
+)
+def test_bad_input_leaves_the_gradients_as_they_are(change, message):
+    panel = GradientPanel("arcface")
+    before = panel.result
+    with pytest.raises(InputError, match=message):
+        panel.set(**change)
+    assert panel.result is before
+
+
+def test_gradients_of_a_margin_of_ones_own():
+    panel = GradientPanel(margin=Leaning(lean=0.3, m=0.05))
+    np.testing.assert_allclose(panel.result.map.target, gradient_map(Leaning(lean=0.3, m=0.05)).target)
+    controls(panel, "lean")[0].value = 0.5
+    np.testing.assert_allclose(panel.result.map.target, gradient_map(Leaning(lean=0.5, m=0.05)).target)
+    controls(panel, "m")[0].value = 0.45
+    assert "this margin fails there" in panel._problem.value
+    assert panel.set(s=10, against="Leaning").against.parameters["s"] == 64
+
+
+def test_a_page_that_is_loaded_again_starts_from_the_present_gradients():
+    panel = GradientPanel("arcface")
+    panel.set(against="npcface")
+    panel.set(against="")
+    stored = shown(panel).get_state(["_widget_data", "_widget_layout"])
+    assert [t["type"] for t in stored["_widget_data"]] == ["heatmap", "heatmap", "scatter", "scatter"]
+    again = go.Figure(stored["_widget_data"], stored["_widget_layout"])
+    np.testing.assert_allclose(np.array(again.data[0].z, float), panel.result.map.target, atol=5e-4)
+    assert len(again.layout.annotations) == len(shown(panel).layout.annotations) == 3
+
+
+def test_a_drag_of_the_gradient_panel_is_answered_at_once():
+    panel, times = GradientPanel("npcface"), []
+    for m0 in np.linspace(0.1, 0.9, 9):
+        start = time.perf_counter()
+        panel.set(m0=m0)
+        times.append(time.perf_counter() - start)
+    assert np.median(times) < 0.1
 
 
 @given(st.floats(1e-3, 1e4))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.evaluation.verification import verify
+from workbench.methods import METHODS
 from workbench.probes.hardness import hardness
 from workbench.probes.similarity import similarity
 from workbench.results import Roc
@@ -198,7 +199,7 @@ def test_a_method_keeps_its_colour_and_runs_of_it_differ_in_dash():
         )
     )
     assert first.dash != second.dash
-    assert METHOD_COLOURS.keys() == METHOD_MARKERS.keys()
+    assert METHOD_COLOURS.keys() == METHOD_MARKERS.keys() == METHODS.keys()
     pairs = list(zip(METHOD_COLOURS.values(), METHOD_MARKERS.values(), strict=True))
     assert len(set(pairs)) == len(pairs)
 
@@ -215,6 +216,7 @@ def test_views_load_neither_torch_nor_widgets():
     code = (
         "import sys, workbench.views.training, workbench.views.similarity, workbench.views.hardness\n"
         "import workbench.views.verification, workbench.views.curves\n"
+        "import workbench.views.gradients, workbench.views.supervision\n"
         "print([m for m in ('torch', 'ipywidgets', 'workbench.training') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

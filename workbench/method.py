@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from torch import nn
@@ -49,7 +49,8 @@ class Method:
     """One published loss: what it is composed of, where it was published, and the settings it is known by.
 
     margin, scale, criterion, weighting, terms and similarity are the classes of its parts; `each` is how many images of
-    an identity a batch needs for the loss to work (1: any batch will do).
+    an identity a batch needs for the loss to work (1: any batch will do); essence: the part that makes it what it is,
+    where that is not the margin.
     """
 
     key: str
@@ -63,6 +64,7 @@ class Method:
     terms: tuple[type[Declared], ...] = field(default=())
     similarity: type[Cosine] = Cosine
     each: int = 1
+    essence: type[Declared] | None = None
 
     @property
     def parts(self) -> tuple[type[Declared], ...]:
@@ -77,7 +79,7 @@ class Method:
     @property
     def says(self) -> str:
         """What it does, in a sentence."""
-        return (inspect.getdoc(self.margin) or "").split("\n")[0]
+        return first_line(self.essence or self.margin)
 
     @property
     def latex(self) -> tuple[str, ...]:
@@ -119,9 +121,14 @@ class Method:
         )
 
 
+def first_line(part: type[Declared]) -> str:
+    """The first sentence of a part's docstring, without a source that follows it."""
+    return (inspect.getdoc(part) or "").split("\n")[0].split("      (")[0]
+
+
 def made(part: type[Declared], settings: Mapping[str, Any]) -> Any:
     """A part of a method with its own of these settings; the others are left to the other parts."""
-    return part(**{name: settings[name] for name in part.parameters() if name in settings})
+    return part(**{f.name: settings[f.name] for f in fields(part) if f.name in settings})
 
 
 def markdown_table(methods: Mapping[str, Method]) -> str:

@@ -135,6 +135,7 @@ _METHODS = (
         "Zhang et al., AdaCos, CVPR 2019",
         {"paper": {"rule": "dynamic"}, "facexzoo": {"rule": "dynamic"}},
         scale=AdaCos,
+        essence=AdaCos,
     ),
     Method(
         "adacos_fixed",
@@ -143,6 +144,7 @@ _METHODS = (
         "Zhang et al., AdaCos, CVPR 2019",
         {"paper": {"rule": "fixed"}},
         scale=AdaCos,
+        essence=AdaCos,
     ),
     Method(
         "mv_am",
@@ -214,6 +216,7 @@ _METHODS = (
         "Shrivastava et al., Online Hard Example Mining, CVPR 2016",
         {"paper": {"s": 32, "keep": 0.9}, "svx": {"s": 32, "keep": 0.9}},
         weighting=HardMining,
+        essence=HardMining,
     ),
     Method(
         "focal_softmax",
@@ -227,6 +230,7 @@ _METHODS = (
             "curricularface_repo": {"s": 32, "gamma": 2, "p": "batch"},
         },
         weighting=Focal,
+        essence=Focal,
     ),
     Method(
         "center_loss",
@@ -237,6 +241,7 @@ _METHODS = (
         scale=Scale,
         similarity=Dot,
         terms=(CenterLoss,),
+        essence=CenterLoss,
     ),
     Method(
         "triplet",
@@ -259,6 +264,7 @@ _METHODS = (
         {"paper": {"m": 4, "lam_u": 1}},
         scale=Length,
         terms=(UniformTerm,),
+        essence=UniformTerm,
     ),
     Method(
         "circle",
@@ -323,6 +329,7 @@ _METHODS = (
         "Deng et al., Sub-center ArcFace, ECCV 2020",
         {"paper": ARC | {"K": 3}, "pml": {"s": 64, "m": PML_RAD, "guard": "mm", "K": 3}},
         similarity=SubCenters,
+        essence=SubCenters,
     ),
     Method(
         "uniface",
@@ -331,6 +338,7 @@ _METHODS = (
         "Zhou et al., UniFace, ICCV 2023",
         {"paper": {"s": 64, "m": 0.4, "lam": 1}, "uniface_repo": {"s": 64, "m": 0.4, "lam": 1}},
         criterion=BinaryCrossEntropy,
+        essence=BinaryCrossEntropy,
     ),
 )
 METHODS: dict[str, Method] = {method.key: method for method in _METHODS}

@@ -36,12 +36,11 @@ def nothing(what: str) -> str:
 
 def card(one: Evidence, figures: Figures) -> str:
     """One loss: what it does, its equations, its source, its curves on the slice, and its parameters."""
-    says = (one.method.margin.__doc__ or "").strip().splitlines()[0]
     source = f"<p class='note'><cite>{escape(one.method.citation)}</cite></p><p class='note'>{warm_up(one)}</p>"
     health = "".join(f"<p class='note'>{escape(sentence)}</p>" for sentence in one.run.health)
     figure = slice_of(one, figures) if one.method.drawn else ""
     return (
-        f"<article class='card'><h3>{chip(one.look)}</h3><p>{escape(says)}</p><div class='pair'>"
+        f"<article class='card'><h3>{chip(one.look)}</h3><p>{escape(one.method.says)}</p><div class='pair'>"
         f"<div>{equations(one.method.latex)}{source}{health}</div>{figure}</div>{parameter_tables(one)}</article>"
     )
 

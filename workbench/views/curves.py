@@ -1,6 +1,6 @@
 """N against T on the arc between two centers: both curves, the boundary that training draws and the ideal one.
 
-The same traces make a figure for a report (`curves_figure`) and change the figure of a panel in place (`redraw`).
+The same drawing makes a figure for a report (`curves_figure`) and changes that of a panel in place (`Canvas.draw`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 import plotly.graph_objects as go
 
 from workbench.views import theme
+from workbench.views.canvas import SILENT, listed
 
 if TYPE_CHECKING:  # a view draws results; it never needs torch
     from workbench.curves import Curve
 
 SAME = math.radians(0.05)  # an actual and an ideal boundary closer than this share one label
 HEADROOM = 0.5  # empty logit units above the curves, for the boundaries' labels
-SILENT = {"hoverinfo": "skip", "hovertemplate": ""}
 template = functools.cache(theme.template)  # made once: making and comparing templates costs more than a drawing
 
 
@@ -55,32 +55,7 @@ def curves_figure(drawn: Sequence[Drawn], theta: float, dark: bool = False) -> g
 
     A single margin has its regions shaded and its boundaries labelled; of several, the legend tells the boundaries.
     """
-    return Canvas(go.Figure, drawn, theta, dark).figure
-
-
-class Canvas:
-    """A figure that is drawn on again and again: only what differs from the last drawing is changed, in place.
-
-    Of a FigureWidget in a browser, one drawing is one message; comparing first is what keeps a slider fluent.
-    kind: go.Figure or go.FigureWidget. traces, layout: what is drawn now, every trace a scatter.
-    """
-
-    def __init__(self, kind: type[go.Figure], drawn: Sequence[Drawn], theta: float, dark: bool = False) -> None:
-        self.traces, self.layout = drawing(drawn, theta, dark)
-        self.figure = kind([go.Scatter(t) for t in self.traces], self.layout)
-
-    def draw(self, drawn: Sequence[Drawn], theta: float, dark: bool = False) -> None:
-        """Make the figure show exactly these, whatever it showed before."""
-        traces, layout = drawing(drawn, theta, dark)
-        if len(traces) < len(self.traces):
-            self.figure.data = self.figure.data[: len(traces)]
-        with self.figure.batch_update():
-            for trace, old, new in zip(self.figure.data, self.traces, traces, strict=False):
-                trace.update(changed(old, new))
-            self.figure.update_layout(changed(self.layout, layout))
-        if len(traces) > len(self.traces):
-            self.figure.add_traces([go.Scatter(t) for t in traces[len(self.traces) :]])
-        self.traces, self.layout = traces, layout
+    return go.Figure(*drawing(drawn, theta, dark))
 
 
 def drawing(drawn: Sequence[Drawn], theta: float, dark: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -90,11 +65,6 @@ def drawing(drawn: Sequence[Drawn], theta: float, dark: bool) -> tuple[list[dict
     span = logit_span(drawn)
     curves = (t for d in drawn for t in traces(d, d is lone, theta, span, dark))
     return [*backdrop(lone, theta, span, dark), *curves], axes(theta, span, dark)
-
-
-def changed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """The entries of new that differ from old's."""
-    return {k: v for k, v in new.items() if k not in old or (old[k] is not v and old[k] != v)}
 
 
 def logit_span(drawn: Sequence[Drawn]) -> tuple[float, float]:
@@ -107,6 +77,7 @@ def line(name: str, x: Any, y: Any, colour: str, width: float = 2, dash: str = "
     """One trace, x in rad. Every trace sets the same properties, so that any may take the place of any other."""
     x = np.asarray(x, dtype=np.float64)
     return {
+        "type": "scatter",
         "name": name,
         "x": listed(np.degrees(x), 4),
         "y": listed(y, 5),
@@ -124,15 +95,6 @@ def line(name: str, x: Any, y: Any, colour: str, width: float = 2, dash: str = "
         "showlegend": False,
         "legendrank": 1000,
     } | other
-
-
-def listed(values: Any, digits: int) -> list[float | None]:
-    """Numbers as a short list with None for a gap.
-
-    Of an array, a FigureWidget's browser sends all numbers back at every change, and its Python side (plotly 7.1) fails
-    on them.
-    """
-    return [None if math.isnan(v) else round(v, digits) for v in np.asarray(values, dtype=np.float64).tolist()]
 
 
 def backdrop(lone: Drawn | None, theta: float, span: tuple[float, float], dark: bool) -> Iterator[dict[str, Any]]:
@@ -236,9 +198,9 @@ def masts(d: Drawn, labelled: bool, theta: float, span: tuple[float, float]) -> 
     low, high = span
     made = []
     for i, (kind, phi) in enumerate(sorted(at, key=lambda a: a[1], reverse=leftward(d, theta))):
-        row = i // 2 if shared else i
-        top = high - (0.05 + 0.08 * row) * (high - low) if labelled else high - HEADROOM * d.ghost
-        name = "actual = ideal" if shared else kind
+        down = 0.07 + 0.14 * (i // 2) if shared else 0.05 + 0.08 * i  # a shared label has two lines
+        top = high - down * (high - low) if labelled else high - HEADROOM * d.ghost
+        name = "actual = ideal<br>" if shared else kind
         hidden = not labelled or (shared and kind == "ideal")
         made.append(Mast(kind, float(phi), top, "" if hidden else f" {name} {angle(phi)} "))
     return made

@@ -38,7 +38,7 @@ def ridges_figure(
     beside = {"x": 1.01, "xref": "paper", "xanchor": "left", "yanchor": "bottom", "showarrow": False}
     for i, result in enumerate(results):
         figure.add_annotation(beside, y=i - 0.05, text=f"{result.n_mis / (result.n_mis + result.n_well):.0%}")
-    figure.add_annotation(beside, y=len(results) - 0.3, text="miscl.")
+    figure.add_annotation(beside, y=len(results) - 0.3, text="mis-<br>classified", align="left")
     figure.update_xaxes(title_text="Cosine to the own center", range=[max(-1.0, lowest - 0.05), 1.0])
     figure.update_yaxes(
         title_text="Training step (batches seen)",
@@ -46,7 +46,7 @@ def ridges_figure(
         ticktext=[f"{step:,}" for step in steps],
         range=[-0.15, len(results) - 1 + RIDGE + 0.2],
     )
-    return figure.update_layout(margin={"r": 48})
+    return figure.update_layout(margin={"r": 80})
 
 
 def points(shapes: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -12,25 +12,66 @@ ORANGE, SKY, GREEN, BLUE = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
 VERMILION, PURPLE, GREY = "#D55E00", "#CC79A7", "#8A8A8A"
 WELL, MISCLASSIFIED = BLUE, VERMILION  # NPCFace Fig. 4's two groups
 
+# A family has a colour, and a marker tells its members apart: no two methods share both.
 METHOD_COLOURS = {
+    "softmax": GREY,
     "norm_softmax": GREY,
+    "sphereface": SKY,
+    "sphereface_r": SKY,
     "cosface": SKY,
     "arcface": BLUE,
+    "combined": BLUE,
+    "adaptiveface": SKY,
+    "adacos": VERMILION,
+    "adacos_fixed": VERMILION,
     "mv_am": PURPLE,
     "mv_arc": PURPLE,
+    "arcnegface": PURPLE,
     "curricularface": ORANGE,
     "recurricularface": VERMILION,
     "npcface": GREEN,
+    "hm_softmax": GREY,
+    "focal_softmax": GREY,
+    "center_loss": GREY,
+    "triplet": GREY,
+    "uniformface": SKY,
+    "circle": PURPLE,
+    "magface": ORANGE,
+    "adaface": ORANGE,
+    "elasticface_arc": BLUE,
+    "elasticface_cos": SKY,
+    "subcenter_arcface": BLUE,
+    "uniface": VERMILION,
 }
 METHOD_MARKERS = {
+    "softmax": "circle",
     "norm_softmax": "x",
+    "sphereface": "circle",
+    "sphereface_r": "square",
     "cosface": "diamond",
     "arcface": "square",
+    "combined": "diamond",
+    "adaptiveface": "triangle-up",
+    "adacos": "x",
+    "adacos_fixed": "cross",
     "mv_am": "triangle-up",
     "mv_arc": "triangle-down",
+    "arcnegface": "square",
     "curricularface": "diamond-tall",
     "recurricularface": "star",
     "npcface": "circle",
+    "hm_softmax": "triangle-up",
+    "focal_softmax": "triangle-down",
+    "center_loss": "square",
+    "triplet": "diamond",
+    "uniformface": "x",
+    "circle": "circle",
+    "magface": "square",
+    "adaface": "circle",
+    "elasticface_arc": "triangle-up",
+    "elasticface_cos": "triangle-down",
+    "subcenter_arcface": "circle",
+    "uniface": "circle",
 }
 DASHES = ("solid", "dash", "dot", "dashdot")  # tells runs of one method apart
 
@@ -55,6 +96,7 @@ def look(method: str, label: str, repeat: int = 0) -> Look:
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 INK = {False: "#1b1b1b", True: "#ececec"}
 GRID = {False: "#e3e3e3", True: "#3a3a3a"}
+DIVERGING = {False: (BLUE, "#f7f7f7", VERMILION), True: (SKY, "#202020", ORANGE)}  # below zero, zero, above
 
 # The share button of plotly's mode bar talks to a server; nothing here may.
 CONFIG = {
@@ -81,6 +123,7 @@ def template(dark: bool = False) -> go.layout.Template:
             "font": {"family": FONT, "size": 13, "color": INK[dark]},
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
+            "colorscale": {"diverging": [[0.5 * i, colour] for i, colour in enumerate(DIVERGING[dark])]},
             "colorway": [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY],
             "xaxis": axis,
             "yaxis": axis,
