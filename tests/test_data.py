@@ -246,13 +246,20 @@ def test_only_the_first_frame_of_an_animation_is_read(folder):
     assert image[20, 20].tolist() == [200, 200, 200]
 
 
-def test_the_longer_side_is_cropped_about_the_centre(folder):
+def test_nothing_is_cut_off_and_the_shorter_side_is_filled_up(folder):
     wide = np.full((40, 80), 10, np.uint8)
-    wide[:, 20:60] = 220  # the middle square
+    wide[20:] = 220
+    wide[:, :8] = wide[:, -8:] = 120  # both ends stay
     add(folder, Image.fromarray(wide))
-    assert one(folder).min() == 220
+    image = one(folder)[..., 0]
+    assert image.shape == (40, 40)
+    image = image.astype(int)  # within 2 of what a bicubic edge leaves
+    assert abs(image[:, :2] - 120).max() <= 2
+    assert abs(image[:, -2:] - 120).max() <= 2
+    assert abs(image[:16, 8:32] - 10).max() <= 2  # the upper edge, repeated upwards
+    assert abs(image[24:, 8:32] - 220).max() <= 2
     assert load(f"folder:{folder}").notes == (
-        "images not square, centre-cropped: 1",
+        "images not square, filled up at the edges: 1",
         "identities with a single image, which forms no genuine pair: 1 of 3",
     )
 
@@ -506,7 +513,7 @@ def test_orl_faces(shared_data):
     orl = load(f"npz:{shared_data('orl_faces/orl_faces.npz')}")
     assert (len(orl), orl.classes, orl.size) == (400, 40, 64)
     assert sorted(orl.extra) == ["shot"]
-    assert orl.notes == ("images not square, centre-cropped: 400",)
+    assert orl.notes == ("images not square, filled up at the edges: 400",)
     assert np.array_equal(orl.images[..., 0], orl.images[..., 2])
 
 

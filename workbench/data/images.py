@@ -3,8 +3,9 @@
 The sources: `heads` (the embedded synthetic identities), `heads:FILE.zip` (an own render), `digits` (scikit-learn's),
 `folder:PATH` (one sub-folder an identity) and `npz:PATH` (arrays `images` and `labels`).
 
-Every image ends up S x S: its shorter side is scaled to S (bicubic, with antialiasing) and the longer one is cropped
-about the centre, so that shapes are never stretched. What loading changed or left out is said in `ImageSet.notes`.
+Every image ends up S x S: its longer side is scaled to S (bicubic, with antialiasing) and the shorter one is filled up
+with its edge pixels, so that shapes are never stretched and nothing is cut off. What loading changed or left out is said
+in `ImageSet.notes`.
 """
 
 import os
@@ -158,12 +159,12 @@ def _folder(root: Path, source: str, size: int | None, skip_broken: bool, progre
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         size = size or _usual_size(_shorter_sides(files))
-        images, broken, cropped = np.empty((len(files), size, size, 3), np.uint8), {}, 0
+        images, broken, padded = np.empty((len(files), size, size, 3), np.uint8), {}, 0
         for i, path in enumerate(files):
             try:
                 with _open(path) as image:
                     images[i] = _square(ImageOps.exif_transpose(image), size)
-                    cropped += image.width != image.height
+                    padded += image.width != image.height
             except Exception as error:  # PIL's decoders raise many kinds
                 broken[i] = f"{_shown(path, root)} ({_reason(error)})"
             if progress:
@@ -177,8 +178,8 @@ def _folder(root: Path, source: str, size: int | None, skip_broken: bool, progre
         if not skip_broken:
             raise InputError(f"{source}: {count} cannot be read: {listed}; --skip-broken leaves them out")
         notes.append(f"{count} skipped: {listed}")
-    if cropped:
-        notes.append(f"images not square, centre-cropped: {cropped}")
+    if padded:
+        notes.append(f"images not square, filled up at the edges: {padded}")
     good = [i for i in range(len(files)) if i not in broken]
     images = images[good] if broken else images
     # Only the folders of good files are numbered: an identity whose files are all broken has no label.
@@ -198,7 +199,7 @@ def _npz(path: Path, source: str, size: int | None, progress: Progress | None) -
         raise InputError(f"{source}: labels is {labels.dtype} {labels.shape}; it must be {form}")
     pixels, notes = _bytes(images, source)
     if images.shape[1] != images.shape[2]:
-        notes.append(f"images not square, centre-cropped: {len(images)}")
+        notes.append(f"images not square, filled up at the edges: {len(images)}")
     values, labels = np.unique(labels, return_inverse=True)
     names = tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values)
     extra = {key: a for key, a in arrays.items() if a.shape == labels.shape and a.dtype.kind in "biuf"}
@@ -331,7 +332,7 @@ def _resized(arrays: np.ndarray, size: int, progress: Progress | None) -> np.nda
 
 
 def _square(image: Image.Image, size: int) -> Image.Image:
-    """Any PIL image as size x size RGB: transparent pixels on mid-grey, the longer side cropped about the centre."""
+    """Any PIL image as size x size RGB: transparent pixels on mid-grey, the shorter side filled up with edge pixels."""
     if image.mode == "F":
         raise ValueError("floating-point pixels")
     if image.mode.startswith("I"):  # 16-bit grey; PIL gives a 16-bit PGM as 32-bit "I"
@@ -342,7 +343,12 @@ def _square(image: Image.Image, size: int) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
-    return ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
+    longer = max(image.size)
+    width, height = (max(1, round(side * size / longer)) for side in image.size)
+    pixels = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC))
+    left, top = (size - width) // 2, (size - height) // 2
+    edges = (top, size - height - top), (left, size - width - left), (0, 0)
+    return Image.fromarray(np.pad(pixels, edges, mode="edge"))
 
 
 def _usual_size(shorter_sides: Sequence[int]) -> int:
