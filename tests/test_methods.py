@@ -24,7 +24,7 @@ def trained(obj, batches):
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            obj.project()
+            obj.settle(0.1)
     return losses
 
 
@@ -123,7 +123,7 @@ def test_training_on_easy_clusters_lowers_the_loss(name):
         optimiser.zero_grad()
         loss.total.backward()
         optimiser.step()
-        obj.project()
+        obj.settle(0.1)
     assert all(math.isfinite(value) for value in losses)
     assert losses[-1] < 0.5 * losses[0]
 
@@ -225,7 +225,7 @@ def test_adaptiveface_learns_margins_inside_zero_and_one():
     assert 0.39 < float(m.max()) <= 0.4
     with torch.no_grad():
         obj.learned["m"][0], obj.learned["m"][1] = 1.7, -0.4
-    obj.project()
+    obj.settle(0.1)
     assert obj.learned["m"][:2].tolist() == [1.0, 0.0]
     assert torch.equal(obj.learned["m"].detach()[2:], m[2:])
     assert "learned.m" in obj.state_dict()

@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor, nn
 
+from workbench.centers.base import ClassSet, Selected
 from workbench.centers.similarity import Cosine
 from workbench.seeds import generator
 
 
-class FullCenters(nn.Module):
+class FullCenters(ClassSet):
     """All centers as one parameter `weight`, drawn from an own generator: random directions, norms near 1.
 
     weight is (C, D), or (C K, D) with the K sub-centers of a class in neighbouring rows; `bias` (C,) where the
@@ -21,19 +22,5 @@ class FullCenters(nn.Module):
         self.weight = nn.Parameter(torch.randn(shape, generator=generator(seed, "centers")) / dim**0.5)
         self.register_parameter("bias", nn.Parameter(torch.zeros(classes)) if similarity.biased else None)
 
-    @property
-    def sub(self) -> int:
-        """How many rows of the weight each class has."""
-        return self.similarity.rows
-
-    @property
-    def classes(self) -> int:
-        return self.weight.shape[0] // self.sub
-
-    @property
-    def dim(self) -> int:
-        return self.weight.shape[1]
-
-    def compare(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Similarities (B, C) of embeddings x (B, D) to the classes met, and the columns of the labels y (B,) there."""
-        return self.similarity(x, self.weight, self.bias), y
+    def select(self, y: Tensor) -> Selected:
+        return Selected(self.weight, self.bias, y)

@@ -4,8 +4,8 @@ The sources: `heads` (the embedded synthetic identities), `heads:FILE.zip` (an o
 `folder:PATH` (one sub-folder an identity) and `npz:PATH` (arrays `images` and `labels`).
 
 Every image ends up S x S: its longer side is scaled to S (bicubic, with antialiasing) and the shorter one is filled up
-with its edge pixels, so that shapes are never stretched and nothing is cut off. What loading changed or left out is said
-in `ImageSet.notes`.
+with its edge pixels, so that shapes are never stretched and nothing is cut off. What loading changed or left out is
+said in `ImageSet.notes`.
 """
 
 import os

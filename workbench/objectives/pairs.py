@@ -83,8 +83,8 @@ class TripletLoss(nn.Module):
                 raise unknown("parameter of Triplet", name, self.parameters_now())
         self.margin = dataclasses.replace(self.margin, **changes)
 
-    def project(self) -> None:
-        """Nothing is learned beside the network."""
+    def settle(self, lr: float) -> None:
+        """Nothing moves beside the network."""
 
     def forward(self, x: Tensor, y: Tensor) -> Loss:
         """The loss of a batch; reads only."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from workbench.centers.full import FullCenters
+from workbench.centers.base import ClassSet
 from workbench.declared import Declared
 from workbench.errors import InputError, unknown
 from workbench.margins.base import Margin, State
@@ -32,11 +32,15 @@ class Loss(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """A batch beside the centers: similarities cos (B, C), lengths norm (B, 1), target columns y (B, 1)."""
+    """A batch beside the centers: similarities cos (B, n), lengths norm (B, 1), target columns y (B, 1).
+
+    ids (n,): the classes of the columns, None where they are all.
+    """
 
     cos: Tensor
     norm: Tensor
     y: Tensor
+    ids: Tensor | None = None
 
 
 class MarginSoftmax(nn.Module):
@@ -51,7 +55,7 @@ class MarginSoftmax(nn.Module):
     def __init__(
         self,
         margin: Margin,
-        centers: FullCenters,
+        centers: ClassSet,
         scale: Scale = Fixed(),  # noqa: B008
         criterion: CrossEntropy = CrossEntropy(),  # noqa: B008
         weighting: Mean = Mean(),  # noqa: B008
@@ -103,8 +107,9 @@ class MarginSoftmax(nn.Module):
         self._warn()
 
     @torch.no_grad()
-    def project(self) -> None:
-        """Put learned parameters back into their range; training calls it after the optimiser's step."""
+    def settle(self, lr: float) -> None:
+        """After the optimiser's step at rate lr: what moves by itself moves, what has a range is put into it."""
+        self.centers.settle(lr)
         self.margin.project(self.learned)
 
     def forward(self, x: Tensor, y: Tensor) -> Loss:
@@ -125,7 +130,7 @@ class MarginSoftmax(nn.Module):
         """Logits (B, C) before scale: T in the target column, N elsewhere."""
         seen = self._compare(x, y)
         with torch.autocast(x.device.type, enabled=False):
-            return DenseRows(self.margin, *seen, self.learned, self._state()).logits
+            return self._rows(seen).logits
 
     def from_cosines(self, cos: Tensor, y: Tensor, norm: Tensor | None = None) -> Loss:
         """The loss of given similarities cos (B, C) with targets y (B,) and embedding lengths norm (B, 1) (1 if None).
@@ -148,28 +153,37 @@ class MarginSoftmax(nn.Module):
 
     def _compare(self, x: Tensor, y: Tensor) -> Compared:
         check_batch(x, y, self.centers.classes, self.centers.dim)
-        cos, local = self.centers.compare(x, y)
-        return Compared(cos, full(x).norm(dim=1, keepdim=True), local[:, None])
+        met = self.centers.select(y)
+        cos = self.centers.similarity(x, met.W, met.bias)
+        return Compared(cos, full(x).norm(dim=1, keepdim=True), met.y[:, None], met.ids)
+
+    def _rows(self, seen: Compared, s: float | Tensor = 1.0) -> DenseRows:
+        """The row statistics of a batch; what is learned for each class comes with the classes it met."""
+        learned = dict(self.learned)
+        if seen.ids is not None:
+            learned = {name: v[seen.ids] if v.ndim else v for name, v in learned.items()}
+        return DenseRows(self.margin, seen.cos, seen.norm, seen.y, learned, self._state(), s)
 
     @torch.no_grad()
     def _advance(self, seen: Compared, x: Tensor, y: Tensor) -> None:
         state = self._state()
         with torch.autocast(x.device.type, enabled=False):
-            rows = DenseRows(self.margin, *seen, self.learned, state, self.scale.value(seen.norm, state))
+            rows = self._rows(seen, self.scale.value(seen.norm, state))
             new = self.margin.observe(rows.pos, seen.norm, self.centers.weight, state)
             new = new | self.scale.observe(rows.pos, rows, state)
             for term in self.terms:
                 new = new | term.observe(full(x), y, state)
+            self.centers.observe(y, seen.ids, seen.cos)
         for name, value in new.items():
             self.get_buffer(f"state_{name}").copy_(value)
 
     def _reduce(self, seen: Compared) -> Loss:
         state = self._state()
         with torch.autocast(seen.cos.device.type, enabled=False):  # margin arithmetic stays in float32
-            rows = DenseRows(self.margin, *seen, self.learned, state, self.scale.value(seen.norm, state))
-            per_sample = self.criterion(rows, self.learned).squeeze(1)
+            rows = self._rows(seen, self.scale.value(seen.norm, state))
+            per_sample = self.criterion(rows, rows.params).squeeze(1)
             terms = {self.criterion.name: self.weighting(per_sample)}
-            penalty = self.margin.penalty(rows.ctx, self.learned)
+            penalty = self.margin.penalty(rows.ctx, rows.params)
         if penalty is not None:
             terms["penalty"] = penalty
         return Loss(sum(terms.values()), per_sample, terms)

@@ -231,7 +231,7 @@ def train_step(job: Job, pixels: Tensor, y: Tensor, lr: float) -> list[float]:
     job.optimiser.zero_grad()
     loss.backward()
     job.optimiser.step()
-    job.objective.project()
+    job.objective.settle(lr)
     return seen
 
 

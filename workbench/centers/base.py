@@ -1,0 +1,54 @@
+"""What a class set is: it says which classes a batch is compared with, owns their centers, moves what it owns itself.
+
+select   the classes a batch meets: rows of the weight, and where the batch's labels are among them
+settle   after the optimiser's step: the class set moves the rows that no optimiser owns
+observe  after a batch was compared: what it remembers of it (queues); the only method that changes its state
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from workbench.centers.similarity import Cosine
+
+
+class Selected(NamedTuple):
+    """The classes a batch meets: W (n sub, D) their rows, bias (n,) or None, y (B,) the labels' places among them.
+
+    ids (n,): the classes, in the order of the rows; None where every class is met, in its own order.
+    """
+
+    W: Tensor
+    bias: Tensor | None
+    y: Tensor
+    ids: Tensor | None = None
+
+
+class ClassSet(nn.Module):
+    """The base of all class sets. `weight` (C sub, D) holds every center; similarity says how it is compared."""
+
+    weight: Tensor
+    similarity: Cosine
+
+    @property
+    def sub(self) -> int:
+        """How many rows of the weight each class has."""
+        return self.similarity.rows
+
+    @property
+    def classes(self) -> int:
+        return self.weight.shape[0] // self.sub
+
+    @property
+    def dim(self) -> int:
+        return self.weight.shape[1]
+
+    def select(self, y: Tensor) -> Selected:
+        """The classes that a batch with labels y (B,) is compared with. Reads only: asked twice, it says the same."""
+        raise NotImplementedError
+
+    def observe(self, y: Tensor, ids: Tensor | None, cos: Tensor) -> None:
+        """Remember a batch with labels y (B,) that met the classes ids (n,) with cosines cos (B, n)."""
+
+    def settle(self, lr: float) -> None:
+        """Move the rows that no optimiser owns by their gradients at learning rate lr; nothing by default."""
