@@ -106,7 +106,15 @@ class Method:
         """The margin with its own of these settings."""
         return made(self.margin, settings)
 
-    def objective(self, settings: Mapping[str, Any], classes: int, dim: int, seed: int) -> nn.Module:
+    def objective(
+        self,
+        settings: Mapping[str, Any],
+        classes: int,
+        dim: int,
+        seed: int,
+        compute: str = "dense",
+        precision: str = "fp32",
+    ) -> nn.Module:
         """The loss with these settings, for `classes` identities and embeddings of `dim` numbers."""
         if not self.drawn:
             return TripletLoss(self.margin_of(settings), classes, dim, seed)
@@ -118,6 +126,8 @@ class Method:
             made(self.weighting, settings),
             tuple(made(term, settings) for term in self.terms),
             seed,
+            compute,
+            precision,
         )
 
 

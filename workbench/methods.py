@@ -35,10 +35,10 @@ from workbench.method import Method
 from workbench.objectives.criteria import BinaryCrossEntropy, Focal, HardMining, SmoothedCrossEntropy
 from workbench.objectives.pairs import Triplet
 from workbench.objectives.scales import AdaCos, Length, Scale
+from workbench.objectives.softmax import COMPUTE, PRECISION
 from workbench.objectives.terms import CenterLoss, UniformTerm
 
 CENTERS = ("full",)
-COMPUTE = ("dense",)
 ARC, PML_RAD = {"s": 64, "m": 0.5}, math.radians(28.6)
 MV_PAPER = "Wang et al., Mis-classified Vector Guided Softmax Loss, AAAI 2020"
 NPC = {"s": 64, "m0": 0.40, "m1": 0.20, "t": 1.1, "alpha": 0.25, "m_mask": 0.5}
@@ -351,17 +351,21 @@ def build(
     preset: str = "paper",
     centers: str = "full",
     compute: str = "dense",
+    precision: str = "fp32",
     seed: int = 0,
     **parameters: Any,
 ) -> nn.Module:
     """An objective for `classes` identities and embeddings of `dim` numbers; keywords override the preset by name.
 
-    `seed` draws the centers' first directions: the same seed gives every method the same ones. Raises InputError for an
+    `seed` draws the centers' first directions: the same seed gives every method the same ones. compute="streaming"
+    meets the classes tile by tile, exactly and without B x C numbers in memory (precision="bf16": its matrix products
+    in bfloat16); "auto" does so where that is faster, and `objective.how(batch)` says why. Raises InputError for an
     unknown method, preset, parameter or option (with the nearest name) and for a value out of range.
     """
     if name not in METHODS:
         raise unknown("method", name, METHODS)
-    for option, value, known in (("centers", centers, CENTERS), ("compute", compute, COMPUTE)):
+    options = (("centers", centers, CENTERS), ("compute", compute, COMPUTE), ("precision", precision, PRECISION))
+    for option, value, known in options:
         if value not in known:
             raise unknown(option, value, known)
     for option, value, least in (("classes", classes, 2), ("dim", dim, 2)):
@@ -371,4 +375,4 @@ def build(
     for parameter in parameters:
         if parameter not in method.parameters():
             raise unknown(f"parameter of {name}", parameter, method.parameters())
-    return method.objective(method.settings(preset) | parameters, classes, dim, seed)
+    return method.objective(method.settings(preset) | parameters, classes, dim, seed, compute, precision)

@@ -5,6 +5,7 @@ infinite slope where a sample sits on its center. Angles are radians.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,12 +29,20 @@ def unit(x: Tensor) -> tuple[Tensor, Tensor]:
     return x / norm, norm
 
 
-def cosines(x: Tensor, W: Tensor) -> Tensor:
-    """Cosines (B, C) of samples x (B, D) to centers W (C, D), both un-normalised; float32 at least.
+class Direction(torch.autograd.Function):
+    """Directions of vectors (..., D); its gradient takes half the passes over memory that autograd's own would."""
 
-    Directions are taken in float32 whatever x is; under autocast only the matrix product is done in less.
-    """
-    return full(torch.nn.functional.linear(unit(full(x))[0], unit(full(W))[0]))
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        direction, norm = unit(x)
+        ctx.save_for_backward(direction, norm)
+        return direction
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        direction, norm = ctx.saved_tensors
+        radial = (g * direction).sum(dim=-1, keepdim=True)
+        return torch.addcmul(g, direction, radial, value=-1).div_(norm)
 
 
 def sine(c: Tensor) -> Tensor:

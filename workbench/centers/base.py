@@ -5,7 +5,7 @@ settle   after the optimiser's step: the class set moves the rows that no optimi
 observe  after a batch was compared: what it remembers of it (queues); the only method that changes its state
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -29,6 +29,7 @@ class ClassSet(nn.Module):
 
     weight: Tensor
     similarity: Cosine
+    wants_cosines: ClassVar[bool] = False  # whether observe looks at them, so that they must be there at once
 
     @property
     def sub(self) -> int:
@@ -47,8 +48,8 @@ class ClassSet(nn.Module):
         """The classes that a batch with labels y (B,) is compared with. Reads only: asked twice, it says the same."""
         raise NotImplementedError
 
-    def observe(self, y: Tensor, ids: Tensor | None, cos: Tensor) -> None:
-        """Remember a batch with labels y (B,) that met the classes ids (n,) with cosines cos (B, n)."""
+    def observe(self, y: Tensor, ids: Tensor | None, cos: Tensor | None) -> None:
+        """Remember a batch with labels y (B,) that met the classes ids (n,) with cosines cos (B, n), None in tiles."""
 
     def settle(self, lr: float) -> None:
         """Move the rows that no optimiser owns by their gradients at learning rate lr; nothing by default."""

@@ -1,4 +1,8 @@
-"""Similarities: how an embedding is compared with a class: by cosine, by dot product, by its best sub-center."""
+"""Similarities: how an embedding is compared with a class: by cosine, by dot product, by its best sub-center.
+
+A similarity prepares embeddings and centers, each for itself (to unit length, or not at all), and compares what was
+prepared; so a batch that meets its classes in tiles is prepared once.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,7 +11,7 @@ import torch
 from torch import Tensor
 
 from workbench.declared import Declared, param
-from workbench.sphere import cosines, full
+from workbench.sphere import Direction, full
 
 
 @dataclass(frozen=True)
@@ -17,9 +21,22 @@ class Cosine(Declared):
     biased: ClassVar[bool] = False  # whether each class owns a bias as well
     rows: ClassVar[int] = 1  # of the weight, for each class
 
+    def prepare(self, rows: Tensor) -> Tensor:
+        """Embeddings (B, D) or rows of the weight as they are compared: directions, in float32 at least."""
+        return Direction.apply(full(rows))
+
+    def compare(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
+        """Similarities (B, C) of what was prepared; under autocast only this product is done in less than float32."""
+        return full(torch.nn.functional.linear(x, W, bias))
+
+    def own(self, x: Tensor, W: Tensor, bias: Tensor | None, y: Tensor) -> Tensor:
+        """The similarity (B, 1) of each prepared embedding to its own class, at place y (B,) of unprepared rows W."""
+        dot = (x * self.prepare(W[y])).sum(dim=1, keepdim=True)
+        return dot if bias is None else dot + bias[y][:, None]
+
     def __call__(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
         """Similarities (B, C) of embeddings x (B, D) to the classes that own the rows of W; float32 at least."""
-        return cosines(x, W)
+        return self.compare(self.prepare(x), self.prepare(W), bias)
 
 
 @dataclass(frozen=True)
@@ -28,8 +45,8 @@ class Dot(Cosine):
 
     biased: ClassVar[bool] = True
 
-    def __call__(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
-        return full(torch.nn.functional.linear(full(x), W, bias))
+    def prepare(self, rows: Tensor) -> Tensor:
+        return full(rows)
 
 
 @dataclass(frozen=True)
@@ -43,5 +60,9 @@ class SubCenters(Cosine):
     def rows(self) -> int:
         return int(self.K)
 
-    def __call__(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
-        return cosines(x, W).unflatten(1, (-1, self.rows)).amax(dim=2)
+    def compare(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
+        return super().compare(x, W, bias).unflatten(1, (-1, self.rows)).amax(dim=2)
+
+    def own(self, x: Tensor, W: Tensor, bias: Tensor | None, y: Tensor) -> Tensor:
+        every = self.prepare(W.unflatten(0, (-1, self.rows))[y])  # (B, K, D)
+        return (every * x[:, None]).sum(dim=2).amax(dim=1, keepdim=True)

@@ -83,6 +83,10 @@ class TripletLoss(nn.Module):
                 raise unknown("parameter of Triplet", name, self.parameters_now())
         self.margin = dataclasses.replace(self.margin, **changes)
 
+    def how(self, batch: int) -> str:
+        """In a sentence, how a batch of this size is compared."""
+        return f"{batch:,} samples with each other: this loss meets no classes"
+
     def settle(self, lr: float) -> None:
         """Nothing moves beside the network."""
 

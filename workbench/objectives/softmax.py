@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from workbench.centers.base import ClassSet
+from workbench.centers.base import ClassSet, Selected
 from workbench.declared import Declared
 from workbench.errors import InputError, unknown
 from workbench.margins.base import Margin, State
 from workbench.objectives.criteria import CrossEntropy, Mean
 from workbench.objectives.rows import DenseRows
 from workbench.objectives.scales import Fixed, Scale
+from workbench.objectives.streaming import StreamingRows, Tiling
 from workbench.sphere import full
 
 PARTS = ("scale", "margin", "criterion", "weighting")
@@ -31,25 +32,32 @@ class Loss(NamedTuple):
     terms: dict[str, Tensor]
 
 
-class Compared(NamedTuple):
-    """A batch beside the centers: similarities cos (B, n), lengths norm (B, 1), target columns y (B, 1).
+COMPUTE = ("auto", "dense", "streaming")
+PRECISION = ("fp32", "bf16")
+MANY = 5_000_000  # cosines in a batch from which tiles are the faster way (measured: benchmarks/heads.py)
 
-    ids (n,): the classes of the columns, None where they are all.
+
+class Compared(NamedTuple):
+    """A batch beside the centers: embeddings x (B, D), the classes met, lengths norm (B, 1), similarities cos (B, n).
+
+    cos is None where the classes are met tile by tile, x where only cosines were given.
     """
 
-    cos: Tensor
+    x: Tensor | None
+    met: Selected
     norm: Tensor
-    y: Tensor
-    ids: Tensor | None = None
+    cos: Tensor | None
 
 
 class MarginSoftmax(nn.Module):
     """A loss over margined similarities; with the defaults -log(e^{sT} / (e^{sT} + sum_j e^{sN_j}))   (NPCFace Eq. 13).
 
     Each argument is one axis: the logit transform, the class set (with its similarity), the scale, the criterion, the
-    weighting of samples, the extra terms. Embeddings x (B, D) come un-normalised, labels y (B,) as long. `learned`
-    holds what margin and criterion give to the optimiser. Raises InputError for shapes that do not fit, labels outside
-    0..C-1 and embeddings of norm 0; warns where parameters break a condition of the paper.
+    weighting of samples, the extra terms. compute: "dense" compares the batch with all its classes at once, "streaming"
+    tile by tile; precision: "bf16" does the matrix products of streaming in bfloat16. Embeddings x (B, D) come
+    un-normalised, labels y (B,) as long. `learned` holds what margin and criterion give to the optimiser. Raises
+    InputError for shapes that do not fit, labels outside 0..C-1 and embeddings of norm 0; warns where parameters break
+    a condition of the paper.
     """
 
     def __init__(
@@ -61,8 +69,14 @@ class MarginSoftmax(nn.Module):
         weighting: Mean = Mean(),  # noqa: B008
         terms: tuple[Any, ...] = (),
         seed: int = 0,
+        compute: str = "dense",
+        precision: str = "fp32",
     ) -> None:
         super().__init__()
+        for option, value, known in (("compute", compute, COMPUTE), ("precision", precision, PRECISION)):
+            if value not in known:
+                raise unknown(option, value, known)
+        self.compute, self.precision = compute, precision
         self.margin, self.centers, self.scale = margin, centers, scale
         self.criterion, self.weighting, self.terms = criterion, weighting, terms
         classes, dim = centers.classes, centers.dim
@@ -128,18 +142,37 @@ class MarginSoftmax(nn.Module):
 
     def margin_logits(self, x: Tensor, y: Tensor) -> Tensor:
         """Logits (B, C) before scale: T in the target column, N elsewhere."""
-        seen = self._compare(x, y)
+        check_batch(x, y, self.centers.classes, self.centers.dim)
+        met = self.centers.select(y)
+        cos = self.centers.similarity(x, met.W, met.bias)
         with torch.autocast(x.device.type, enabled=False):
-            return self._rows(seen).logits
+            norm = full(x).norm(dim=1, keepdim=True)
+            return self._rows(Compared(x, met, norm, cos), self._state()).logits
 
     def from_cosines(self, cos: Tensor, y: Tensor, norm: Tensor | None = None) -> Loss:
         """The loss of given similarities cos (B, C) with targets y (B,) and embedding lengths norm (B, 1) (1 if None).
 
         Reads only. Extra terms, which need the embeddings themselves, are left out.
         """
-        rows = y[:, None]
         norm = torch.ones_like(cos[:, :1]) if norm is None else norm
-        return self._reduce(Compared(cos, norm, rows))
+        return self._reduce(Compared(None, Selected(self.centers.weight, None, y), norm, cos))
+
+    def streams(self, batch: int, rows: int | None = None) -> bool:
+        """Whether a batch meets its classes tile by tile; rows: of the weight that it meets, None: all of them."""
+        if self.compute != "auto":
+            return self.compute == "streaming"
+        return not self.centers.wants_cosines and batch * (rows or len(self.centers.weight)) > MANY
+
+    def how(self, batch: int) -> str:
+        """In a sentence, how a batch of this size is compared with all classes, and why."""
+        size = f"{batch:,} x {len(self.centers.weight):,} cosines"
+        chosen = "streaming" if self.streams(batch) else "dense"
+        if self.compute != "auto":
+            return f"{chosen}, as asked: {size}"
+        if chosen == "dense":
+            return f"dense: {size} are few enough ({MANY:,}) to be held at once"
+        megabytes = batch * len(self.centers.weight) * 4 / 2**20
+        return f"streaming: {size} would take {megabytes:,.0f} MiB an array; above {MANY:,} tiles are faster"
 
     def _parts(self) -> tuple[Declared, ...]:
         return (self.scale, self.margin, self.criterion, self.weighting, *self.terms)
@@ -154,33 +187,36 @@ class MarginSoftmax(nn.Module):
     def _compare(self, x: Tensor, y: Tensor) -> Compared:
         check_batch(x, y, self.centers.classes, self.centers.dim)
         met = self.centers.select(y)
-        cos = self.centers.similarity(x, met.W, met.bias)
-        return Compared(cos, full(x).norm(dim=1, keepdim=True), met.y[:, None], met.ids)
+        cos = None if self.streams(len(x), len(met.W)) else self.centers.similarity(x, met.W, met.bias)
+        return Compared(x, met, full(x).norm(dim=1, keepdim=True), cos)
 
-    def _rows(self, seen: Compared, s: float | Tensor = 1.0) -> DenseRows:
+    def _rows(self, seen: Compared, state: State, s: float | Tensor = 1.0) -> DenseRows | StreamingRows:
         """The row statistics of a batch; what is learned for each class comes with the classes it met."""
-        learned = dict(self.learned)
-        if seen.ids is not None:
-            learned = {name: v[seen.ids] if v.ndim else v for name, v in learned.items()}
-        return DenseRows(self.margin, seen.cos, seen.norm, seen.y, learned, self._state(), s)
+        met, learned = seen.met, dict(self.learned)
+        if met.ids is not None:
+            learned = {name: v[met.ids] if v.ndim else v for name, v in learned.items()}
+        if seen.cos is not None:
+            return DenseRows(self.margin, seen.cos, seen.norm, met.y[:, None], learned, state, s)
+        tiling = Tiling(self.margin, met, self.centers.similarity, learned, state, self.precision == "bf16")
+        return StreamingRows(tiling, self.centers.similarity.prepare(seen.x), seen.norm, self.criterion, s)
 
     @torch.no_grad()
     def _advance(self, seen: Compared, x: Tensor, y: Tensor) -> None:
         state = self._state()
         with torch.autocast(x.device.type, enabled=False):
-            rows = self._rows(seen, self.scale.value(seen.norm, state))
+            rows = self._rows(seen, state, self.scale.value(seen.norm, state))
             new = self.margin.observe(rows.pos, seen.norm, self.centers.weight, state)
             new = new | self.scale.observe(rows.pos, rows, state)
             for term in self.terms:
                 new = new | term.observe(full(x), y, state)
-            self.centers.observe(y, seen.ids, seen.cos)
+            self.centers.observe(y, seen.met.ids, seen.cos)
         for name, value in new.items():
             self.get_buffer(f"state_{name}").copy_(value)
 
     def _reduce(self, seen: Compared) -> Loss:
         state = self._state()
-        with torch.autocast(seen.cos.device.type, enabled=False):  # margin arithmetic stays in float32
-            rows = self._rows(seen, self.scale.value(seen.norm, state))
+        with torch.autocast(seen.norm.device.type, enabled=False):  # margin arithmetic stays in float32
+            rows = self._rows(seen, state, self.scale.value(seen.norm, state))
             per_sample = self.criterion(rows, rows.params).squeeze(1)
             terms = {self.criterion.name: self.weighting(per_sample)}
             penalty = self.margin.penalty(rows.ctx, rows.params)

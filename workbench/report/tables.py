@@ -174,6 +174,7 @@ SETTINGS = {
     "seed": "Seed",
     "device": "Device asked for",
     "precision": "Precision of the network",
+    "compute": "How a batch meets the classes",
 }
 
 

@@ -71,7 +71,8 @@ class Job:
         net = backbone(config.backbone, size, config.dim, config.seed, config.width)
         net = net.to(where, memory_format=torch.channels_last)
         if objective is None:
-            objective = build(config.method, classes, config.dim, config.preset, seed=config.seed, **config.settings())
+            options = {"seed": config.seed, "compute": config.compute}
+            objective = build(config.method, classes, config.dim, config.preset, **options, **config.settings())
         objective = objective.to(where)
         learned = list(objective.learned.parameters())  # margins and thresholds: nothing should pull them to zero
         optimiser = torch.optim.SGD(

@@ -7,6 +7,7 @@ from typing import Any
 from workbench.backbones import BACKBONES
 from workbench.errors import InputError, unknown
 from workbench.methods import METHODS
+from workbench.objectives.softmax import COMPUTE
 from workbench.training.events import Event, warm_up, weakened
 
 
@@ -98,6 +99,7 @@ class Config:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"  # of the network: bf16 on a GPU, fp32 elsewhere
+    compute: str = "auto"  # how a batch meets the classes: dense, or streaming tile by tile
 
     def __post_init__(self) -> None:
         for option, value, known in (
@@ -105,6 +107,7 @@ class Config:
             ("recipe", self.recipe, RECIPES),
             ("backbone", self.backbone, BACKBONES),
             ("precision", self.precision, PRECISIONS),
+            ("compute", self.compute, COMPUTE),
         ):
             if value not in known:
                 raise unknown(option, value, known)

@@ -71,6 +71,7 @@ def train(
     job = Job.start(config, len(known), data.size)
     info = {
         "config": config.to_json(),
+        "compute": job.objective.how(config.batch),
         "schedule": [event.to_json() for event in config.schedule()],
         "versions": versions(job.device),
         "data": {"source": data.source, "identities": data.classes, "images": len(data), "size": data.size}
