@@ -363,3 +363,35 @@ def test_stratified_sample_has_every_identity_and_is_seeded():
     assert np.bincount(labels[chosen]).tolist() == [1, 2, 3, 4, 4, 4, 4]
     assert np.array_equal(chosen, runs.stratified(labels, 4, 100, seed=0))
     assert len(set(labels[runs.stratified(labels, 4, 7, seed=0)])) == 7
+
+
+@pytest.mark.parametrize(
+    ("centers", "class_set"),
+    [
+        ("sampled", {"most": 5}),
+        ("queued", {"most": 5, "K": 2, "precision": "fp32", "refresh_every": 4, "refresh_delay": 2}),
+    ],
+)
+def test_a_part_of_the_classes_trains_and_resumes_to_the_same_bits(centers, class_set, tmp_path):
+    x, y = images()
+    config = tiny(steps=10, centers=centers, class_set=class_set)
+    whole = Job.start(config, 6, 16)
+    losses = [step.loss for step in fit(whole, x, y)]
+    assert np.isfinite(losses).all()
+    cut = Job.start(config, 6, 16)
+    for _, _ in zip(range(5), fit(cut, x, y), strict=False):
+        pass
+    checkpoint.save(cut, tmp_path / "cut.safetensors")
+    again = checkpoint.load(Job.start(config, 6, 16), tmp_path / "cut.safetensors")
+    assert [step.loss for step in fit(again, x, y)] == losses[5:]
+    assert torch.equal(again.objective.centers.weight, whole.objective.centers.weight)
+
+
+def test_bad_class_sets_name_the_culprit():
+    for options, words in (
+        ({"centers": "sample"}, "did you mean 'sampled'"),
+        ({"centers": "sampled", "class_set": {"rat": 0.1}}, "did you mean 'rate'"),
+        ({"centers": "queued", "method": "triplet"}, "compares samples with each other"),
+    ):
+        with pytest.raises(InputError, match=words):
+            Job.start(tiny(**options), 6, 16)

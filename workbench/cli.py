@@ -1,19 +1,19 @@
-"""The command line: demo, train, evaluate, compare, methods, data, lab. Heavy imports wait until they are needed.
+"""The command line: demo, train, evaluate, compare, bench, mine, methods, data, lab. Heavy imports wait until needed.
 
 Bad input is one line on standard error and exit status 2; an interrupted training exits with 130.
 """
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from workbench import __version__
+from workbench.bench import bench_app
 from workbench.errors import InputError
+from workbench.terminal import Threads, assignments, bar, limit_threads
 
 app = typer.Typer(
     help="Margin losses of face recognition: train them, measure them, see them.",
@@ -23,8 +23,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="The data sets: list them, render more synthetic heads.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-Threads = Annotated[int | None, typer.Option(help="CPU threads; default: as many as there are cores.")]
+app.add_typer(bench_app, name="bench")
 
 
 def main() -> None:
@@ -47,73 +46,6 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
     if version:
         typer.echo(__version__)
         raise typer.Exit
-
-
-@contextmanager
-def bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar as a function of (done, total, what). Without a terminal: a line now and then."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    if not sys.stderr.isatty():
-        yield lines_now_and_then(title)
-        return
-    from rich.console import Console
-
-    columns = (
-        "{task.description}",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[what]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(title, total=None, what="")
-
-        def advance(done: int, total: int, what: str = "") -> None:
-            progress.update(task, completed=done, total=total, what=what)
-
-        yield advance
-
-
-def lines_now_and_then(title: str) -> Callable[[int, int, str], None]:
-    """Progress for a log: a line for every fifth of the way."""
-    said = -1
-
-    def advance(done: int, total: int, what: str = "") -> None:
-        nonlocal said
-        fifth = 5 * done // max(total, 1)
-        if fifth != said:
-            said = fifth
-            typer.echo(f"{title}: {done} of {total} {what}", err=True)
-
-    return advance
-
-
-def number_or_word(text: str) -> Any:
-    """The value of --set NAME=VALUE: a number, true or false where it reads like one, else the word."""
-    if text in ("true", "false"):
-        return text == "true"
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def assignments(pairs: list[str]) -> dict[str, Any]:
-    """--set NAME=VALUE ... as a dictionary."""
-    for pair in pairs:
-        if "=" not in pair:
-            raise InputError(f"--set {pair}: expected NAME=VALUE")
-    return {name.strip(): number_or_word(value.strip()) for name, value in (pair.split("=", 1) for pair in pairs)}
-
-
-def limit_threads(threads: int | None) -> None:
-    import torch
-
-    if threads is not None:
-        if threads < 1:
-            raise InputError(f"--threads {threads}: at least 1")
-        torch.set_num_threads(threads)
 
 
 @app.command()
@@ -170,6 +102,13 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of weights, centers, batches and the split.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="Of the network: fp32, bf16; auto: bf16 on a GPU.")] = "auto",
+    compute: Annotated[
+        str, typer.Option(help="How a batch meets the classes: dense, streaming (tile by tile), auto.")
+    ] = "auto",
+    centers: Annotated[str, typer.Option(help="The classes a batch meets: full, sampled or queued.")] = "full",
+    class_set_: Annotated[
+        list[str] | None, typer.Option("--class-set", help="An option of sampled or queued centers, NAME=VALUE.")
+    ] = None,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out instead; its own settings hold.")
@@ -183,12 +122,13 @@ def train(
     from workbench.training.recipe import Config
 
     values = {k: v for k, v in locals().items() if k in Config.__dataclass_fields__}
+    given = {"parameters": assignments(set_ or []), "class_set": assignments(class_set_ or [], "--class-set")}
     try:
         with bar(out.name) as progress:
             if resume:
                 runs.resume(out, progress, skip_broken, typer.echo)
             else:
-                runs.train(Config(**values, parameters=assignments(set_ or [])), out, progress, skip_broken, typer.echo)
+                runs.train(Config(**values, **given), out, progress, skip_broken, typer.echo)
     except TrainingFault as fault:
         fail(f"{fault}. The run up to there is in {out}", 1)
     except KeyboardInterrupt:
@@ -329,6 +269,31 @@ def data_render(
     with bar("rendering") as progress:
         path = render(out, identities, images, size, seed, lambda done, total: progress(done, total, "identities"))
     typer.echo(f"{path} is ready; use it as --data heads:{path}")
+
+
+@app.command()
+def mine(
+    embeddings: Annotated[
+        Path, typer.Option(help="npz archive: `embeddings` and `labels`, or `centers`; `images` for thumbnails.")
+    ],
+    k: Annotated[int, typer.Option(help="Nearest classes of each class.")] = 32,
+    out: Annotated[Path | None, typer.Option(help="Folder for CSV files and a page; must be new or empty.")] = None,
+    index: Annotated[str, typer.Option(help="auto, exact, flat, ivf, hnsw or pq.")] = "auto",
+    duplicate: Annotated[
+        float | None, typer.Option(help="Cosine of centers above which two classes are one; default: measured.")
+    ] = None,
+    margin: Annotated[float, typer.Option(help="How much nearer another center must be to doubt a label.")] = 0.1,
+    pairs: Annotated[int, typer.Option(min=1, help="Hardest pairs in pairs.csv.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of the samples and of the index.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Threads = None,
+) -> None:
+    """Find hard pairs of classes, likely duplicate identities and likely label errors in any embeddings."""
+    limit_threads(threads)
+    from workbench.mining.command import run
+
+    with bar("mining") as progress:
+        run(embeddings, k, out, index, device, duplicate, margin, pairs, seed, progress, typer.echo)
 
 
 @app.command()

@@ -5,15 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from torch import nn
-
-from workbench.centers.full import FullCenters
+from workbench.centers.base import ClassSet
 from workbench.centers.similarity import Cosine
 from workbench.declared import Declared, Param
 from workbench.errors import unknown
 from workbench.margins.base import Margin
 from workbench.objectives.criteria import CrossEntropy, Mean
-from workbench.objectives.pairs import TripletLoss
 from workbench.objectives.scales import Fixed, Scale
 from workbench.objectives.softmax import MarginSoftmax
 
@@ -106,21 +103,22 @@ class Method:
         """The margin with its own of these settings."""
         return made(self.margin, settings)
 
+    def similarity_of(self, settings: Mapping[str, Any]) -> Cosine:
+        """The similarity with its own of these settings."""
+        return made(self.similarity, settings)
+
     def objective(
         self,
         settings: Mapping[str, Any],
-        classes: int,
-        dim: int,
-        seed: int,
+        centers: ClassSet,
+        seed: int = 0,
         compute: str = "dense",
         precision: str = "fp32",
-    ) -> nn.Module:
-        """The loss with these settings, for `classes` identities and embeddings of `dim` numbers."""
-        if not self.drawn:
-            return TripletLoss(self.margin_of(settings), classes, dim, seed)
+    ) -> MarginSoftmax:
+        """The loss with these settings over a class set."""
         return MarginSoftmax(
             made(self.margin, settings),
-            FullCenters(classes, dim, seed, made(self.similarity, settings)),
+            centers,
             made(self.scale, settings),
             made(self.criterion, settings),
             made(self.weighting, settings),

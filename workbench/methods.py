@@ -4,11 +4,18 @@ The preset "paper" is the paper's reading. A peer's preset holds that peer's con
 shipped configuration. Where they differ in kind (guard, gradient, momentum) the difference is a field of a part.
 """
 
+import inspect
 import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 
+from workbench.centers.base import ClassSet
+from workbench.centers.full import FullCenters
+from workbench.centers.queued import QueuedCenters
+from workbench.centers.sampled import SampledCenters
 from workbench.centers.similarity import Dot, SubCenters
 from workbench.errors import InputError, unknown
 from workbench.margins import (
@@ -33,12 +40,12 @@ from workbench.margins import (
 )
 from workbench.method import Method
 from workbench.objectives.criteria import BinaryCrossEntropy, Focal, HardMining, SmoothedCrossEntropy
-from workbench.objectives.pairs import Triplet
+from workbench.objectives.pairs import Triplet, TripletLoss
 from workbench.objectives.scales import AdaCos, Length, Scale
 from workbench.objectives.softmax import COMPUTE, PRECISION
 from workbench.objectives.terms import CenterLoss, UniformTerm
 
-CENTERS = ("full",)
+CENTERS: dict[str, Callable[..., ClassSet]] = {"full": FullCenters, "sampled": SampledCenters, "queued": QueuedCenters}
 ARC, PML_RAD = {"s": 64, "m": 0.5}, math.radians(28.6)
 MV_PAPER = "Wang et al., Mis-classified Vector Guided Softmax Loss, AAAI 2020"
 NPC = {"s": 64, "m0": 0.40, "m1": 0.20, "t": 1.1, "alpha": 0.25, "m_mask": 0.5}
@@ -353,14 +360,17 @@ def build(
     compute: str = "dense",
     precision: str = "fp32",
     seed: int = 0,
+    class_set: Mapping[str, Any] = MappingProxyType({}),
     **parameters: Any,
 ) -> nn.Module:
     """An objective for `classes` identities and embeddings of `dim` numbers; keywords override the preset by name.
 
     `seed` draws the centers' first directions: the same seed gives every method the same ones. compute="streaming"
     meets the classes tile by tile, exactly and without B x C numbers in memory (precision="bf16": its matrix products
-    in bfloat16); "auto" does so where that is faster, and `objective.how(batch)` says why. Raises InputError for an
-    unknown method, preset, parameter or option (with the nearest name) and for a value out of range.
+    in bfloat16); "auto" does so where that is faster, and `objective.how(batch)` says why. centers="sampled" (Partial
+    FC) and "queued" (MutualFace after the abstract, a reconstruction) meet a part of the classes and move their rows
+    themselves; class_set holds their options. Raises InputError for an unknown method, preset, parameter or option
+    (with the nearest name) and for a value out of range.
     """
     if name not in METHODS:
         raise unknown("method", name, METHODS)
@@ -375,4 +385,19 @@ def build(
     for parameter in parameters:
         if parameter not in method.parameters():
             raise unknown(f"parameter of {name}", parameter, method.parameters())
-    return method.objective(method.settings(preset) | parameters, classes, dim, seed, compute, precision)
+    settings = method.settings(preset) | parameters
+    if not method.drawn:
+        if centers != "full":
+            raise InputError(f"centers = {centers}: {name} compares samples with each other, not with classes")
+        return TripletLoss(method.margin_of(settings), classes, dim, seed)
+    make = CENTERS[centers]
+    for option in class_set:
+        if option not in (known := class_set_options(make)):
+            raise unknown(f"option of {centers} centers", option, known)
+    owned = make(classes, dim, seed, method.similarity_of(settings), **class_set)
+    return method.objective(settings, owned, seed, compute, precision)
+
+
+def class_set_options(make: Callable[..., ClassSet]) -> list[str]:
+    """The options of a class set, beside what every one of them is given."""
+    return [name for name in inspect.signature(make).parameters if name not in ("classes", "dim", "seed", "similarity")]

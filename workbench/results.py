@@ -156,3 +156,32 @@ class DimensionSimilarity:
             f"{name}@{dim}": float(column[k]) for k, dim in enumerate(self.dims) for name, column in columns.items()
         }
         return {"overlap": self.overlap, **each}
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """What changes as more and more identities join, for the same samples.
+
+    classes (k,): how many identities, in rising order; samples: how many samples; r (k,): the hardness correlation, nan
+    where it is not defined; count (k,): the misclassified samples it rests on; K (q,): lengths of queues, in rising
+    order; captured (k, q): share of the negatives' softmax mass in the K classes nearest to the sample's own; share:
+    of the classes that a random choice takes; random (k,): the mass in it.
+    """
+
+    classes: np.ndarray
+    samples: int
+    r: np.ndarray
+    count: np.ndarray
+    K: np.ndarray
+    captured: np.ndarray
+    share: float
+    random: np.ndarray
+
+    def summary(self) -> dict[str, float]:
+        columns = {"r": self.r, "count": self.count, "random": self.random}
+        columns |= {f"captured{K}": self.captured[:, q] for q, K in enumerate(self.K)}
+        return {
+            f"{name}@{classes}": float(column[k])
+            for k, classes in enumerate(self.classes)
+            for name, column in columns.items()
+        }

@@ -48,8 +48,8 @@ class ClassSet(nn.Module):
         """The classes that a batch with labels y (B,) is compared with. Reads only: asked twice, it says the same."""
         raise NotImplementedError
 
-    def observe(self, y: Tensor, ids: Tensor | None, cos: Tensor | None) -> None:
-        """Remember a batch with labels y (B,) that met the classes ids (n,) with cosines cos (B, n), None in tiles."""
+    def observe(self, y: Tensor, ids: Tensor | None, cos: Tensor | None, x: Tensor | None = None) -> None:
+        """Remember a batch: labels y (B,), classes met ids (n,), cosines cos (B, n) (None in tiles), embeddings x."""
 
     def settle(self, lr: float) -> None:
         """Move the rows that no optimiser owns by their gradients at learning rate lr; nothing by default."""

@@ -209,7 +209,7 @@ class MarginSoftmax(nn.Module):
             new = new | self.scale.observe(rows.pos, rows, state)
             for term in self.terms:
                 new = new | term.observe(full(x), y, state)
-            self.centers.observe(y, seen.met.ids, seen.cos)
+            self.centers.observe(y, seen.met.ids, seen.cos, full(x))
         for name, value in new.items():
             self.get_buffer(f"state_{name}").copy_(value)
 

@@ -15,6 +15,7 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 
+from workbench.centers.full import FullCenters
 from workbench.declared import Param
 from workbench.errors import InputError, unknown
 from workbench.gradients import GradientMap, cosines_at, gradient_map, gradients, put
@@ -174,7 +175,7 @@ class GradientPanel(MethodPanel):
     def _top(self) -> list[widgets.Widget]:
         methods = [(m.title, key) for key, m in self._methods.items()]
         self._against = self._list("against", "Against", [("nothing", NOTHING), *methods])
-        self._against_preset = self._list("against_preset", "its preset")
+        self._against_preset = self._list("against_preset", "preset")
         reset = button("Reset", "back to the values of the preset", self.reset)
         self._swap = button("Swap", "exchange the two losses, so that the controls move the other one", self.swap)
         return [self._against, self._against_preset, widgets.HBox([reset, self._swap])]
@@ -209,7 +210,7 @@ def composed(
     """The objective with these parameters and states, and the value of every state by the name `set` takes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a margin cautions about stands in the panel
-        objective = method.objective(parameters, CLASSES, 2, seed=0)
+        objective = method.objective(parameters, FullCenters(CLASSES, 2, 0, method.similarity_of(parameters)))
     names = state_names(method.margin.states | method.scale.states, parameters)
     put(objective, {names[key]: value for key, value in given.items()})
     return objective, {key: float(objective.state[name]) for key, name in names.items()}

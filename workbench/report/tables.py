@@ -175,6 +175,8 @@ SETTINGS = {
     "device": "Device asked for",
     "precision": "Precision of the network",
     "compute": "How a batch meets the classes",
+    "centers": "Which classes a batch meets",
+    "class_set": "Options of these centers",
 }
 
 
@@ -218,9 +220,12 @@ def train_command(one: Evidence, out: str) -> str:
     config, plain = Config.from_json(one.config), Config()
     words = ["workbench", "train"]
     for name, given in vars(config).items():
-        if name == "parameters":
+        if name in ("parameters", "class_set"):
             for parameter, v in given.items():
-                words += ["--set", f"{parameter}={str(v).lower() if isinstance(v, bool) else v}"]
+                words += [
+                    "--set" if name == "parameters" else "--class-set",
+                    f"{parameter}={str(v).lower() if isinstance(v, bool) else v}",
+                ]
         elif given != getattr(plain, name) or name in ("method", "data", "steps", "seed"):
             words += [f"--{name.replace('_', '-')}", str(given)]
     return f"{shlex.join(words)} \\\n    {shlex.join(['--out', out])}"

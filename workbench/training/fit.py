@@ -71,7 +71,8 @@ class Job:
         net = backbone(config.backbone, size, config.dim, config.seed, config.width)
         net = net.to(where, memory_format=torch.channels_last)
         if objective is None:
-            options = {"seed": config.seed, "compute": config.compute}
+            options = {"seed": config.seed, "compute": config.compute, "centers": config.centers}
+            options["class_set"] = config.class_set | ({} if config.centers == "full" else config.sgd())
             objective = build(config.method, classes, config.dim, config.preset, **options, **config.settings())
         objective = objective.to(where)
         learned = list(objective.learned.parameters())  # margins and thresholds: nothing should pull them to zero
@@ -246,7 +247,7 @@ def culprit(job: Job, x: Tensor) -> str:
     """In words, the first tensor that is not finite: a weight of the network, the centers, the embeddings."""
     for owner, module in (("network", job.backbone), ("objective", job.objective)):
         for name, value in module.state_dict().items():
-            if not torch.isfinite(value).all():
+            if not torch.isfinite(value).all() and "queue" not in name:  # an empty place has the score -infinity
                 return f"'{name}' of the {owner} holds NaN or infinity; try a smaller lr ({job.lr:g} now) or s"
     bad = (~torch.isfinite(x)).any(dim=1) | (x == 0).all(dim=1)
     if bad.any():

@@ -29,7 +29,8 @@ def expected_loss(objective: Any, norm: float, seed: int = 0) -> float:
     samples = max(16, min(SAMPLES, MOST // objective.centers.classes))
     x = torch.nn.functional.normalize(torch.randn(samples, objective.centers.dim, generator=own)) * norm
     y = torch.randint(0, objective.centers.classes, (samples,), generator=own)
-    return float(objective(x.to(like), y.to(like.device)).total)
+    dtype = like.dtype if like.dtype == torch.float64 else torch.float32
+    return float(objective(x.to(like.device, dtype), y.to(like.device)).total)
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 
 from workbench.backbones import BACKBONES
 from workbench.errors import InputError, unknown
-from workbench.methods import METHODS
+from workbench.methods import CENTERS, METHODS
 from workbench.objectives.softmax import COMPUTE
 from workbench.training.events import Event, warm_up, weakened
 
@@ -100,6 +100,8 @@ class Config:
     device: str = "auto"
     precision: str = "auto"  # of the network: bf16 on a GPU, fp32 elsewhere
     compute: str = "auto"  # how a batch meets the classes: dense, or streaming tile by tile
+    centers: str = "full"  # which classes it meets: full, sampled or queued
+    class_set: dict[str, Any] = field(default_factory=dict)  # options of sampled and queued centers
 
     def __post_init__(self) -> None:
         for option, value, known in (
@@ -108,6 +110,7 @@ class Config:
             ("backbone", self.backbone, BACKBONES),
             ("precision", self.precision, PRECISIONS),
             ("compute", self.compute, COMPUTE),
+            ("centers", self.centers, CENTERS),
         ):
             if value not in known:
                 raise unknown(option, value, known)
@@ -154,6 +157,10 @@ class Config:
     @property
     def warmed(self) -> bool:
         return self.recipe == "small"
+
+    def sgd(self) -> dict[str, Any]:
+        """How the rows move that no optimiser owns: as the optimiser moves the rest."""
+        return {"momentum": self.momentum, "weight_decay": self.weight_decay, "nesterov": self.nesterov}
 
     def settings(self) -> dict[str, Any]:
         """The method's parameters after the warm-up: preset, then recipe, then the person's own."""
