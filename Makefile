@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m workbench.cli
 NBVAL := --nbval-current-env --nbval-cell-timeout=120 -p no:cacheprovider -n 2 --dist loadfile
 
-.PHONY: demo test unit notebooks-test browser-test lab lint notebooks clean
+.PHONY: demo test unit slow-test notebooks-test browser-test lab lint notebooks clean
 
 demo: $(VENV)/runtime-$(FAISS)
 	$(RUN) demo
@@ -14,10 +14,13 @@ demo: $(VENV)/runtime-$(FAISS)
 lab: $(VENV)/runtime-$(FAISS)
 	$(RUN) lab
 
-test: unit notebooks-test browser-test
+test: unit slow-test notebooks-test browser-test
 
 unit: $(VENV)/test-$(FAISS)
-	$(BIN)/python -m pytest -m "not browser" tests
+	$(BIN)/python -m pytest -n 2 -m "not browser and not slow" tests
+
+slow-test: $(VENV)/test-$(FAISS)
+	$(BIN)/python -m pytest -n 2 -m slow tests
 
 notebooks-test: $(VENV)/test-$(FAISS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax $(NBVAL) notebooks --ignore=notebooks/regression

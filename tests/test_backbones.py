@@ -9,6 +9,8 @@ from workbench.backbones.blocks import Dropout, SqueezeExcite, scaled
 from workbench.backbones.large import Attention, Mask
 from workbench.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 LARGE = sorted(set(BACKBONES) - {"small", "mobilefacenet"})
 NARROW = 0.125
 

@@ -366,6 +366,7 @@ def test_a_comparison_has_every_run_and_is_not_trained_twice(whole, monkeypatch)
     assert np.array_equal(again.values["eer"], found.values["eer"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_keeps_what_there_is_and_goes_on_to_the_same_bits(whole, tmp_path):
     out, found = whole
     plan, said = prepare(TWO, 2, TINY, tmp_path / "cut"), []
@@ -387,6 +388,7 @@ def test_an_interrupted_comparison_keeps_what_there_is_and_goes_on_to_the_same_b
         assert losses(out / key / f"seed-{seed}") == losses(tmp_path / "cut" / key / f"seed-{seed}")
 
 
+@pytest.mark.slow
 def test_a_process_that_nobody_listens_to_saves_its_training_and_ends(tmp_path):
     plan = prepare(TWO, 1, replace(TINY, steps=5000), tmp_path / "left")
 

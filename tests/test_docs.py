@@ -5,6 +5,7 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
 import torch
 
 from workbench.centers.full import FullCenters
@@ -19,6 +20,7 @@ def python_blocks(name: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_tour_of_the_readme_runs_and_prints_what_the_text_says(capsys):
     tour, _ = python_blocks("README.md")
     assert len([line for line in tour.splitlines() if line.strip()]) <= 24
@@ -31,6 +33,7 @@ def test_the_tour_of_the_readme_runs_and_prints_what_the_text_says(capsys):
     assert names["step"].step == 19
 
 
+@pytest.mark.slow
 def test_the_margin_of_the_readme_is_sound_and_trains(tmp_path, capsys):
     _, block = python_blocks("README.md")
     file = tmp_path / "own.py"

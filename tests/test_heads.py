@@ -15,6 +15,8 @@ from workbench.data.head_scene import random_nuisance
 from workbench.data.heads import NUISANCE, load_heads, render
 from workbench.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"images": 2, "size": 24, "seed": 7}
 
 

@@ -16,6 +16,8 @@ from workbench.errors import InputError
 from workbench.memory import Need, Part, allocations, footprint, free_memory, needs, two_steps
 from workbench.methods import build
 
+pytestmark = pytest.mark.slow
+
 B, D = 64, 32  # of the allocator's tests
 
 

@@ -20,6 +20,8 @@ from workbench.training.fit import Job, fit
 from workbench.training.own import train_margin
 from workbench.training.recipe import Config
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class LinearArc(Margin):

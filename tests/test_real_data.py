@@ -6,6 +6,8 @@ from workbench.record import Run
 from workbench.training.recipe import Config
 from workbench.training.run import evaluate, train
 
+pytestmark = pytest.mark.slow
+
 SETS = {  # file, identities, EER that 80 short steps stay below (chance is 0.5; photographs in the wild need more)
     "orl": ("orl_faces/orl_faces.npz", 40, 0.33),
     "omniglot": ("omniglot_small/omniglot_small.npz", 242, 0.33),
