@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench import cli
-from workbench.compare import engine, parsing, statistics, variants, words
+from workbench.compare import carry, engine, parsing, statistics, variants, words
 from workbench.compare.engine import compare, execute, gather
 from workbench.compare.page import write_report
 from workbench.compare.plan import Plan, prepare, round_steps
@@ -410,9 +410,9 @@ def test_a_loss_that_fails_is_a_result_and_is_not_tried_again(tmp_path, monkeypa
         run.finish("failed: step 2: the loss is nan")
         raise TrainingFault("step 2: the loss is nan")
 
-    monkeypatch.setattr(engine, "train", diverge)
+    monkeypatch.setattr(carry, "train", diverge)
     execute(plan, 1)
-    monkeypatch.setattr(engine, "train", lambda *_: pytest.fail("tried again"))
+    monkeypatch.setattr(carry, "train", lambda *_: pytest.fail("tried again"))
     execute(plan, 1)
     assert set(gather(plan).missing.values()) == {"failed: step 2: the loss is nan"}
 
@@ -500,20 +500,20 @@ DIGITS = ("--data", "digits", "--size", 16, "--dim", 8, "--batch", 8, "--test", 
 
 def test_the_command_prints_tables_writes_a_report_and_survives_ctrl_c(run, tmp_path, monkeypatch):
     asked = ("--methods", "arcface,npcface", "--seeds", 1, "--steps", 3, *DIGITS, "--out", tmp_path / "c")
-    train = engine.train
+    train = carry.train
 
     def interrupted(config, path, *rest):
         if config.method == "npcface":
             raise KeyboardInterrupt
         return train(config, path, *rest)
 
-    monkeypatch.setattr(engine, "train", interrupted)
+    monkeypatch.setattr(carry, "train", interrupted)
     status, out, error = run(*asked)
     assert status == 130
     assert "the same command goes on from here" in error
     assert "missing: NPCFace, seed 0: not trained yet" in out
     assert (tmp_path / "c" / "report.html").exists()
-    monkeypatch.setattr(engine, "train", train)
+    monkeypatch.setattr(carry, "train", train)
     status, out, error = run(*asked)
     assert status == 0
     assert "one seed: no interval, no place" in out

@@ -4,40 +4,18 @@ The preset "paper" is the paper's reading. A peer's preset holds that peer's con
 shipped configuration. Where they differ in kind (guard, gradient, momentum) the difference is a field of a part.
 """
 
-import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 
-from workbench.centers.base import ClassSet
-from workbench.centers.full import FullCenters
-from workbench.centers.queued import QueuedCenters
-from workbench.centers.sampled import SampledCenters
+from workbench import margins as of
+from workbench.centers import CENTERS
+from workbench.centers import class_set as make_centers
 from workbench.centers.similarity import Dot, SubCenters
 from workbench.errors import InputError, unknown
-from workbench.margins import (
-    AdaFace,
-    AdaptiveFace,
-    ArcFace,
-    ArcNegFace,
-    Circle,
-    CombinedMargin,
-    CosFace,
-    CurricularFace,
-    ElasticArc,
-    ElasticCos,
-    MagFace,
-    MVSoftmax,
-    NormSoftmax,
-    NPCFace,
-    ReCurricularFace,
-    Softmax,
-    SphereFace,
-    SphereFaceR,
-)
 from workbench.method import Method
 from workbench.objectives.criteria import BinaryCrossEntropy, Focal, HardMining, SmoothedCrossEntropy
 from workbench.objectives.pairs import Triplet, TripletLoss
@@ -45,25 +23,24 @@ from workbench.objectives.scales import AdaCos, Length, Scale
 from workbench.objectives.softmax import COMPUTE, PRECISION
 from workbench.objectives.terms import CenterLoss, UniformTerm
 
-CENTERS: dict[str, Callable[..., ClassSet]] = {"full": FullCenters, "sampled": SampledCenters, "queued": QueuedCenters}
 ARC, PML_RAD = {"s": 64, "m": 0.5}, math.radians(28.6)
 MV_PAPER = "Wang et al., Mis-classified Vector Guided Softmax Loss, AAAI 2020"
 NPC = {"s": 64, "m0": 0.40, "m1": 0.20, "t": 1.1, "alpha": 0.25, "m_mask": 0.5}
 NPC_ZOO = NPC | {"alpha": 0.20, "guard": "easy"}
 
 _METHODS = (
-    Method("softmax", "Softmax", Softmax, "", {"paper": {}}, scale=Scale, similarity=Dot),
+    Method("softmax", "Softmax", of.Softmax, "", {"paper": {}}, scale=Scale, similarity=Dot),
     Method(
         "norm_softmax",
         "Norm-softmax",
-        NormSoftmax,
+        of.NormSoftmax,
         "Wang et al., NormFace, ACM MM 2017",
         {"paper": {"s": 20}, "pml": {"s": 20}},
     ),
     Method(
         "sphereface",
         "SphereFace / A-softmax",
-        SphereFace,
+        of.SphereFace,
         "Liu et al., SphereFace, CVPR 2017",
         {
             "paper": {"m": 4},
@@ -76,7 +53,7 @@ _METHODS = (
     Method(
         "sphereface_r",
         "SphereFace-R",
-        SphereFaceR,
+        of.SphereFaceR,
         "Liu et al., SphereFace Revived, TPAMI 2022",
         {
             "paper": {"s": 30, "m": 1.7},
@@ -88,7 +65,7 @@ _METHODS = (
     Method(
         "cosface",
         "CosFace / AM-softmax",
-        CosFace,
+        of.CosFace,
         "Wang et al., CosFace, CVPR 2018; Wang et al., AM-softmax, SPL 2018",
         {
             "paper": {"s": 64, "m": 0.35},
@@ -103,7 +80,7 @@ _METHODS = (
     Method(
         "arcface",
         "ArcFace",
-        ArcFace,
+        of.ArcFace,
         "Deng et al., ArcFace, CVPR 2019",
         {
             "paper": ARC,
@@ -119,7 +96,7 @@ _METHODS = (
     Method(
         "combined",
         "Combined margin",
-        CombinedMargin,
+        of.CombinedMargin,
         "Deng et al., ArcFace, CVPR 2019",
         {
             "paper": {"s": 64, "m1": 1, "m2": 0.3, "m3": 0.2},
@@ -131,14 +108,14 @@ _METHODS = (
     Method(
         "adaptiveface",
         "AdaptiveFace",
-        AdaptiveFace,
+        of.AdaptiveFace,
         "Liu et al., AdaptiveFace, CVPR 2019",
         {"paper": {"s": 30, "lam": 70}, "facexzoo": {"s": 30, "lam": 70}, "facexzoo_config": {"s": 32, "lam": 70}},
     ),
     Method(
         "adacos",
         "AdaCos",
-        NormSoftmax,
+        of.NormSoftmax,
         "Zhang et al., AdaCos, CVPR 2019",
         {"paper": {"rule": "dynamic"}, "facexzoo": {"rule": "dynamic"}},
         scale=AdaCos,
@@ -147,7 +124,7 @@ _METHODS = (
     Method(
         "adacos_fixed",
         "AdaCos, fixed scale",
-        NormSoftmax,
+        of.NormSoftmax,
         "Zhang et al., AdaCos, CVPR 2019",
         {"paper": {"rule": "fixed"}},
         scale=AdaCos,
@@ -156,7 +133,7 @@ _METHODS = (
     Method(
         "mv_am",
         "MV-softmax (AM)",
-        MVSoftmax,
+        of.MVSoftmax,
         MV_PAPER,
         {
             "paper": {"s": 32, "m": 0.35, "t": 1.2, "positive": "am"},
@@ -168,7 +145,7 @@ _METHODS = (
     Method(
         "mv_arc",
         "MV-softmax (Arc)",
-        MVSoftmax,
+        of.MVSoftmax,
         MV_PAPER,
         {
             "paper": {"s": 32, "m": 0.5, "t": 1.2, "positive": "arc"},
@@ -180,7 +157,7 @@ _METHODS = (
     Method(
         "arcnegface",
         "ArcNegFace",
-        ArcNegFace,
+        of.ArcNegFace,
         "Liu et al., Towards Flops-constrained Face Recognition, ICCV workshops 2019",
         {"paper": ARC, "arcnegface_repo": ARC | {"guard": "mm"}, "facexzoo": ARC | {"guard": "mm"}},
         criterion=SmoothedCrossEntropy,
@@ -188,7 +165,7 @@ _METHODS = (
     Method(
         "curricularface",
         "CurricularFace",
-        CurricularFace,
+        of.CurricularFace,
         "Huang et al., CurricularFace, CVPR 2020",
         {
             "paper": ARC | {"momentum": 0.01},
@@ -200,7 +177,7 @@ _METHODS = (
     Method(
         "recurricularface",
         "ReCurricularFace",
-        ReCurricularFace,
+        of.ReCurricularFace,
         "Sang and Yang, ReCurricularFace: Revisiting CurricularFace for Hard Sample Mining",
         {
             "paper": ARC,
@@ -212,14 +189,14 @@ _METHODS = (
     Method(
         "npcface",
         "NPCFace",
-        NPCFace,
+        of.NPCFace,
         "Zeng et al., NPCFace: Negative-Positive Collaborative Training for Large-scale Face Recognition",
         {"paper": NPC, "facexzoo": NPC_ZOO, "facexzoo_config": NPC_ZOO | {"s": 32, "m_mask": 0.35}},
     ),
     Method(
         "hm_softmax",
         "HM-softmax (OHEM)",
-        NormSoftmax,
+        of.NormSoftmax,
         "Shrivastava et al., Online Hard Example Mining, CVPR 2016",
         {"paper": {"s": 32, "keep": 0.9}, "svx": {"s": 32, "keep": 0.9}},
         weighting=HardMining,
@@ -228,7 +205,7 @@ _METHODS = (
     Method(
         "focal_softmax",
         "Focal softmax",
-        NormSoftmax,
+        of.NormSoftmax,
         "Lin et al., Focal Loss, ICCV 2017",
         {
             "paper": {"s": 32, "gamma": 2},
@@ -242,7 +219,7 @@ _METHODS = (
     Method(
         "center_loss",
         "Center loss",
-        Softmax,
+        of.Softmax,
         "Wen et al., A Discriminative Feature Learning Approach for Deep Face Recognition, ECCV 2016",
         {"paper": {"lam": 0.003, "alpha": 0.5}},
         scale=Scale,
@@ -266,7 +243,7 @@ _METHODS = (
     Method(
         "uniformface",
         "UniformFace",
-        SphereFace,
+        of.SphereFace,
         "Duan et al., UniformFace, CVPR 2019",
         {"paper": {"m": 4, "lam_u": 1}},
         scale=Length,
@@ -276,14 +253,14 @@ _METHODS = (
     Method(
         "circle",
         "Circle loss",
-        Circle,
+        of.Circle,
         "Sun et al., Circle Loss, CVPR 2020",
         {"paper": {"s": 256, "m": 0.25}, "facexzoo": {"s": 256, "m": 0.25}},
     ),
     Method(
         "magface",
         "MagFace",
-        MagFace,
+        of.MagFace,
         "Meng et al., MagFace, CVPR 2021",
         {
             "paper": {"s": 64, "lam_g": 35},
@@ -295,7 +272,7 @@ _METHODS = (
     Method(
         "adaface",
         "AdaFace",
-        AdaFace,
+        of.AdaFace,
         "Kim et al., AdaFace, CVPR 2022",
         {
             "paper": {"s": 64, "m": 0.4, "h": 0.333, "momentum": 0.01},
@@ -306,7 +283,7 @@ _METHODS = (
     Method(
         "elasticface_arc",
         "ElasticFace-Arc",
-        ElasticArc,
+        of.ElasticArc,
         "Boutros et al., ElasticFace, CVPR workshops 2022",
         {
             "paper": ARC | {"sigma": 0.05},
@@ -319,7 +296,7 @@ _METHODS = (
     Method(
         "elasticface_cos",
         "ElasticFace-Cos",
-        ElasticCos,
+        of.ElasticCos,
         "Boutros et al., ElasticFace, CVPR workshops 2022",
         {
             "paper": {"s": 64, "m": 0.35, "sigma": 0.05},
@@ -332,7 +309,7 @@ _METHODS = (
     Method(
         "subcenter_arcface",
         "Sub-center ArcFace",
-        ArcFace,
+        of.ArcFace,
         "Deng et al., Sub-center ArcFace, ECCV 2020",
         {"paper": ARC | {"K": 3}, "pml": {"s": 64, "m": PML_RAD, "guard": "mm", "K": 3}},
         similarity=SubCenters,
@@ -341,7 +318,7 @@ _METHODS = (
     Method(
         "uniface",
         "UniFace",
-        CosFace,
+        of.CosFace,
         "Zhou et al., UniFace, ICCV 2023",
         {"paper": {"s": 64, "m": 0.4, "lam": 1}, "uniface_repo": {"s": 64, "m": 0.4, "lam": 1}},
         criterion=BinaryCrossEntropy,
@@ -390,14 +367,5 @@ def build(
         if centers != "full":
             raise InputError(f"centers = {centers}: {name} compares samples with each other, not with classes")
         return TripletLoss(method.margin_of(settings), classes, dim, seed)
-    make = CENTERS[centers]
-    for option in class_set:
-        if option not in (known := class_set_options(make)):
-            raise unknown(f"option of {centers} centers", option, known)
-    owned = make(classes, dim, seed, method.similarity_of(settings), **class_set)
+    owned = make_centers(centers, classes, dim, seed, method.similarity_of(settings), class_set)
     return method.objective(settings, owned, seed, compute, precision)
-
-
-def class_set_options(make: Callable[..., ClassSet]) -> list[str]:
-    """The options of a class set, beside what every one of them is given."""
-    return [name for name in inspect.signature(make).parameters if name not in ("classes", "dim", "seed", "similarity")]

@@ -9,7 +9,6 @@ off go on, and one whose loss stopped being finite stays as it is: that is its r
 
 import multiprocessing
 import os
-import shutil
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from workbench.compare.carry import carry_out
 from workbench.compare.parsing import seconds
 from workbench.compare.plan import ONE_THREAD, Plan, Task, cpu_threads, prepare
 from workbench.compare.results import METRICS, Comparison, metric_named
@@ -25,9 +25,9 @@ from workbench.compare.variants import Variant
 from workbench.compare.worker import work
 from workbench.errors import InputError
 from workbench.record import Run
-from workbench.training.fit import TrainingFault, device
+from workbench.training.fit import device
 from workbench.training.recipe import Config
-from workbench.training.run import Progress, evaluate, quiet, resume, train
+from workbench.training.run import Progress, quiet
 
 SNAPSHOTS = 4  # of each run: few, since a sweep has many runs; a killed run goes on from the last one
 
@@ -112,28 +112,6 @@ class Tally:
     def end(self, task: Task) -> None:
         self.ended += 1
         self.step(task, self.steps, "measured")
-
-
-def carry_out(task: Task, tell: Progress) -> None:
-    """Bring one training to its results from wherever it is. A loss that stops being finite is recorded, not raised."""
-
-    def steps_only(done: int, total: int, what: str) -> None:
-        if what != "reading images":
-            tell(done, total, what)
-
-    known = (task.path / "run.json").is_file()
-    status = Run.open(task.path).status if known else ""
-    if status == "running":
-        raise InputError(f"{task.path} is being trained by another process; wait for it, or end it")
-    try:
-        if not known:
-            shutil.rmtree(task.path, ignore_errors=True)  # cut off before anything was trained
-            train(task.config, task.path, steps_only, task.skip_broken)
-        elif status != "finished":
-            resume(task.path, steps_only, task.skip_broken)
-        evaluate(task.path)
-    except TrainingFault:
-        return  # the run's status says at which step and why
 
 
 def alone(tasks: Sequence[Task], threads: int, say: Tally) -> None:

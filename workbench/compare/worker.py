@@ -13,7 +13,7 @@ def work(parent: Connection, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
-    from workbench.compare.engine import carry_out
+    from workbench.compare.carry import carry_out
     from workbench.errors import InputError
 
     torch.set_num_threads(threads)

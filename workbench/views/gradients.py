@@ -26,6 +26,7 @@ QUANTITIES = {
     "target": "its own center: dL/dcos θ<sub>y</sub>",
     "negative": "the other center: dL/dcos θ<sub>j</sub>",
 }
+NOTHING = 1e-12  # nats per unit of cosine: below, there is no gradient to be seen
 SHARE = 0.9  # of the plane whose gradients the colours tell apart; the few larger ones have the last colour
 NICE = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)  # where a colour scale may end: few, so that a slider seldom moves it
 GAP = {"x": 0.07, "y": 0.17}  # between two maps, as a share of the figure
@@ -180,7 +181,8 @@ def titled(cell: dict[str, Any], text: str, up_by: int) -> dict[str, Any]:
 
 def colours(values: Sequence[np.ndarray], apart: bool, height: int) -> dict[str, Any]:
     """One scale for all maps, zero in its middle, ending where SHARE of the gradients do, at a round number."""
-    largest = max((float(np.nanquantile(np.abs(v), SHARE)) for v in values), default=0.0) or 1.0
+    largest = max((float(np.nanquantile(np.abs(v), SHARE)) for v in values), default=0.0)
+    largest = largest if largest > NOTHING else 1.0
     power = 10 ** math.floor(math.log10(largest))
     end = next(n for n in NICE if n * power >= largest * (1 - 1e-9)) * power
     more = "more" if apart else "closer"
