@@ -1,8 +1,11 @@
 """Streaming is exact: loss, gradients and state equal the dense path for every method, whatever the tiles."""
 
 import gc
+import math
+import shutil
 import warnings
 import weakref
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -13,7 +16,7 @@ from workbench.errors import InputError
 from workbench.formula import FormulaError
 from workbench.margins import Margin, NPCFace
 from workbench.methods import METHODS, build
-from workbench.objectives import streaming
+from workbench.objectives import streaming, tiles
 from workbench.objectives.softmax import MANY, MarginSoftmax
 from workbench.objectives.streaming import asked
 
@@ -72,6 +75,97 @@ def test_streaming_equals_dense(key, parameters):
         assert max(relative(a, b) for a, b in zip(found, wanted, strict=True)) < 1e-10
         assert all(relative(tiled.state[n].double(), v.double()) < 1e-10 for n, v in dense.state.items())
     assert torch.equal(tiled.margin_logits(x, y), dense.margin_logits(x, y))
+
+
+@pytest.fixture
+def compiles(monkeypatch):
+    """Every batch counts as large; what is compiled is traced and noted, but no machine code is made."""
+    graphs, real = [], torch.compile
+    monkeypatch.setattr(tiles, "LARGE", 0)
+    monkeypatch.setattr(torch, "compile", lambda f, **how: real(f, backend=lambda g, _: graphs.append(g) or g, **how))
+    tiles.Compiled.of.cache_clear()
+    yield graphs
+    tiles.Compiled.of.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("key", "parameters"),
+    [
+        ("npcface", {}),
+        ("arcnegface", {"smoothing": 0.1}),
+        ("sphereface", {}),  # a scale for each sample
+        ("uniface", {}),  # a learned threshold
+    ],
+    ids=str,
+)
+def test_traced_tiles_equal_dense(compiles, key, parameters):
+    dense, tiled = pair(key, **parameters)
+    x, y = batch(dense)
+    assert max(relative(a, b) for a, b in zip(taken(tiled, x, y), taken(dense, x, y), strict=True)) < 1e-10
+    assert len(compiles) == 2  # the sums and the slopes, whatever the size of a tile
+    assert tiles.way(tiled.margin, B, C) == "compiled"
+
+
+def test_a_moved_slider_and_another_batch_compile_nothing(compiles):
+    dense, tiled = pair("npcface")
+    x, y = batch(dense)
+    taken(tiled, x, y)
+    for t, n in ((1.3, 7), (1.0, 6), (2.0, 3)):
+        for objective in (dense, tiled):
+            objective.replace(t=t, alpha=t - 1, m0=0.3 * t)
+        found, wanted = taken(tiled, x[:n], y[:n]), taken(dense, x[:n], y[:n])
+        assert max(relative(a, b) for a, b in zip(found, wanted, strict=True)) < 1e-10
+    assert len(compiles) == 2
+
+
+def test_what_cannot_be_compiled_is_eager_and_says_why(compiles):
+    @dataclass(frozen=True)
+    class Branching(Margin):
+        m: float = 0.5
+
+        def N(self, c, ctx):
+            return c * math.exp(self.m) if self.m > 0 else c
+
+    dense, tiled = pair("arcface")
+    dense.margin = tiled.margin = Branching()
+    x, y = batch(dense)
+    assert max(relative(a, b) for a, b in zip(taken(tiled, x, y), taken(dense, x, y), strict=True)) < 1e-10
+    assert compiles == []
+    assert tiles.way(tiled.margin, B, C).startswith("eager: ")
+
+
+def test_a_wrong_formula_is_told_though_tiles_compile(compiles):
+    class Wrong(Margin):
+        def N(self, c, ctx):
+            return c[:, :1]
+
+    tiled = pair("arcface")[1]
+    tiled.margin = Wrong()
+    with pytest.raises(FormulaError, match=r"Wrong\.N returns shape"):
+        taken(tiled, *batch(tiled))
+
+
+def test_a_small_problem_compiles_nothing(monkeypatch):
+    monkeypatch.setattr(tiles, "compiled", None)  # so that asking for it fails
+    tiled = pair("npcface")[1]
+    taken(tiled, *batch(tiled))
+    assert tiles.way(tiled.margin, B, C) == "eager"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+@pytest.mark.parametrize("key", ["npcface", "curricularface"])
+def test_machine_code_equals_eager_to_rounding_and_itself_to_the_bit(monkeypatch, key):
+    tiled = build(key, C, D, s=16, compute="streaming")
+    x, y = (v.float() if v.is_floating_point() else v for v in batch(tiled))
+    eager = taken(build(key, C, D, s=16, compute="streaming"), x, y)
+    monkeypatch.setattr(tiles, "LARGE", 0)
+    tiles.Compiled.of.cache_clear()
+    found = taken(tiled, x, y)
+    assert tiles.way(tiled.margin, B, C) == "compiled"
+    assert max(relative(a, b) for a, b in zip(found, eager, strict=True)) < 3e-6
+    again = taken(build(key, C, D, s=16, compute="streaming"), x, y)
+    assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
 
 
 def test_label_smoothing_streams():

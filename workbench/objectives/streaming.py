@@ -12,15 +12,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from workbench.centers.base import Selected
 from workbench.centers.similarity import Cosine
 from workbench.formula import called, explained
 from workbench.margins.base import Context, Margin, State
+from workbench.objectives.rows import next_largest
+from workbench.objectives.tiles import evaluator, slopes, sums, without_target
 from workbench.sphere import full
 
 TILE = 1 << 20  # cosines in a tile: what is made of them stays in the cache
+ADDED = ("N", "softplus", "weight", "hard")  # the sums that add up over tiles
 STATISTICS = ("logsumexp", "N_sum", "softplus_sum", "hard_weight", "hard_mean")
 
 
@@ -36,18 +38,29 @@ class Tile:
     similarity: Cosine
     bf16: bool
 
-    def cosines(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
-        """The similarities (B, n) of prepared embeddings x to the tile, or to other values of its rows."""
-        prepared = self.similarity.prepare(W)
+    @cached_property
+    def scale(self) -> Tensor | None:
+        """(n,): what the products become cosines by, 1 / |w_j|; None where the similarity prepares the rows itself.
+
+        That saves all passes over the rows which would make directions of them, and of the gradient what belongs to it.
+        """
+        return full(self.W).norm(dim=1).reciprocal() if type(self.similarity) is Cosine else None
+
+    @property
+    def place(self) -> Tensor:
+        """The target's column in this tile (B, 1); one that it does not have where the target is elsewhere."""
+        return (self.y - self.start).to(torch.int32)
+
+    def products(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
+        """The similarities (B, n) of prepared embeddings x to the tile's rows W, but for their `scale`."""
+        prepared = self.similarity.prepare(W) if self.scale is None else full(W)
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             return self.similarity.compare(x, prepared, bias)
 
-    def without_target(self, values: Tensor, filler: float) -> Tensor:
-        """values (B, n), written into: `filler` in the target's column, where the tile has it."""
-        place = self.y - self.start
-        inside = (place >= 0) & (place < self.end - self.start)
-        place = place.clamp(0, self.end - self.start - 1)
-        return values.scatter_(1, place, torch.where(inside, filler, values.gather(1, place)))
+    def cosines(self, x: Tensor) -> Tensor:
+        """The similarities (B, n) of prepared embeddings x to the tile."""
+        products = self.products(x, self.W, self.bias)
+        return products if self.scale is None else products * self.scale
 
 
 @dataclass(frozen=True)
@@ -71,10 +84,10 @@ class Tiling:
 
     def tiles(self, batch: int) -> Iterator[Tile]:
         """The classes met, in stretches of about TILE cosines."""
-        width, k = max(64, TILE // batch), self.similarity.rows
+        parts, k = -(-self.classes // max(64, TILE // batch)), self.similarity.rows
         W, bias = self.met.W.detach(), None if self.met.bias is None else self.met.bias.detach()
-        for start in range(0, self.classes, width):
-            end = min(start + width, self.classes)
+        for part in range(parts):  # none of them much smaller than the others
+            start, end = self.classes * part // parts, self.classes * (part + 1) // parts
             rows = W[start * k : end * k]
             yield Tile(
                 rows,
@@ -89,7 +102,7 @@ class Tiling:
     def context(self, x: Tensor, pos: Tensor, norm: Tensor) -> Context:
         """The margin's context for these target cosines and lengths; a selection's tau takes a pass of its own."""
         try:
-            ctx = self.margin.context(pos, norm, self.met.y[:, None], self.params, self.state)
+            ctx = self.margin.context(pos, norm, self.met.everywhere[0][:, None], self.params, self.state)
         except Exception as error:
             raise explained(self.margin, error) from error
         if self.margin.selects:
@@ -101,9 +114,22 @@ class Tiling:
         """A threshold just below the K largest non-target cosines: the next one, or below all of them."""
         best = full(x.new_empty(len(x), 0))
         for tile in self.tiles(len(x)):
-            best = torch.cat([best, tile.without_target(tile.cosines(x, tile.W, tile.bias), -torch.inf)], dim=1)
+            best = torch.cat([best, without_target(tile.cosines(x), tile.place, -torch.inf)], dim=1)
             best = best.topk(min(K + 1, best.shape[1]), dim=1).values
-        return torch.full_like(best[:, :1], -torch.inf) if self.classes <= K + 1 else best[:, -1:]
+        return next_largest(self.all_best(best), K)
+
+    def own(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
+        """The target cosines (B, 1), 0 where the target is not among the classes met here."""
+        y, n = self.met.y, self.classes
+        return torch.where((y < n)[:, None], self.similarity.own(x, W, bias, y.clamp_max(n - 1)), 0)
+
+    def all_pos(self, pos: Tensor) -> Tensor:
+        """The target cosines, where those found here are a part of them."""
+        return pos
+
+    def all_best(self, best: Tensor) -> Tensor:
+        """The largest cosines of each sample, where those found here are a part of them."""
+        return best
 
 
 @dataclass
@@ -141,8 +167,7 @@ class StreamingRows:
         """cos(theta_y); without the pass over all classes where no gradient is wanted."""
         if torch.is_grad_enabled():
             return self._sums[0]
-        met = self.tiling.met
-        return self.tiling.similarity.own(self.x, met.W, met.bias, met.y)
+        return self.tiling.own(self.x, self.tiling.met.W, self.tiling.met.bias)
 
     @cached_property
     def ctx(self) -> Context:
@@ -176,7 +201,7 @@ class StreamingRows:
     @property
     def hard_mean(self) -> Tensor:
         """The mean cosine of the sample's hard negatives, 0 where it has none; a constant (NPCFace Eq. 11)."""
-        return self._sums[5] / self._sums[4].clamp_min(1e-12)
+        return self._sums[5] / self.hard_weight.clamp_min(1e-12)
 
 
 class Sums(torch.autograd.Function):
@@ -194,24 +219,18 @@ class Sums(torch.autograd.Function):
         tiling: Tiling,
         wanted: frozenset[str],
     ) -> tuple[Tensor, ...]:
-        pos = tiling.similarity.own(x, W, bias, tiling.met.y)
-        margin, margin_ctx = tiling.margin, tiling.context(x, pos, norm)
-        none = torch.zeros_like(pos)
-        lse, N_sum, soft = torch.full_like(pos, -torch.inf), none.clone(), none.clone()
-        weight, hard_sum = none.clone(), none.clone()
+        pos = tiling.own(x, W, bias)
+        margin, margin_ctx = tiling.margin, tiling.context(x, tiling.all_pos(pos), norm)
+        over = evaluator(sums, margin, margin_ctx, x, tiling.classes)
+        given = (s.detach(), None if b is None else b.detach(), wanted)
+        lse, added = torch.full_like(pos, -torch.inf), [torch.zeros_like(pos) for _ in ADDED]
         for tile in tiling.tiles(len(x)):
-            cos = tile.cosines(x, tile.W, tile.bias)
-            N = called(margin, "N", cos, margin_ctx)
-            sN = tile.without_target(s * N, -torch.inf)
-            lse = torch.logaddexp(lse, sN.logsumexp(dim=1, keepdim=True))
-            if "N_sum" in wanted:
-                N_sum += tile.without_target(N.clone(), 0).sum(dim=1, keepdim=True)
-            if b is not None:
-                soft -= logsigmoid(b - sN).sum(dim=1, keepdim=True)
-            if "hard_mean" in wanted or "hard_weight" in wanted:
-                M = tile.without_target(called(margin, "hard", cos, margin_ctx).to(cos.dtype), 0)
-                weight += M.sum(dim=1, keepdim=True)
-                hard_sum += torch.linalg.vecdot(cos, M)[:, None]
+            tile_lse, found = over(tile.products(x, tile.W, tile.bias), tile.scale, tile.place, *given)
+            lse = torch.logaddexp(lse, tile_lse)
+            for total, name in zip(added, ADDED, strict=True):
+                if name in found:
+                    total += found[name]
+        N_sum, soft, weight, hard_sum = added
         ctx.tiling, ctx.margin_ctx, ctx.wanted = tiling, margin_ctx, wanted
         ctx.save_for_backward(x, W, bias, s, b, lse)
         ctx.mark_non_differentiable(weight, hard_sum)
@@ -220,30 +239,29 @@ class Sums(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g_pos: Tensor, g_lse: Tensor, g_sum: Tensor, g_soft: Tensor, *_: Any) -> tuple[Any, ...]:
         x, W, bias, s, b, lse = ctx.saved_tensors
-        tiling, wanted, margin = ctx.tiling, ctx.wanted, ctx.tiling.margin
+        tiling, k = ctx.tiling, ctx.tiling.similarity.rows
+        over = evaluator(slopes, tiling.margin, ctx.margin_ctx, x, tiling.classes)
+        known = s.detach(), None if b is None else b.detach()
+        given = (*known, lse.detach(), g_lse, g_sum if "N_sum" in ctx.wanted else None, g_soft, s.requires_grad)
         dx, dW = torch.zeros_like(full(x)), torch.empty_like(W)
         d_bias = None if bias is None else torch.empty_like(bias)
         ds, db = torch.zeros_like(lse), torch.zeros_like(lse)
-        k = tiling.similarity.rows
         for tile in tiling.tiles(len(x)):
             with torch.enable_grad():
                 leaves = [v.detach().requires_grad_() for v in (x, tile.W, tile.bias) if v is not None]
-                cos = tile.cosines(leaves[0], leaves[1], leaves[2] if bias is not None else None)
-                N = called(margin, "N", cos, ctx.margin_ctx)
-            sN = s * N.detach()
-            dL_dsN = g_lse * (sN - lse).exp()
-            if b is not None:
-                sigma = (sN - b).sigmoid()
-                dL_dsN = dL_dsN + g_soft * sigma
-                db -= tile.without_target(g_soft * sigma, 0).sum(dim=1, keepdim=True)
-            if s.requires_grad:
-                ds += tile.without_target(dL_dsN * N.detach(), 0).sum(dim=1, keepdim=True)
-            dL_dN = s * dL_dsN + g_sum if "N_sum" in wanted else s * dL_dsN
-            found = torch.autograd.grad(N, leaves, tile.without_target(dL_dN, 0))
+                products = tile.products(leaves[0], leaves[1], leaves[2] if bias is not None else None)
+            slope, radial, tile_ds, tile_db = over(products.detach(), tile.scale, tile.place, *given)
+            found = torch.autograd.grad(products, leaves, slope)
             dx += found[0]
-            dW[tile.start * k : tile.end * k] = found[1]
+            at_rows = dW[tile.start * k : tile.end * k]
+            if radial is None:
+                at_rows.copy_(found[1])
+            else:
+                torch.addcmul(found[1], tile.W, (radial * tile.scale.square())[:, None], value=-1, out=at_rows)
             if bias is not None:
                 d_bias[tile.start : tile.end] = found[2]
+            ds = ds if tile_ds is None else ds + tile_ds
+            db = db if tile_db is None else db + tile_db
         add_own(tiling, g_pos, x, W, bias, dx, dW, d_bias)
         ds = ds.sum() if s.ndim == 0 else ds
         return dx.to(x.dtype), dW, d_bias, ds, None if b is None else db.sum(), None, None, None
@@ -260,7 +278,8 @@ def add_own(
     d_bias: Tensor | None,
 ) -> None:
     """Add the gradients of the target cosines, which touch only the rows of the batch's own classes."""
-    y, k = tiling.met.y, tiling.similarity.rows
+    y, k = tiling.met.y.clamp_max(tiling.classes - 1), tiling.similarity.rows
+    g_pos = torch.where((tiling.met.y < tiling.classes)[:, None], g_pos, 0)
     own, place = y.unique(return_inverse=True)
     at = (own[:, None] * k + torch.arange(k, device=y.device)).flatten()
     with torch.enable_grad():
