@@ -12,16 +12,31 @@ from torch import Tensor, nn
 from workbench.centers.similarity import Cosine
 
 
+class Whole(NamedTuple):
+    """What all processes meet together: `classes` of them; y (B,) the labels' places among ids, None: every class."""
+
+    y: Tensor
+    ids: Tensor | None
+    classes: int
+
+
 class Selected(NamedTuple):
     """The classes a batch meets: W (n sub, D) their rows, bias (n,) or None, y (B,) the labels' places among them.
 
-    ids (n,): the classes, in the order of the rows; None where every class is met, in its own order.
+    ids (n,): the classes, in the order of the rows; None where every class is met, in its own order. whole: where they
+    are a part of what several processes meet; then y is n for a label that another process meets.
     """
 
     W: Tensor
     bias: Tensor | None
     y: Tensor
     ids: Tensor | None = None
+    whole: Whole | None = None
+
+    @property
+    def everywhere(self) -> tuple[Tensor, Tensor | None]:
+        """The labels' places among all classes met on any process, and those classes (None: every class)."""
+        return (self.y, self.ids) if self.whole is None else (self.whole.y, self.whole.ids)
 
 
 class ClassSet(nn.Module):
@@ -43,6 +58,10 @@ class ClassSet(nn.Module):
     @property
     def dim(self) -> int:
         return self.weight.shape[1]
+
+    def batch(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The embeddings and labels of the whole batch, of which each process brings its share; alone: themselves."""
+        return x, y
 
     def select(self, y: Tensor) -> Selected:
         """The classes that a batch with labels y (B,) is compared with. Reads only: asked twice, it says the same."""

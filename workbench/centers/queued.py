@@ -17,6 +17,7 @@ from torch import Tensor
 from workbench.centers.sampled import SampledCenters
 from workbench.centers.similarity import Cosine
 from workbench.errors import InputError, unknown
+from workbench.mining.exact import compressed
 from workbench.mining.queue import HardNegativeQueue
 from workbench.seeds import generator
 from workbench.sphere import add_angle, full, unit
@@ -44,8 +45,9 @@ class QueuedCenters(SampledCenters):
     not used as hard negatives. max_age: visits of a class after which an entry not seen again is dropped.
 
     refresh_every > 0: every so many steps after warm-up the queues are rebuilt from all centers (mining.index `index`),
-    in a thread, from a copy of the centers at step k, and adopted at step k + refresh_delay, waiting if late: a replay
-    gives the same bits wherever the index does. A checkpoint made in between waits for the new queues and holds them.
+    in a thread, from a copy of the centers at step k, a byte a number, and adopted at step k + refresh_delay, waiting
+    if late: a replay gives the same bits wherever the index does. A checkpoint made in between waits for the new queues
+    and holds them. A million classes take some minutes of two cores: a refresh_delay of fewer steps is waited for.
 
     The bank stays in the CPU's memory, or in a scratch file in `folder`. See SampledCenters for the rest.
     """
@@ -113,7 +115,7 @@ class QueuedCenters(SampledCenters):
             raise InputError("queued centers need the cosines of the classes met: compute = dense")
         if self.center_update == "ema":
             self._means = self._mean_directions(y, x)
-        if self.queue is not None and int(self.step) >= self.warmup:
+        if self.queue is not None and int(self.step) >= self.warmup and len(y):  # a share may have none of the classes
             self._feed(y, ids, cos.detach())
         super().observe(y, ids, cos)
         self._refresh(int(self.step))
@@ -179,7 +181,7 @@ class QueuedCenters(SampledCenters):
         if int(self.adopt) == step:
             self.queue, self.rebuild = self.rebuild.result(), None
         if self.refresh_every and step >= self.warmup and (step - self.warmup) % self.refresh_every == 0:
-            make = partial(self.queue.rebuild, self.weight.clone(), self.index, conflict=self.conflict)
+            make = partial(self.queue.rebuild, compressed(self.weight), self.index, conflict=self.conflict)
             self.rebuild = Rebuild(make)
             self.adopt.fill_(step + self.refresh_delay)
 

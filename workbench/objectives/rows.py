@@ -33,16 +33,21 @@ class DenseRows:
     state: State
     s: float | Tensor = 1.0
 
+    @property
+    def labels(self) -> Tensor:
+        """The labels (B, 1), as places among what the margin has learned for each class."""
+        return self.y
+
     @cached_property
     def pos(self) -> Tensor:
         """cos(theta_y)."""
-        return self.cos.gather(1, self.y)
+        return self.target(self.cos)
 
     @cached_property
     def ctx(self) -> Context:
         """The margin's context; where the hard set is the K largest cosines, with the tau that selects them."""
         try:
-            ctx = self.margin.context(self.pos, self.norm, self.y, self.params, self.state)
+            ctx = self.margin.context(self.pos, self.norm, self.labels, self.params, self.state)
         except Exception as error:
             raise explained(self.margin, error) from error
         if self.margin.selects:
@@ -63,7 +68,7 @@ class DenseRows:
     def hard(self) -> Tensor:
         """M_ij (B, C) as numbers, 0 in the target column; a constant."""
         with torch.no_grad():
-            return called(self.margin, "hard", self.cos, self.ctx).to(self.cos.dtype).scatter_(1, self.y, 0)
+            return self.with_target(called(self.margin, "hard", self.cos, self.ctx).to(self.cos.dtype), 0)
 
     @cached_property
     def hard_weight(self) -> Tensor:
@@ -79,23 +84,25 @@ class DenseRows:
     @cached_property
     def logsumexp(self) -> Tensor:
         """log sum_{j != y} exp(s N(cos_j))."""
-        return (self.s * self.N).scatter(1, self.y, -torch.inf).logsumexp(dim=1, keepdim=True)
+        return self.with_target(self.s * self.N, -torch.inf).logsumexp(dim=1, keepdim=True)
 
     @cached_property
     def N_sum(self) -> Tensor:
         """sum_{j != y} N(cos_j)."""
-        return self.N.scatter(1, self.y, 0).sum(dim=1, keepdim=True)
+        return self.with_target(self.N, 0).sum(dim=1, keepdim=True)
 
     def softplus_sum(self, b: float | Tensor) -> Tensor:
         """sum_{j != y} log(1 + exp(s N(cos_j) - b))."""
-        return -logsigmoid(b - self.s * self.N).scatter(1, self.y, 0).sum(dim=1, keepdim=True)
+        return self.with_target(-logsigmoid(b - self.s * self.N), 0).sum(dim=1, keepdim=True)
 
     def below_the_largest(self, K: int) -> Tensor:
         """A threshold just below the K largest non-target cosines: the next one, or below all of them."""
-        others = self.cos.detach().scatter(1, self.y, -torch.inf)
-        if self.classes <= K + 1:
-            return torch.full_like(self.pos, -torch.inf)
-        return others.topk(K + 1, dim=1).values[:, -1:]
+        return next_largest(self.largest(K + 1), K)
+
+    def largest(self, K: int) -> Tensor:
+        """The K largest non-target cosines (B, K), or all; -inf stands for the target."""
+        others = self.with_target(self.cos.detach(), -torch.inf)
+        return others.topk(min(K, others.shape[1]), dim=1).values
 
     @property
     def classes(self) -> int:
@@ -105,4 +112,17 @@ class DenseRows:
     @property
     def logits(self) -> Tensor:
         """The logits (B, C) before scale, T in the target column and N elsewhere."""
-        return self.N.scatter(1, self.y, self.T)
+        return self.with_target(self.N, self.T)
+
+    def target(self, values: Tensor) -> Tensor:
+        """What values (B, n) hold in the target's column (B, 1)."""
+        return values.gather(1, self.y)
+
+    def with_target(self, values: Tensor, filler: float | Tensor) -> Tensor:
+        """values (B, n), a new tensor, with `filler` in the target's column."""
+        return values.scatter(1, self.y, filler)
+
+
+def next_largest(best: Tensor, K: int) -> Tensor:
+    """The largest but K of each row of best (B, n), which falls from left to right: (B, 1); -inf where n <= K."""
+    return best[:, K : K + 1] if best.shape[1] > K else torch.full_like(best[:, :1], -torch.inf)

@@ -18,7 +18,7 @@ import torch
 from workbench import __version__
 from workbench.curves import boundaries, ideal_boundaries
 from workbench.data.images import ImageSet, load
-from workbench.data.pairs import sample_pairs, split_identities
+from workbench.data.pairs import sample_pairs, split_identities, stratified
 from workbench.errors import InputError
 from workbench.evaluation.identification import identify
 from workbench.evaluation.verification import all_pairs, pair_scores, verify
@@ -28,10 +28,12 @@ from workbench.probes.hardness import hardness
 from workbench.probes.similarity import similarity
 from workbench.record import Run, Snapshot, refuse_existing
 from workbench.sphere import expected_angle
+from workbench.together import PartnerLost, anywhere, processes, rank
 from workbench.training import checkpoint
 from workbench.training.events import Event
 from workbench.training.fit import Job, TrainingFault, embed, fit, snapshot
 from workbench.training.health import Health
+from workbench.training.processes import Follower, joined, stoppable
 from workbench.training.recipe import Config
 
 THETA = np.radians(80)  # rad between the two centers of the slice on which boundaries are reported
@@ -57,49 +59,64 @@ def train(
     progress: Progress = quiet,
     skip_broken: bool = False,
     say: Callable[[str], None] = silent,
-) -> Run:
-    """Train by `config` into the folder `out`, which must be new or empty.
+) -> Run | Follower:
+    """Train by `config` into the folder `out`, which must be new or empty; of several processes the first writes.
 
     The identities are split by the seed; the split and the test pairs are saved before the first step. Raises
     InputError for input that cannot be used and TrainingFault where the loss stops being finite; the run is saved
     first.
     """
-    refuse_existing(out)  # before anything that takes time
-    data = load(config.data, config.size, skip_broken, lambda done, total: progress(done, total, "reading images"))
-    known, unseen = split_identities(data.classes, config.test, config.seed)
-    config = config.for_images(len(data.of(known)))
-    job = Job.start(config, len(known), data.size)
-    info = {
-        "config": config.to_json(),
-        "compute": job.objective.how(config.batch),
-        "schedule": [event.to_json() for event in config.schedule()],
-        "versions": versions(job.device),
-        "data": {"source": data.source, "identities": data.classes, "images": len(data), "size": data.size}
-        | {"notes": list(data.notes)},
-    }
-    with disk_full_said(out):
-        run = Run.create(out, info, split_record(data, known, unseen, config.seed))
-    return carry_on(run, job, data.of(known), progress, say)
+    with joined(config.device):
+        if rank() == 0:
+            refuse_existing(out)  # before anything that takes time
+        data = load(config.data, config.size, skip_broken, lambda done, total: progress(done, total, "reading images"))
+        known, unseen = split_identities(data.classes, config.test, config.seed)
+        config = config.for_images(len(data.of(known)))
+        job = Job.start(config, len(known), data.size)
+        if rank() > 0:
+            return carry_on(Follower(out), job, data.of(known), progress, say)
+        info = described(job, data)
+        with disk_full_said(out):
+            run = Run.create(out, info, split_record(data, known, unseen, config.seed))
+        return carry_on(run, job, data.of(known), progress, say)
 
 
 def resume(
     path: Path, progress: Progress = quiet, skip_broken: bool = False, say: Callable[[str], None] = silent
-) -> Run:
+) -> Run | Follower:
     """Go on with a run that was stopped or killed, from its last checkpoint, to the bits it would have had."""
     run = Run.open(path)
-    if run.status in ("finished", "running"):
-        raise InputError(f"{path} is {run.status}; there is nothing to resume")
     config = Config.from_json(run.config)
-    data = load(config.data, config.size, skip_broken)
-    known = np.array(run.split["train"])
-    job = Job.start(config, len(known), data.size)
-    if (path / CHECKPOINT).exists():
-        checkpoint.load(job, path / CHECKPOINT)
-    run.rewind(job.step)
-    return carry_on(run, job, data.of(known), progress, say)
+    with joined(config.device):
+        if rank() == 0 and run.status in ("finished", "running"):
+            raise InputError(f"{path} is {run.status}; there is nothing to resume")
+        data = load(config.data, config.size, skip_broken)
+        known = np.array(run.split["train"])
+        job = Job.start(config, len(known), data.size)
+        if (path / CHECKPOINT).exists():
+            checkpoint.load(job, path / CHECKPOINT)
+        if rank() > 0:
+            return carry_on(Follower(path), job, data.of(known), progress, say)
+        run.rewind(job.step)
+        return carry_on(run, job, data.of(known), progress, say)
 
 
-def carry_on(run: Run, job: Job, data: ImageSet, progress: Progress, say: Callable[[str], None]) -> Run:
+def described(job: Job, data: ImageSet) -> dict[str, Any]:
+    """What a run records of itself before its first step."""
+    return {
+        "config": job.config.to_json(),
+        "compute": job.objective.how(job.config.batch),
+        "schedule": [event.to_json() for event in job.config.schedule()],
+        "versions": versions(job.device),
+        "processes": processes(),
+        "data": {"source": data.source, "identities": data.classes, "images": len(data), "size": data.size}
+        | {"notes": list(data.notes)},
+    }
+
+
+def carry_on(
+    run: Run | Follower, job: Job, data: ImageSet, progress: Progress, say: Callable[[str], None]
+) -> Run | Follower:
     """Train a job to its last step, recording as it goes; whatever ends it is written into the run.
 
     say: called with each sentence about the training's health, which the run keeps as well.
@@ -118,7 +135,7 @@ def carry_on(run: Run, job: Job, data: ImageSet, progress: Progress, say: Callab
         run.add_snapshot(snapshot(job, images, labels))
         checkpoint.save(job, run.path / CHECKPOINT)
 
-    with disk_full_said(run.path):
+    with disk_full_said(run.path), stoppable() as asked:
         try:
             for step in fit(job, data.images, data.labels, job.config.schedule(), record):
                 run.add_step(step)
@@ -128,6 +145,11 @@ def carry_on(run: Run, job: Job, data: ImageSet, progress: Progress, say: Callab
                 if job.step in keep:
                     save()
                 progress(job.step, job.config.steps, f"loss {step.loss:.3f}")
+                if anywhere(asked()):
+                    raise KeyboardInterrupt
+        except PartnerLost as lost:
+            run.finish(f"failed: {lost}, step {job.step}")
+            raise
         except (KeyboardInterrupt, TrainingFault) as stop:
             checkpoint.save(job, run.path / CHECKPOINT)
             run.finish(f"failed: {stop}" if isinstance(stop, TrainingFault) else f"stopped by hand at step {job.step}")
@@ -218,17 +240,6 @@ def split_record(data: ImageSet, known: np.ndarray, unseen: np.ndarray, seed: in
         "test_names": [data.names[i] for i in unseen],
         "pairs": {name: np.asarray(values).astype(int).tolist() for name, values in vars(pairs).items()},
     }
-
-
-def stratified(labels: np.ndarray, each: int, limit: int, seed: int) -> np.ndarray:
-    """Positions of up to `each` images of every identity, `limit` in all: the same ones for the same seed."""
-    order = np.random.default_rng(seed).permutation(len(labels))
-    turn = np.zeros(len(labels), dtype=int)  # how many of its identity come before an image in that order
-    for identity in np.unique(labels):
-        mine = order[labels[order] == identity]
-        turn[mine] = np.arange(len(mine))
-    chosen = order[turn[order] < each]
-    return np.sort(chosen[np.argsort(turn[chosen], kind="stable")][:limit])
 
 
 def snapshot_steps(steps: int, count: int) -> set[int]:
