@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from cases import relative
@@ -22,9 +23,15 @@ from workbench.centers.sampled import SampledCenters
 from workbench.centers.similarity import Cosine, Dot, SubCenters
 from workbench.errors import InputError
 from workbench.methods import build
+from workbench.mining.exact import compressed
 from workbench.mining.queue import HardNegativeQueue
+from workbench.record import Run
 from workbench.seeds import generator
 from workbench.sphere import full
+from workbench.training import checkpoint
+from workbench.training import fit as fitting
+from workbench.training.fit import Job, snapshot
+from workbench.training.recipe import Config
 
 C, D, B = 40, 8, 6
 SGD = {"momentum": 0.9, "weight_decay": 0.01}
@@ -239,6 +246,26 @@ def test_a_late_rebuild_is_waited_for(monkeypatch):
     opener.join()
     assert torch.equal(late.centers.queue.ids, prompt.centers.queue.ids)
     assert torch.equal(late.centers.weight, prompt.centers.weight)
+
+
+def test_a_rebuild_sees_the_centers_of_the_step_it_started_at_a_byte_a_number(monkeypatch):
+    """Whatever moves them meanwhile; and no more is copied than that."""
+    real, seen = HardNegativeQueue.rebuild, []
+
+    def watched(self, W, *args, **kwargs):
+        seen.append(W)
+        return real(self, W, *args, **kwargs)
+
+    monkeypatch.setattr(HardNegativeQueue, "rebuild", watched)
+    made = objective(queued(refresh_every=4, refresh_delay=3))
+    trained(made, 3)
+    made.observe(*batch(3))  # the fourth step, which starts the rebuild before the rows move
+    expected = compressed(made.centers.weight)
+    trained(made, 3, start=4)
+    assert not torch.equal(compressed(made.centers.weight), expected)
+    assert seen[0].dtype == torch.int8
+    assert torch.equal(seen[0], expected)
+    assert made.centers.queue.rebuilt.startswith("flat (")
 
 
 def test_what_went_wrong_in_a_rebuild_is_raised_when_it_is_due(monkeypatch):
@@ -544,3 +571,41 @@ def test_ema_without_the_embeddings_is_named():
     met = centers.select(y)
     with pytest.raises(InputError, match="observe needs the embeddings"):
         centers.observe(y, met.ids, torch.zeros(len(y), len(met.ids)))
+
+
+def job_of(classes, **options):
+    config = Config(method="arcface", steps=4, batch=8, dim=8, device="cpu", **options)
+    return Job.start(config, classes, 16)
+
+
+@pytest.mark.parametrize("method", ["arcface", "subcenter_arcface"])
+def test_a_snapshot_of_many_classes_keeps_those_of_its_sample_and_some_others(method, monkeypatch, tmp_path):
+    monkeypatch.setattr(fitting, "CENTERS_KEPT", 50)
+    job = job_of(3000)
+    job.objective = build(method, 3000, 8)
+    labels = np.array([2999, 7, 7, 1400, 0])
+    images = np.random.default_rng(0).integers(0, 255, (5, 16, 16, 3), np.uint8)
+    seen, again = (snapshot(job, images, labels) for _ in range(2))
+    assert np.array_equal(seen.ids, again.ids)
+    assert (len(seen.ids), seen.cos.shape, seen.centers.shape) == (50, (5, 50), (50, 8))
+    assert np.array_equal(seen.ids[seen.y], labels)
+    weight = job.objective.centers.weight.detach().unflatten(0, (3000, -1))
+    assert np.array_equal(seen.W, weight[seen.ids].flatten(0, 1).numpy())
+    run = Run.create(tmp_path / "run", {"config": {}}, {})
+    run.add_snapshot(seen)
+    assert np.array_equal(run.snapshot(0).ids, seen.ids)
+    monkeypatch.setattr(fitting, "CENTERS_KEPT", 3000)
+    whole = snapshot(job, images, labels)
+    assert whole.ids is None
+    assert np.array_equal(whole.y, labels)
+    np.testing.assert_allclose(whole.cos[:, seen.ids], seen.cos, atol=1e-6)
+
+
+def test_a_checkpoint_of_other_classes_is_refused_before_its_tensors_are_read(tmp_path, monkeypatch):
+    checkpoint.save(job_of(300, centers="queued"), tmp_path / "job.safetensors")
+    fresh = job_of(301, centers="queued")
+    before = {name: value.clone() for name, value in fresh.objective.state_dict().items()}
+    monkeypatch.setattr(checkpoint, "read", lambda *given: pytest.fail("a tensor was read"))
+    with pytest.raises(InputError, match="another objective"):
+        checkpoint.load(fresh, tmp_path / "job.safetensors")
+    assert all(torch.equal(value, before[name]) for name, value in fresh.objective.state_dict().items())

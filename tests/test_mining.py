@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 
 from workbench import cli
 from workbench.errors import InputError
+from workbench.mining import cells
+from workbench.mining import exact as searching
 from workbench.mining import index as module
+from workbench.mining.exact import Stopped, compressed, exact
 from workbench.mining.findings import mine, read
-from workbench.mining.index import Stopped, exact, nearest
+from workbench.mining.index import nearest
 from workbench.mining.measures import captured_mass, recall
 from workbench.mining.queue import HardNegativeQueue
 
@@ -43,7 +46,7 @@ def oracle(W: torch.Tensor, K: int) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("kind", ["exact", "flat"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
 def test_exhaustive_searches_are_the_oracle(kind, dtype, monkeypatch):
-    monkeypatch.setattr(module, "TILE", 37)  # many tiles, the last one narrower than K
+    monkeypatch.setattr(searching, "TILE", 37)  # many tiles, the last one narrower than K
     W = families(120, 16).to(dtype)
     ids, cos = oracle(W, 10)
     found = nearest(W, 10, kind, device="cpu", chunk=50)
@@ -52,7 +55,7 @@ def test_exhaustive_searches_are_the_oracle(kind, dtype, monkeypatch):
     assert recall(found.ids, ids) > 0.999
 
 
-@pytest.mark.parametrize("kind", ["ivf", "pq", "hnsw"])
+@pytest.mark.parametrize("kind", ["cells", "ivf", "pq", "hnsw"])
 def test_an_approximate_search_says_the_recall_that_it_has(kind):
     W = families(2000, 128)
     ids, cos = oracle(W, 8)
@@ -67,7 +70,7 @@ def test_an_approximate_search_says_the_recall_that_it_has(kind):
     assert (cos[:, 0] - found.cosines[:, 0]).min() > -1e-5
 
 
-@pytest.mark.parametrize("kind", ["ivf", "pq"])
+@pytest.mark.parametrize("kind", ["cells", "ivf", "pq"])
 def test_the_same_seed_finds_the_same_bits(kind):
     W = families(1000, 16)
     one, two = (nearest(W, 8, kind, device="cpu", seed=3) for _ in range(2))
@@ -79,30 +82,71 @@ def test_auto_goes_by_size_and_by_what_a_sample_shows(monkeypatch):
     W = families(2000, 128, size=50)
     assert nearest(W, 4, device="cpu").kind == "flat"
     monkeypatch.setattr(module, "SMALL", 100)
-    assert nearest(W, 4, device="cpu").kind == "ivf"
+    assert nearest(W, 4, device="cpu").kind == "cells"
     noise = torch.randn(1000, 128, generator=torch.Generator().manual_seed(0))
     found = nearest(noise, 4, device="cpu")
     assert (found.kind, found.recall) == ("flat", 1.0)
     assert "without families" in found.why
     monkeypatch.setitem(module.AFFORDABLE, "cpu", 1.0)
     found = nearest(noise, 4, device="cpu")
-    assert found.kind == "ivf"
+    assert found.kind == "cells"
     assert found.recall < 0.98
-    monkeypatch.setattr(module, "PLAIN_BYTES", 100)
-    assert nearest(W, 4, device="cpu").kind == "pq"
+
+
+@pytest.mark.parametrize("kind", ["exact", "flat", "cells", "ivf", "pq"])
+def test_classes_too_near_are_no_neighbours(kind):
+    """However many there are: 60 copies of one class leave K others to find for each."""
+    W = families(400, 64)
+    W[:60] = W[0] * (1 + torch.rand(60, 1))
+    found = nearest(W, 6, kind, device="cpu", above=0.9)
+    cos, ids = oracle_below(W, 6, 0.9)
+    assert (found.ids >= 0).all()
+    assert (found.cosines <= 0.9).all()
+    assert recall(found.ids, ids) > 0.9
+    if kind in ("exact", "flat"):
+        torch.testing.assert_close(found.cosines, cos, atol=1e-5, rtol=0)
+
+
+def oracle_below(W: torch.Tensor, K: int, above: float) -> tuple[torch.Tensor, torch.Tensor]:
+    x = torch.nn.functional.normalize(W.double(), dim=1)
+    cos = (x @ x.T).fill_diagonal_(-2)
+    cos, ids = cos.masked_fill(cos > above, -2).topk(K, dim=1)
+    return cos.float(), ids.int()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_codes_of_a_byte_a_number_point_where_the_centers_do(dtype, monkeypatch):
+    monkeypatch.setattr(searching, "TILE", 37)
+    W = families(300, 512).to(dtype)
+    codes = compressed(W)
+    assert (codes.dtype, codes.abs().amax(dim=1).unique().tolist()) == (torch.int8, [127])
+    between = [x @ x.T for x in (torch.nn.functional.normalize(a.double(), dim=1) for a in (W, codes))]
+    assert (between[0] - between[1]).abs().mean() < 5e-4
+    for kind in ("exact", "flat", "cells"):
+        assert recall(nearest(codes, 8, kind, device="cpu").ids, oracle(W, 8)[0]) > 0.95
+
+
+def test_cells_find_families_that_no_cell_began_in(monkeypatch):
+    """120 families, and 40 cells begin in the first part of the middles; few of the 80 others go without one."""
+    monkeypatch.setattr(cells, "CELLS", 160)
+    monkeypatch.setattr(cells, "VISITED", 8)
+    W = families(6000, 256, size=50)
+    found = nearest(W, 8, "cells", device="cpu")
+    assert found.recall > 0.9
 
 
 def test_without_faiss(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     W = families(100, 8)
     found = nearest(W, 4, device="cpu")
-    assert (found.kind, found.why) == ("exact", "FAISS is not installed")
+    assert found.kind == "exact"
+    assert found.why.endswith("FAISS is not installed")
     assert recall(found.ids, oracle(W, 4)[0]) == 1
     with pytest.raises(InputError, match="kind 'ivf' needs FAISS"):
         nearest(W, 4, "ivf")
 
 
-@pytest.mark.parametrize("kind", ["exact", "flat", "ivf", "pq"])
+@pytest.mark.parametrize("kind", ["exact", "flat", "cells", "ivf", "pq"])
 def test_fewer_classes_than_asked_for(kind):
     found = nearest(families(40, 8), 60, kind, device="cpu")
     assert (found.ids[:, 39:] == -1).all()
@@ -117,7 +161,7 @@ def test_progress_and_stop():
     W, seen = families(100, 8), []
     nearest(W, 4, device="cpu", chunk=30, progress=lambda *a: seen.append(a))
     assert seen == [(30, 100), (60, 100), (90, 100), (100, 100)]
-    for kind in ("exact", "flat"):
+    for kind in ("exact", "flat", "cells"):
         with pytest.raises(Stopped):
             nearest(W, 4, kind, device="cpu", chunk=30, stop=lambda: True)
 
@@ -145,7 +189,7 @@ def test_bad_arguments_of_a_search(change, words):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("kind", ["auto", "flat", "ivf", "pq"])
+@pytest.mark.parametrize("kind", ["auto", "flat", "cells", "ivf", "pq"])
 def test_searches_on_a_gpu(kind):
     W = families(3000, 64)
     assert recall(nearest(W, 8, kind, device="cuda").ids, oracle(W, 8)[0]) > 0.95
@@ -411,7 +455,7 @@ E4, Y4 = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
 @pytest.mark.parametrize(
     ("arrays", "options", "words"),
     [
-        ({"x": E4}, (), "holds x; either 'embeddings' with 'labels', or 'centers'"),
+        ({"features": E4}, (), "holds neither embeddings nor centers"),
         ({"embeddings": E4, "centers": E4}, (), "either 'embeddings'"),
         ({"embeddings": E4}, (), "labels is missing"),
         ({"embeddings": E4, "labels": Y4[:3]}, (), "labels is int64 (3,)"),
@@ -441,12 +485,13 @@ def test_bad_input_is_one_line(arrays, options, words, tmp_path, capsys, monkeyp
     assert not (tmp_path / "o").exists()
 
 
-def test_files_that_are_no_archive(tmp_path, capsys, monkeypatch):
+def test_files_that_cannot_be_mined(tmp_path, capsys, monkeypatch):
     (tmp_path / "e.npz").write_bytes(b"PK\x03\x04")
     np.save(tmp_path / "e.npy", E4)
-    for name, words in (("e.npz", "not an npz archive"), ("e.npy", "not an npz archive"), ("f.npz", "no such file")):
+    for name, words in (("e.npz", "not a readable npz"), ("e.npy", "labels is missing"), ("f.npz", "no such file")):
         status, _, error = workbench(capsys, monkeypatch, "--embeddings", tmp_path / name)
-        assert (status, error) == (2, f"workbench: {tmp_path / name}: {words}\n")
+        assert (status, error.count("\n")) == (2, 1)
+        assert error.startswith(f"workbench: {tmp_path / name}: {words}")
 
 
 def test_the_room_stays_light():

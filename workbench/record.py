@@ -45,7 +45,8 @@ class Step:
 class Snapshot:
     """The sphere at a step: embeddings x (n, D) of a fixed sample, labels y (n,), centers W (C, D), parameters.
 
-    With sub > 1, W is (C sub, D): the sub-centers of a class in neighbouring rows.
+    With sub > 1, W is (C sub, D): the sub-centers of a class in neighbouring rows. Of very many classes a snapshot has
+    C: ids (C,) says which, in rising order, and y counts among those; None: all of them.
     """
 
     step: int
@@ -55,6 +56,7 @@ class Snapshot:
     parameters: dict[str, Any] = field(default_factory=dict)
     state: dict[str, float] = field(default_factory=dict)
     sub: int = 1
+    ids: np.ndarray | None = None
 
     @property
     def cos(self) -> np.ndarray:
@@ -170,6 +172,7 @@ class Run:
     def add_snapshot(self, snapshot: Snapshot) -> None:
         meta = json.dumps({"parameters": snapshot.parameters, "state": snapshot.state, "sub": snapshot.sub})
         arrays = {"x": snapshot.x.astype(np.float32), "y": snapshot.y, "W": snapshot.W.astype(np.float32)}
+        arrays |= {} if snapshot.ids is None else {"ids": snapshot.ids}
         write(
             self.path / "snapshots" / f"{snapshot.step:07d}.npz",
             lambda p: np.savez(p, meta=np.array(meta), **arrays),
@@ -224,7 +227,8 @@ class Run:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as z:
                 meta = json.loads(str(z["meta"]))
-                return Snapshot(step, z["x"], z["y"], z["W"], meta["parameters"], meta["state"], meta.get("sub", 1))
+                ids, sub = z.get("ids"), meta.get("sub", 1)
+                return Snapshot(step, z["x"], z["y"], z["W"], meta["parameters"], meta["state"], sub, ids)
         except FileNotFoundError:
             raise InputError(f"{self.path} has no snapshot of step {step}; it has {self.snapshot_steps}") from None
         except Exception as error:  # a cut or foreign zip raises almost anything

@@ -1,4 +1,4 @@
-"""`workbench mine`: an npz archive in; tables on the screen, or CSV files and a page in a folder."""
+"""`workbench mine`: embeddings or centers in; tables on the screen, or CSV files and a page in a folder."""
 
 import csv
 import math

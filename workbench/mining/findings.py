@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.data import embeddings
 from workbench.errors import InputError
 from workbench.mining.index import directions, exact, nearest
 from workbench.seeds import generator
@@ -82,42 +83,29 @@ class Findings:
 
 
 def read(path: Path) -> Collection:
-    """A collection from an npz archive: `embeddings` (n, D) and `labels` (n,), or `centers` (C, D); `images` optional.
+    """A collection from a file of `workbench.data.embeddings`: embeddings with labels, or centers; images optional.
 
     Raises InputError naming the file and the array that is missing, unreadable or of the wrong form.
     """
-    arrays = {}
-    try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            for key in set(archive.files) & {"embeddings", "labels", "centers", "images"}:
-                try:
-                    arrays[key] = np.asarray(archive[key])
-                except Exception as error:  # zip, zlib and numpy raise many kinds
-                    reason = " ".join(str(error).split())
-                    raise InputError(f"{path}: array '{key}' is unreadable: {reason}") from None
-            held = ", ".join(archive.files) or "nothing"
-    except InputError:
-        raise
-    except Exception:
-        raise InputError(f"{path}: {'not an npz archive' if Path(path).exists() else 'no such file'}") from None
-    if ("embeddings" in arrays) == ("centers" in arrays):
-        raise InputError(f"{path}: holds {held}; either 'embeddings' with 'labels', or 'centers', is needed")
-    if "centers" in arrays:
-        centers = _directions(arrays["centers"], f"{path}: centers")
-        _check_images(arrays.get("images"), len(centers), f"{path}: images")
-        return Collection(centers, tuple(map(str, range(len(centers)))), images=arrays.get("images"))
-    x = _directions(arrays["embeddings"], f"{path}: embeddings")
-    labels = arrays.get("labels")
+    found = embeddings.read(path)
+    if found.embeddings is not None and found.centers is not None:
+        raise InputError(f"{path}: holds both; either 'embeddings' with 'labels', or 'centers', is needed")
+    if found.centers is not None:
+        centers = _directions(found.centers, f"{path}: centers")
+        _check_images(found.images, len(centers), path)
+        return Collection(centers, tuple(map(str, range(len(centers)))), images=found.images)
+    x = _directions(found.embeddings, f"{path}: embeddings")
+    labels = found.labels
     if labels is None or labels.shape != (len(x),) or labels.dtype.kind not in "iuUS":
-        found = "missing" if labels is None else f"{labels.dtype} {labels.shape}"
-        raise InputError(f"{path}: labels is {found}; integers or strings of shape ({len(x)},) are needed")
-    _check_images(arrays.get("images"), len(x), f"{path}: images")
+        form = "missing" if labels is None else f"{labels.dtype} {labels.shape}"
+        raise InputError(f"{path}: labels is {form}; integers or strings of shape ({len(x)},) are needed")
+    _check_images(found.images, len(x), path)
     values, y = np.unique(labels, return_inverse=True)
     if len(values) < 2:
         raise InputError(f"{path}: labels name one class; at least two are needed")
     names = tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values)
     y = torch.from_numpy(y.astype(np.int64))
-    return Collection(_lengthened(_sums(x, y, len(names)), path), names, x, y, arrays.get("images"))
+    return Collection(_lengthened(_sums(x, y, len(names)), path), names, x, y, found.images)
 
 
 def mine(
@@ -241,10 +229,6 @@ def _directions(a: np.ndarray, what: str) -> Tensor:
         raise InputError(f"{what}: {str(error).replace('center', 'row', 1)}") from None
 
 
-def _check_images(images: np.ndarray | None, n: int, what: str) -> None:
-    if images is None:
-        return
-    shapes = images.ndim >= 3 and 0 not in images.shape and images.shape[3:] in ((), (3,), (4,))
-    if images.dtype != np.uint8 or not shapes or len(images) != n:
-        form = f"uint8 ({n}, H, W) or ({n}, H, W, 3 or 4)"
-        raise InputError(f"{what} is {images.dtype} {images.shape}; it must be {form}")
+def _check_images(images: np.ndarray | None, n: int, path: Path) -> None:
+    if images is not None:
+        embeddings.checked_images(images, n, f"{path}: images")

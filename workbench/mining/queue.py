@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import InputError
-from workbench.mining.index import exact, nearest
+from workbench.mining.index import directions, exact, nearest
 from workbench.mining.measures import recall, shared
 from workbench.seeds import generator
 
@@ -21,7 +21,8 @@ class HardNegativeQueue:
     """K hard-negative classes of each of C classes, the hardest first.
 
     ids (C, K) int32, -1 where empty; scores (C, K) float16, cosines, -inf where empty; ages (C, K) int16: how many
-    merges of the class ago the score was taken. Raises InputError where there is no room for a queue.
+    merges of the class ago the score was taken. rebuilt: how a rebuild found them, in words; "" if there was none.
+    Raises InputError where there is no room for a queue.
     """
 
     def __init__(self, classes: int, K: int) -> None:
@@ -32,6 +33,7 @@ class HardNegativeQueue:
         self.ids = torch.full((classes, K), -1, dtype=torch.int32)
         self.scores = torch.full((classes, K), float("-inf"), dtype=torch.float16)
         self.ages = torch.zeros((classes, K), dtype=torch.int16)
+        self.rebuilt = ""
 
     @property
     def K(self) -> int:
@@ -104,23 +106,20 @@ class HardNegativeQueue:
     ) -> "HardNegativeQueue":
         """A new queue with the nearest other centers of W (C, D), for any thread; this one stays as it is.
 
-        index, device, chunk, stop, progress, seed: as of `nearest`, whose Stopped and InputError pass through. With a
-        conflict, neighbours above it are left out, of twice as many as the queue holds.
+        index to seed: as of `nearest`, whose Stopped and InputError pass through. conflict:
+        its `above`. `rebuilt` of the new queue says how it was found, and its recall.
         """
         if len(W) != len(self.ids):
             raise InputError(f"W has {len(W)} centers; the queue holds {len(self.ids)} classes")
-        new = HardNegativeQueue(len(self.ids), self.K)
         if not self.K:
-            return new
-        wide = self.K if conflict is None else 2 * self.K
-        found = nearest(W, wide, index, device, chunk=chunk, progress=progress, stop=stop, seed=seed)
-        ids, cos = found.ids, found.cosines
-        if conflict is not None:  # nearest first, so what conflicts is at the front; a stable sort keeps the order
-            cos = cos.masked_fill(cos > conflict, float("-inf"))
-            order = cos.argsort(dim=1, descending=True, stable=True)[:, : self.K]
-            ids, cos = ids.gather(1, order), cos.gather(1, order)
-            ids = ids.masked_fill(cos.isneginf(), -1)
-        new.ids, new.scores = ids, cos.half()
+            return HardNegativeQueue(len(self.ids), 0)
+        options = {"chunk": chunk, "progress": progress, "stop": stop, "seed": seed}
+        found = nearest(W, self.K, index, device, above=conflict, dtype=torch.float16, **options)
+        new = HardNegativeQueue(
+            len(self.ids), 0
+        )  # its tensors are those that were found: a million classes have 256 MB
+        new.ids, new.scores, new.ages = found.ids, found.cosines, torch.zeros_like(found.ids, dtype=torch.int16)
+        new.rebuilt = f"{found.kind} ({found.why}), recall {found.recall:.3f} on a sample"
         return new
 
     def recall(self, W: Tensor, sample: int = 256, seed: int = 0) -> float:
@@ -129,7 +128,7 @@ class HardNegativeQueue:
             return float("nan")
         classes = torch.randperm(len(self.ids), generator=generator(seed, "queue recall"))[:sample]
         W = W.detach()
-        truth = exact(torch.nn.functional.normalize(W[classes].float(), dim=1), W, self.K, classes)[0]
+        truth = exact(directions(W, classes), W, self.K, classes)[0]
         return recall(self.ids[classes], truth.cpu())
 
     def churn(self, other: "HardNegativeQueue") -> float:
