@@ -11,6 +11,7 @@ from workbench.curves import boundaries
 from workbench.errors import InputError
 from workbench.margin_exercises import collaboration, linear_turn, repaired, seen_in_a_curve
 from workbench.margins import ArcFace, CosFace
+from workbench.queue_exercises import bytes_of_the_queues, exact_and_useless, luck_of_the_draw
 
 THETA = math.radians(80)  # rad between the two centers of the lessons' slice
 M = 0.5  # rad, ArcFace's margin
@@ -304,6 +305,9 @@ EXERCISES: Mapping[str, Number | Choice | OwnMargin] = {
         same_emphasis,
         one_more_hard_negative,
         what_the_interval_says,
+        luck_of_the_draw,
+        bytes_of_the_queues,
+        exact_and_useless,
         linear_turn,
         seen_in_a_curve,
         repaired,
