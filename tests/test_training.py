@@ -179,11 +179,11 @@ def test_learning_rate_rises_then_falls():
 def test_nan_names_step_and_tensor_and_saves_the_run(tmp_path, monkeypatch):
     real = fitting.train_step
 
-    def poisoned(job, pixels, y, lr):
+    def poisoned(job, *rest):
         if job.step == 7:
             with torch.no_grad():
                 next(job.backbone.parameters()).fill_(float("nan"))
-        return real(job, pixels, y, lr)
+        return real(job, *rest)
 
     monkeypatch.setattr(fitting, "train_step", poisoned)
     with pytest.raises(TrainingFault, match=r"step 7: the embeddings are not finite; '0\.0\.weight' of the network"):

@@ -8,7 +8,7 @@ from typing import Any
 from workbench.centers.base import ClassSet
 from workbench.centers.similarity import Cosine
 from workbench.declared import Declared, Param
-from workbench.errors import unknown
+from workbench.errors import InputError, unknown
 from workbench.margins.base import Margin
 from workbench.objectives.criteria import CrossEntropy, Mean
 from workbench.objectives.scales import Fixed, Scale
@@ -150,3 +150,16 @@ def markdown_table(methods: Mapping[str, Method]) -> str:
         link = f"[{method.title}](docs/methods/{key}.md)<br>`{key}`"
         lines.append(f"| {link} | {method.says} | {shown} | {presets} | {method.citation} |")
     return "\n".join(lines)
+
+
+def own_values(part: Any) -> dict[str, Any]:
+    """The value of every field of a part of a method, those of someone's own that declare nothing included."""
+    return {f.name: getattr(part, f.name) for f in fields(part)}
+
+
+def as_method(margin: Margin) -> Method:
+    """A margin of someone's own as a method with one preset, the values it has."""
+    if not isinstance(margin, Margin):
+        raise InputError(f"margin = {margin!r}: not a Margin; give an instance such as ArcFace(m=0.4)")
+    name = type(margin).__name__
+    return Method(name, f"{name} (yours)", type(margin), "", {"given": own_values(margin)})

@@ -20,7 +20,7 @@ from workbench.method import Method
 from workbench.objectives.criteria import BinaryCrossEntropy, Focal, HardMining, SmoothedCrossEntropy
 from workbench.objectives.pairs import Triplet, TripletLoss
 from workbench.objectives.scales import AdaCos, Length, Scale
-from workbench.objectives.softmax import COMPUTE, PRECISION
+from workbench.objectives.softmax import COMPUTE, PRECISION, warn_of
 from workbench.objectives.terms import CenterLoss, UniformTerm
 
 ARC, PML_RAD = {"s": 64, "m": 0.5}, math.radians(28.6)
@@ -368,4 +368,6 @@ def build(
             raise InputError(f"centers = {centers}: {name} compares samples with each other, not with classes")
         return TripletLoss(method.margin_of(settings), classes, dim, seed)
     owned = make_centers(centers, classes, dim, seed, method.similarity_of(settings), class_set)
-    return method.objective(settings, owned, seed, compute, precision)
+    objective = method.objective(settings, owned, seed, compute, precision)
+    warn_of(objective, stacklevel=3)
+    return objective

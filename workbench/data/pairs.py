@@ -132,3 +132,14 @@ def _even(capacity: np.ndarray, total: int, rng: np.random.Generator) -> np.ndar
         else:
             quota[rng.choice(free, left, replace=False)] += 1
     return quota
+
+
+def stratified(labels: np.ndarray, each: int, limit: int, seed: int) -> np.ndarray:
+    """Positions of up to `each` images of every identity, `limit` in all: the same ones for the same seed."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    turn = np.zeros(len(labels), dtype=int)  # how many of its identity come before an image in that order
+    for identity in np.unique(labels):
+        mine = order[labels[order] == identity]
+        turn[mine] = np.arange(len(mine))
+    chosen = order[turn[order] < each]
+    return np.sort(chosen[np.argsort(turn[chosen], kind="stable")][:limit])

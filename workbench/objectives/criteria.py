@@ -105,3 +105,6 @@ class Focal(Mean):
             per_sample = per_sample.mean(dim=0, keepdim=True)
         unsure = -torch.expm1(-per_sample)
         return (unsure.clamp_min(torch.finfo(unsure.dtype).tiny) ** self.gamma * per_sample).mean()
+
+
+WEIGHTINGS = {"mean": Mean, "hard mining": HardMining, "focal": Focal}

@@ -3,6 +3,7 @@ training, recording and evaluation treat it like any other; its class means serv
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -78,6 +79,9 @@ class TripletLoss(nn.Module):
         return {name: getattr(self.margin, name) for name in self.margin.parameters()}
 
     def replace(self, **changes: Any) -> None:
+        self.change(changes)
+
+    def change(self, changes: Mapping[str, Any]) -> None:
         for name in changes:
             if name not in self.parameters_now():
                 raise unknown("parameter of Triplet", name, self.parameters_now())

@@ -6,6 +6,7 @@ one comparison of the batch with the centers; `replace` is the one way to change
 
 import dataclasses
 import warnings
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -18,8 +19,11 @@ from workbench.margins.base import Margin, State
 from workbench.objectives.criteria import CrossEntropy, Mean
 from workbench.objectives.rows import DenseRows
 from workbench.objectives.scales import Fixed, Scale
+from workbench.objectives.sharded import ShardedDense, ShardedStreaming, ShardedTiling
 from workbench.objectives.streaming import StreamingRows, Tiling
+from workbench.objectives.tiles import way
 from workbench.sphere import full
+from workbench.together import once, processes
 
 PARTS = ("scale", "margin", "criterion", "weighting")
 
@@ -56,8 +60,8 @@ class MarginSoftmax(nn.Module):
     weighting of samples, the extra terms. compute: "dense" compares the batch with all its classes at once, "streaming"
     tile by tile; precision: "bf16" does the matrix products of streaming in bfloat16. Embeddings x (B, D) come
     un-normalised, labels y (B,) as long. `learned` holds what margin and criterion give to the optimiser. Raises
-    InputError for shapes that do not fit, labels outside 0..C-1 and embeddings of norm 0; warns where parameters break
-    a condition of the paper.
+    InputError for shapes that do not fit, labels outside 0..C-1 and embeddings of norm 0. `build` and `replace` warn
+    where parameters break a condition of the paper.
     """
 
     def __init__(
@@ -85,7 +89,6 @@ class MarginSoftmax(nn.Module):
                 self.register_buffer(f"state_{name}", value)
         own = margin.learned(classes, dim, seed) | criterion.learned(classes)
         self.learned = nn.ParameterDict({name: nn.Parameter(value) for name, value in own.items()})
-        self._warn()
 
     @property
     def state(self) -> State:
@@ -107,7 +110,12 @@ class MarginSoftmax(nn.Module):
         }
 
     def replace(self, **changes: Any) -> None:
-        """Change parameters by name; the state stays. All or nothing: a bad value changes none."""
+        """Change parameters by name; the state stays. All or nothing: a bad value changes none. Warns of a caution."""
+        self.change(changes)
+        warn_of(self, stacklevel=3)
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """What `replace` does, for a training: a thread of its own has nobody to warn."""
         known = self.parameters_now()
         fixed = self.centers.similarity.parameters()
         for name, value in changes.items():
@@ -118,7 +126,6 @@ class MarginSoftmax(nn.Module):
         made = [replaced(part, changes) for part in self._parts()]
         self.scale, self.margin, self.criterion, self.weighting, *terms = made
         self.terms = tuple(terms)
-        self._warn()
 
     @torch.no_grad()
     def settle(self, lr: float) -> None:
@@ -128,20 +135,24 @@ class MarginSoftmax(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Loss:
         """The loss of a batch; reads only."""
+        x, y = self.centers.batch(x, y)
         return self._loss(self._compare(x, y), x, y)
 
     def observe(self, x: Tensor, y: Tensor) -> None:
         """Advance the state by a batch."""
+        x, y = self.centers.batch(x, y)
         self._advance(self._compare(x, y), x, y)
 
     def step(self, x: Tensor, y: Tensor) -> Loss:
         """Observe the batch, then its loss: what training calls (released code also updates before use)."""
+        x, y = self.centers.batch(x, y)
         seen = self._compare(x, y)
         self._advance(seen, x, y)
         return self._loss(seen, x, y)
 
     def margin_logits(self, x: Tensor, y: Tensor) -> Tensor:
-        """Logits (B, C) before scale: T in the target column, N elsewhere."""
+        """Logits (B, C) before scale: T in the target column, N elsewhere; of the classes met, where not all are."""
+        x, y = self.centers.batch(x, y)
         check_batch(x, y, self.centers.classes, self.centers.dim)
         met = self.centers.select(y)
         cos = self.centers.similarity(x, met.W, met.bias)
@@ -167,12 +178,15 @@ class MarginSoftmax(nn.Module):
         """In a sentence, how a batch of this size is compared with all classes, and why."""
         size = f"{batch:,} x {len(self.centers.weight):,} cosines"
         chosen = "streaming" if self.streams(batch) else "dense"
+        tiles = ""
+        if chosen == "streaming" and (said := way(self.margin, batch, self.centers.classes)) != "eager":
+            tiles = f"; tiles {said}"
         if self.compute != "auto":
-            return f"{chosen}, as asked: {size}"
+            return f"{chosen}, as asked: {size}{tiles}"
         if chosen == "dense":
             return f"dense: {size} are few enough ({MANY:,}) to be held at once"
         megabytes = batch * len(self.centers.weight) * 4 / 2**20
-        return f"streaming: {size} would take {megabytes:,.0f} MiB an array; above {MANY:,} tiles are faster"
+        return f"streaming: {size} would take {megabytes:,.0f} MiB an array; above {MANY:,} tiles are faster{tiles}"
 
     def _parts(self) -> tuple[Declared, ...]:
         return (self.scale, self.margin, self.criterion, self.weighting, *self.terms)
@@ -187,18 +201,23 @@ class MarginSoftmax(nn.Module):
     def _compare(self, x: Tensor, y: Tensor) -> Compared:
         check_batch(x, y, self.centers.classes, self.centers.dim)
         met = self.centers.select(y)
-        cos = None if self.streams(len(x), len(met.W)) else self.centers.similarity(x, met.W, met.bias)
+        # processes must agree, whose numbers of rows may differ by a few
+        rows = len(met.W) if met.whole is None else met.whole.classes * self.centers.sub // processes()
+        cos = None if self.streams(len(x), rows) else self.centers.similarity(x, met.W, met.bias)
         return Compared(x, met, full(x).norm(dim=1, keepdim=True), cos)
 
     def _rows(self, seen: Compared, state: State, s: float | Tensor = 1.0) -> DenseRows | StreamingRows:
         """The row statistics of a batch; what is learned for each class comes with the classes it met."""
         met, learned = seen.met, dict(self.learned)
-        if met.ids is not None:
-            learned = {name: v[met.ids] if v.ndim else v for name, v in learned.items()}
+        _, ids = met.everywhere
+        if ids is not None:
+            learned = {name: v[ids] if v.ndim else v for name, v in learned.items()}
         if seen.cos is not None:
-            return DenseRows(self.margin, seen.cos, seen.norm, met.y[:, None], learned, state, s)
-        tiling = Tiling(self.margin, met, self.centers.similarity, learned, state, self.precision == "bf16")
-        return StreamingRows(tiling, self.centers.similarity.prepare(seen.x), seen.norm, self.criterion, s)
+            given = (self.margin, seen.cos, seen.norm, met.y[:, None], learned, state, s)
+            return DenseRows(*given) if met.whole is None else ShardedDense(*given, met.whole)
+        tiling, rows = (Tiling, StreamingRows) if met.whole is None else (ShardedTiling, ShardedStreaming)
+        tiling = tiling(self.margin, met, self.centers.similarity, learned, state, self.precision == "bf16")
+        return rows(tiling, self.centers.similarity.prepare(seen.x), seen.norm, self.criterion, s)
 
     @torch.no_grad()
     def _advance(self, seen: Compared, x: Tensor, y: Tensor) -> None:
@@ -226,20 +245,21 @@ class MarginSoftmax(nn.Module):
 
     def _loss(self, seen: Compared, x: Tensor, y: Tensor) -> Loss:
         loss = self._reduce(seen)
-        if not self.terms:
-            return loss
-        state = self._state()
-        with torch.autocast(x.device.type, enabled=False):
-            extra = {term.name: term(full(x), y, state) for term in self.terms}
-        return Loss(loss.total + sum(extra.values()), loss.per_sample, loss.terms | extra)
-
-    def _warn(self) -> None:
-        said = self.margin.caution(self.s)
-        if said:
-            warnings.warn(said, stacklevel=3)
+        if self.terms:
+            state = self._state()
+            with torch.autocast(x.device.type, enabled=False):
+                extra = {term.name: term(full(x), y, state) for term in self.terms}
+            loss = Loss(loss.total + sum(extra.values()), loss.per_sample, loss.terms | extra)
+        return loss if seen.met.whole is None else loss._replace(total=once(loss.total))
 
 
-def replaced(part: Declared, changes: dict[str, Any]) -> Declared:
+def warn_of(objective: MarginSoftmax, stacklevel: int) -> None:
+    """Warn, as the caller's caller, where parameters break a condition of the paper."""
+    if said := objective.margin.caution(objective.s):
+        warnings.warn(said, stacklevel=stacklevel)
+
+
+def replaced(part: Declared, changes: Mapping[str, Any]) -> Declared:
     """The part with those of the changes that are its own."""
     own = {name: value for name, value in changes.items() if name in part.parameters()}
     return dataclasses.replace(part, **own) if own else part

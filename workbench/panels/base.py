@@ -15,10 +15,10 @@ import plotly.graph_objects as go
 from workbench.declared import Param
 from workbench.errors import unknown
 from workbench.margins.base import Margin
-from workbench.method import Method
+from workbench.method import Method, as_method
 from workbench.methods import METHODS
 from workbench.panels.controls import Control, Page, control
-from workbench.panels.setting import Setting, as_method
+from workbench.panels.setting import Setting
 from workbench.views import theme
 from workbench.views.canvas import Canvas, Trace
 

@@ -20,11 +20,11 @@ from workbench.declared import Param
 from workbench.errors import InputError, unknown
 from workbench.gradients import GradientMap, cosines_at, gradient_map, gradients, put
 from workbench.margins.base import Margin
-from workbench.method import Method
+from workbench.method import Method, own_values
 from workbench.objectives.softmax import MarginSoftmax
 from workbench.panels.base import MethodPanel, button
 from workbench.panels.controls import declared
-from workbench.panels.setting import Setting, own_values, state_names
+from workbench.panels.setting import Setting, state_names
 from workbench.views.canvas import Trace
 from workbench.views.gradients import Mapped, drawing
 

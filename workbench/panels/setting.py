@@ -14,7 +14,7 @@ from workbench.curves import Curve, boundaries, curve, ideal_boundaries, slice_l
 from workbench.declared import Param
 from workbench.errors import InputError
 from workbench.margins.base import Margin
-from workbench.methods import Method
+from workbench.method import Method, own_values
 from workbench.views.curves import SAME, angle, angles
 
 THETA = Param("θ", "angle between the two centers", unit="rad", low=0.1, high=math.pi)
@@ -101,11 +101,6 @@ def settle(
     return Curves(method, preset, margin, own_values(margin), given, scene, *lines)
 
 
-def own_values(part: Any) -> dict[str, Any]:
-    """The value of every field of a part of a method, those of someone's own that declare nothing included."""
-    return {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
-
-
 def preset_values(method: Method, preset: str) -> dict[str, Any]:
     """The margin's parameters under a preset; not the scale, which stretches both curves alike."""
     names = {f.name for f in dataclasses.fields(method.margin)}
@@ -115,14 +110,6 @@ def preset_values(method: Method, preset: str) -> dict[str, Any]:
 def state_names(states: Iterable[str], parameters: Container[str]) -> dict[str, str]:
     """States by the names they are set under: their own, or with `state_` before it where a parameter has that."""
     return {f"state_{name}" if name in parameters else name: name for name in states}
-
-
-def as_method(margin: Margin) -> Method:
-    """A margin of someone's own as a method with one preset, the values it has."""
-    if not isinstance(margin, Margin):
-        raise InputError(f"margin = {margin!r}: not a Margin; give an instance such as ArcFace(m=0.4)")
-    name = type(margin).__name__
-    return Method(name, f"{name} (yours)", type(margin), "", {"given": own_values(margin)})
 
 
 def moves_curves(setting: Curves, name: str, p: Param) -> bool:

@@ -20,13 +20,18 @@ import torch
 from torch import Tensor, nn
 
 from workbench.backbones import backbone
+from workbench.centers.bank import others
+from workbench.centers.sharded import every_center
+from workbench.device import device
 from workbench.errors import InputError
 from workbench.methods import METHODS, build
 from workbench.objectives.softmax import MarginSoftmax
 from workbench.record import Snapshot, Step
 from workbench.seeds import generator
 from workbench.sphere import full, unit
+from workbench.together import gathered, own_stretch, processes
 from workbench.training.events import Event
+from workbench.training.processes import shared_norms, sum_gradients
 from workbench.training.recipe import Config
 
 # How far an image is changed, either way, when it is trained on:
@@ -35,18 +40,11 @@ ZOOM = 0.1  # share of its size
 MOVE = 0.1  # share of half its side
 TINT = 0.3  # a power of two by which each colour channel is multiplied: another light
 
+CENTERS_KEPT = 20_000  # classes whose centers a snapshot keeps; more only where its sample has more
+
 
 class TrainingFault(RuntimeError):
     """Training cannot go on: the message names the step and the tensor. The weights are those before that step."""
-
-
-def device(name: str = "auto") -> torch.device:
-    """The device to train on; "auto" is CUDA where there is one. InputError if CUDA is asked for and missing."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device = '{name}' is not one of auto, cpu, cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device = cuda: no CUDA device is to be had here; use --device cpu or auto")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 @dataclass
@@ -65,28 +63,19 @@ class Job:
     def start(cls, config: Config, classes: int, size: int, objective: MarginSoftmax | None = None) -> "Job":
         """A job before its first step, for `classes` identities and images of `size` px.
 
-        objective: a loss of one's own, in place of the method that the configuration names.
+        objective: a loss of one's own, in place of the method that the configuration names. Raises InputError where
+        several processes have no classes or images to share.
         """
+        check_shares(config)
         where = device(config.device)
-        net = backbone(config.backbone, size, config.dim, config.seed, config.width)
+        net = shared_norms(backbone(config.backbone, size, config.dim, config.seed, config.width))
         net = net.to(where, memory_format=torch.channels_last)
         if objective is None:
             options = {"seed": config.seed, "compute": config.compute, "centers": config.centers}
-            options["class_set"] = config.class_set | ({} if config.centers == "full" else config.sgd())
+            options["class_set"] = config.class_set | (config.sgd() if config.partial else {})
             objective = build(config.method, classes, config.dim, config.preset, **options, **config.settings())
         objective = objective.to(where)
-        learned = list(objective.learned.parameters())  # margins and thresholds: nothing should pull them to zero
-        optimiser = torch.optim.SGD(
-            [
-                {"params": [*net.parameters(), *objective.centers.parameters()]},
-                *([{"params": learned, "weight_decay": 0.0}] if learned else []),
-            ],
-            lr=config.lr,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            nesterov=config.nesterov,
-        )
-        return cls(config, net, objective, optimiser, where, config.lr)
+        return cls(config, net, objective, sgd(config, net, objective), where, config.lr)
 
     def change(self, values: Mapping[str, Any]) -> list[Event]:
         """Change the learning rate `lr` and parameters of the loss, all or none; the events say what changed."""
@@ -94,14 +83,47 @@ class Job:
         if not 0 < lr <= 10:
             raise InputError(f"lr = {lr:g} is outside (0, 10]")
         old = self.objective.parameters_now() | {"lr": self.lr}
-        self.objective.replace(**{name: value for name, value in values.items() if name != "lr"})
+        self.objective.change({name: value for name, value in values.items() if name != "lr"})
         self.lr = lr
         return [Event(self.step, name, value, old[name]) for name, value in values.items()]
+
+    def adopt(self, objective: MarginSoftmax) -> None:
+        """Go on with another loss. The parameters that both share keep their momentum."""
+        kept = self.optimiser.state
+        self.objective = objective.to(self.device)
+        self.optimiser = sgd(self.config, self.backbone, self.objective)
+        for group in self.optimiser.param_groups:
+            self.optimiser.state.update({p: kept[p] for p in group["params"] if p in kept})
 
     def autocast(self) -> AbstractContextManager:
         """bf16 for the network, on a GPU or where it is asked for; the margin arithmetic stays in float32."""
         bf16 = self.config.precision == "bf16" or (self.config.precision == "auto" and self.device.type == "cuda")
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16)
+
+
+def check_shares(config: Config) -> None:
+    """InputError unless each of the processes gets a part of the classes and of every batch."""
+    if processes() == 1:
+        return
+    if config.centers != "sharded":
+        raise InputError(f"centers = {config.centers}: {processes()} processes split the classes; use sharded")
+    if config.batch < processes():
+        raise InputError(f"batch = {config.batch}: at least one image for each of {processes()} processes")
+
+
+def sgd(config: Config, net: nn.Module, objective: MarginSoftmax) -> torch.optim.SGD:
+    """The optimiser of a network and what a loss gives it."""
+    learned = list(objective.learned.parameters())  # margins and thresholds: nothing should pull them to zero
+    return torch.optim.SGD(
+        [
+            {"params": [*net.parameters(), *objective.centers.parameters()]},
+            *([{"params": learned, "weight_decay": 0.0}] if learned else []),
+        ],
+        lr=config.lr,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        nesterov=config.nesterov,
+    )
 
 
 def on_device(images: np.ndarray, labels: np.ndarray, where: torch.device) -> tuple[Tensor, Tensor]:
@@ -178,6 +200,26 @@ def learning_rate(peak: float, step: int, steps: int, drops: tuple[int, ...] = (
     return peak * 0.5 * (1 + math.cos(math.pi * (step - ramp) / max(1, steps - ramp)))
 
 
+class Feed:
+    """The batches of a job from images (n, S, S, 3) uint8 and labels (n,): a function of its seed and the step.
+
+    each: how many images of an identity a batch needs (1: any batch will do). Raises InputError for labels beyond the
+    classes and for fewer than 2 images.
+    """
+
+    def __init__(self, job: Job, images: np.ndarray, labels: np.ndarray, each: int) -> None:
+        check_data(labels, job.objective.centers.classes)
+        self._pixels, self._labels = on_device(images, labels, job.device)
+        self._batch, self._seed = job.config.batch, job.config.seed
+        self._augment = AUGMENTATIONS[job.config.augmentation]
+        self._draw = sampler(labels, each)
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """The images (B, 3, S, S), changed as they are for this step, and labels (B,) that step `step` trains on."""
+        chosen = self._draw(self._batch, step, self._seed).to(self._labels.device)
+        return self._augment(self._pixels[chosen], step, self._seed), self._labels[chosen]
+
+
 Changes = Mapping[str, Any] | None
 
 
@@ -195,11 +237,8 @@ def fit(
     beyond the classes and for fewer than 2 images; TrainingFault, before anything is changed, where the loss is not
     finite.
     """
-    check_data(labels, job.objective.centers.classes)
-    pixels, targets = on_device(images, labels, job.device)
     config = job.config = job.config.for_images(len(labels))
-    augment = AUGMENTATIONS[config.augmentation]
-    draw = sampler(labels, METHODS[config.method].each)
+    feed = Feed(job, images, labels, METHODS[config.method].each)
     changes: Changes = None
     while job.step < config.steps:
         began = time.perf_counter()
@@ -207,34 +246,35 @@ def fit(
         for event in job.change(due):
             on_event(event)
         lr = learning_rate(job.lr, job.step, config.steps, config.drops)
-        chosen = draw(config.batch, job.step, config.seed).to(job.device)
-        loss, *lay = train_step(job, augment(pixels[chosen], job.step, config.seed), targets[chosen], lr)
-        done, job.step = job.step, job.step + 1
-        changes = yield Step(done, loss, lr, time.perf_counter() - began, *lay)
+        changes = yield train_step(job, *feed(job.step), lr, began)
 
 
-def train_step(job: Job, pixels: Tensor, y: Tensor, lr: float) -> list[float]:
-    """One step of the optimiser on one batch; returns the loss, and the length and alignment of the embeddings.
+def train_step(job: Job, pixels: Tensor, y: Tensor, lr: float, began: float) -> Step:
+    """One step of the optimiser on one batch, of which each process takes its share.
 
-    Raises TrainingFault where the loss is not finite.
+    began: when it was started, by time.perf_counter. Raises TrainingFault where the loss is not finite.
     """
+    share = own_stretch(len(y))
     job.backbone.train()
     for group in job.optimiser.param_groups:
         group["lr"] = lr
     with job.autocast():
-        x = job.backbone(normalised(pixels).contiguous(memory_format=torch.channels_last))
-        check_embeddings(x, job)
-        loss = job.objective.step(x, y).total
-    direction, length = unit(full(x.detach()))
+        x = job.backbone(normalised(pixels[share]).contiguous(memory_format=torch.channels_last))
+        every = gathered(x.detach())
+        check_embeddings(every, job)
+        loss = job.objective.step(x, y[share]).total
+    direction, length = unit(full(every))
     seen = torch.stack([loss.detach(), length.mean(), direction.mean(dim=0).norm()]).tolist()  # one wait for the device
     value = seen[0]
     if not math.isfinite(value):
-        raise TrainingFault(f"step {job.step}: the loss is {value}; {culprit(job, x)}")
+        raise TrainingFault(f"step {job.step}: the loss is {value}; {culprit(job, every)}")
     job.optimiser.zero_grad()
     loss.backward()
+    sum_gradients([*job.backbone.parameters(), *job.objective.learned.parameters()])
     job.optimiser.step()
     job.objective.settle(lr)
-    return seen
+    done, job.step = job.step, job.step + 1
+    return Step(done, value, lr, time.perf_counter() - began, *seen[1:])
 
 
 def check_embeddings(x: Tensor, job: Job) -> None:
@@ -283,13 +323,25 @@ def embed(
 
 
 def snapshot(job: Job, images: np.ndarray, labels: np.ndarray) -> Snapshot:
-    """The sphere now: embeddings of a sample of the training images beside all centers, and every parameter."""
+    """The sphere now: embeddings of a sample of the training images beside the centers, and every parameter.
+
+    Of more than CENTERS_KEPT classes, those of the sample and so many random others are kept.
+    """
+    sub, W, y, ids = job.objective.centers.sub, every_center(job.objective.centers).detach(), labels, None
+    classes = len(W) // sub
+    if classes > CENTERS_KEPT:
+        own = torch.from_numpy(np.unique(labels))
+        drawn = others(classes, CENTERS_KEPT - len(own), own, generator(job.config.seed, "centers kept"))
+        kept = torch.cat([own, drawn]).sort().values
+        W = W.unflatten(0, (-1, sub)).index_select(0, kept.to(W.device)).flatten(0, 1)
+        ids, y = kept.numpy(), np.searchsorted(kept.numpy(), labels)
     return Snapshot(
         job.step,
         embed(job.backbone, images, job.device),
-        labels,
-        job.objective.centers.weight.detach().float().cpu().numpy(),
+        y,
+        W.float().cpu().numpy(),
         job.objective.parameters_now() | {"lr": job.lr},
         {name: float(value) for name, value in job.objective.state.items() if value.ndim == 0},
-        job.objective.centers.sub,
+        sub,
+        ids,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from workbench.centers.full import FullCenters
 from workbench.check import check_margin
 from workbench.data.images import ImageSet, load
-from workbench.data.pairs import split_identities
+from workbench.data.pairs import split_identities, stratified
 from workbench.errors import InputError
 from workbench.margins.base import Margin
 from workbench.objectives.scales import Fixed
@@ -19,7 +19,7 @@ from workbench.record import Snapshot, Step
 from workbench.training.events import Event, warm_up
 from workbench.training.fit import Job, fit, snapshot
 from workbench.training.recipe import SMALL_WARM_UP, Config
-from workbench.training.run import SNAPSHOT_IMAGES, SNAPSHOT_LIMIT, snapshot_steps, stratified
+from workbench.training.run import SNAPSHOT_IMAGES, SNAPSHOT_LIMIT, snapshot_steps
 
 
 @dataclass(frozen=True)

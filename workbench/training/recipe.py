@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from workbench.backbones import BACKBONES
+from workbench.centers import each_of
 from workbench.errors import InputError, unknown
+from workbench.method import Method
 from workbench.methods import CENTERS, METHODS
 from workbench.objectives.softmax import COMPUTE
 from workbench.training.events import Event, warm_up, weakened
@@ -100,8 +102,8 @@ class Config:
     device: str = "auto"
     precision: str = "auto"  # of the network: bf16 on a GPU, fp32 elsewhere
     compute: str = "auto"  # how a batch meets the classes: dense, or streaming tile by tile
-    centers: str = "full"  # which classes it meets: full, sampled or queued
-    class_set: dict[str, Any] = field(default_factory=dict)  # options of sampled and queued centers
+    centers: str = "full"  # which classes it meets: full, sampled, queued or sharded
+    class_set: dict[str, Any] = field(default_factory=dict)  # options of sampled, queued and sharded centers
 
     def __post_init__(self) -> None:
         for option, value, known in (
@@ -158,21 +160,30 @@ class Config:
     def warmed(self) -> bool:
         return self.recipe == "small"
 
+    @property
+    def partial(self) -> bool:
+        """Whether a batch meets a part of the classes, whose rows move by themselves."""
+        return (each_of(self.class_set) if self.centers == "sharded" else self.centers) != "full"
+
     def sgd(self) -> dict[str, Any]:
         """How the rows move that no optimiser owns: as the optimiser moves the rest."""
         return {"momentum": self.momentum, "weight_decay": self.weight_decay, "nesterov": self.nesterov}
 
-    def settings(self) -> dict[str, Any]:
-        """The method's parameters after the warm-up: preset, then recipe, then the person's own."""
-        method = METHODS[self.method]
-        settings = method.settings(self.preset)
+    def tuned(self, method: Method, preset: str) -> dict[str, Any]:
+        """The parameters of any method after the warm-up: its preset's, as this recipe takes them."""
+        settings = method.settings(preset)
         if self.recipe == "small":
             settings |= weakened(method.margin_of(settings), SMALL_STRENGTH)
             settings |= {"s": SMALL_S} if "s" in settings else {}
+        return settings
+
+    def settings(self) -> dict[str, Any]:
+        """The method's parameters after the warm-up: preset, then recipe, then the person's own."""
+        method = METHODS[self.method]
         for name in self.parameters:
             if name not in method.parameters():
                 raise unknown(f"parameter of {self.method}", name, method.parameters())
-        return settings | self.parameters
+        return self.tuned(method, self.preset) | self.parameters
 
     def schedule(self) -> tuple[Event, ...]:
         """The changes that are known before the first step: the recipe's warm-up."""
