@@ -144,7 +144,12 @@ ROOMS = {
     "workbench.evaluation.verification, workbench.evaluation.identification": {"torch", "plotly", "sklearn"},
     "workbench.views.verification, workbench.views.similarity, workbench.views.hardness": {"torch", "ipywidgets"},
     "workbench.views.gradients, workbench.views.supervision, workbench.views.dimension": {"torch", "ipywidgets"},
+    "workbench.views.bench, workbench.views.queues": {"torch", "ipywidgets"},
+    "workbench.training.session, workbench.training.replay": {"plotly", "ipywidgets", "umap", "faiss"},
+    "workbench.project": {"torch", "umap", "plotly", "sklearn"},
+    "workbench.mining.queue, workbench.mining.index": {"plotly", "ipywidgets", "faiss"},
     "workbench.panels.margin, workbench.panels.gradient": {"faiss", "umap"},
+    "workbench.panels.live.lab, workbench.panels.explorer": {"faiss", "umap"},
 }
 
 

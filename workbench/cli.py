@@ -1,10 +1,11 @@
-"""The command line: demo, train, evaluate, compare, bench, mine, methods, data, lab. Heavy imports wait until needed.
+"""The command line: demo, train, compare, bench, mine, data, lab, app and more. Heavy imports wait until needed.
 
 Bad input is one line on standard error and exit status 2; an interrupted training exits with 130.
 """
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -36,8 +37,9 @@ def main() -> None:
         fail("interrupted", 130)
 
 
-def fail(message: str, status: int) -> None:
-    typer.echo(f"workbench: {message}", err=True)
+def fail(message: str, status: int, quiet: bool = False) -> None:
+    if not quiet:
+        typer.echo(f"workbench: {message}", err=True)
     sys.exit(status)
 
 
@@ -105,10 +107,14 @@ def train(
     compute: Annotated[
         str, typer.Option(help="How a batch meets the classes: dense, streaming (tile by tile), auto.")
     ] = "auto",
-    centers: Annotated[str, typer.Option(help="The classes a batch meets: full, sampled or queued.")] = "full",
+    centers: Annotated[str, typer.Option(help="The classes a batch meets: full, sampled, queued or sharded.")] = "full",
     class_set_: Annotated[
-        list[str] | None, typer.Option("--class-set", help="An option of sampled or queued centers, NAME=VALUE.")
+        list[str] | None,
+        typer.Option("--class-set", help="An option of sampled, queued or sharded centers, NAME=VALUE."),
     ] = None,
+    nproc: Annotated[
+        int, typer.Option(min=1, help="Processes on this computer that share classes and batches (--centers sharded).")
+    ] = 1,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out instead; its own settings hold.")
@@ -116,24 +122,37 @@ def train(
     threads: Threads = None,
 ) -> None:
     """Train one loss and record it as a run."""
+    options = dict(locals())
     limit_threads(threads)
+    from workbench.together import PartnerLost
     from workbench.training import run as runs
     from workbench.training.fit import TrainingFault
+    from workbench.training.processes import LOST, launch, launched, leads, started
     from workbench.training.recipe import Config
 
-    values = {k: v for k, v in locals().items() if k in Config.__dataclass_fields__}
+    again = f"`workbench train --out {out} --resume{f' --nproc {nproc}' if nproc > 1 else ''}` goes on"
+    if nproc > 1 and not started():
+        status, said = launch([sys.executable, "-m", "workbench.cli", *sys.argv[1:]], nproc)
+        if said:
+            fail(f"{said}; {again} from the last checkpoint" if (out / "run.json").exists() else said, status)
+        sys.exit(status)
+    values = {k: v for k, v in options.items() if k in Config.__dataclass_fields__}
     given = {"parameters": assignments(set_ or []), "class_set": assignments(class_set_ or [], "--class-set")}
     try:
-        with bar(out.name) as progress:
+        with bar(out.name) if leads() else nullcontext(runs.quiet) as progress:
+            say = typer.echo if leads() else runs.silent
             if resume:
-                runs.resume(out, progress, skip_broken, typer.echo)
+                runs.resume(out, progress, skip_broken, say)
             else:
-                runs.train(Config(**values, **given), out, progress, skip_broken, typer.echo)
+                runs.train(Config(**values | given), out, progress, skip_broken, say)
     except TrainingFault as fault:
         fail(f"{fault}. The run up to there is in {out}", 1)
+    except PartnerLost as lost:
+        fail(f"{lost}; {again} from the last checkpoint", LOST, quiet=launched())
     except KeyboardInterrupt:
-        fail(f"stopped; `workbench train --out {out} --resume` goes on from here", 130)
-    typer.echo(f"{out} is trained; next: workbench evaluate {out}")
+        fail(f"stopped; {again} from here", 130)
+    if leads():
+        typer.echo(f"{out} is trained; next: workbench evaluate {out}")
 
 
 @app.command()
@@ -274,7 +293,7 @@ def data_render(
 @app.command()
 def mine(
     embeddings: Annotated[
-        Path, typer.Option(help="npz archive: `embeddings` and `labels`, or `centers`; `images` for thumbnails.")
+        Path, typer.Option(help=".npz, .safetensors or .parquet: `embeddings` and `labels`, or `centers`; `images`.")
     ],
     k: Annotated[int, typer.Option(help="Nearest classes of each class.")] = 32,
     out: Annotated[Path | None, typer.Option(help="Folder for CSV files and a page; must be new or empty.")] = None,
@@ -305,6 +324,25 @@ def lab(
     from workbench.lab import command
 
     arguments = command(port, browser)
+    os.execv(arguments[0], arguments)
+
+
+@app.command("app")
+def live_app(
+    method: Annotated[str, typer.Option(help="The loss to start with; `workbench methods` lists them.")] = "npcface",
+    data: Annotated[str, typer.Option(help="heads, digits, folder:PATH or npz:FILE.")] = "digits",
+    dim: Annotated[int, typer.Option(help="Numbers in an embedding; 2 and 3 are seen as they are.")] = 3,
+    size: Annotated[int | None, typer.Option(help="Side of an image in px; default: the data's own.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, centers and batches.")] = 0,
+    port: Annotated[int, typer.Option(help="Port; the next free one is taken if it is in use.")] = 8866,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """The live lab as a page of its own, on 127.0.0.1 with a token; needs pip install -e '.[app]'."""
+    from workbench.lab import app_command
+
+    settings = {"method": method, "data": data, "dim": dim, "size": size, "seed": seed}
+    arguments, address = app_command(settings, port, browser)
+    typer.echo(f"The live lab: {address}")
     os.execv(arguments[0], arguments)
 
 

@@ -38,6 +38,19 @@ def hardness(cos: np.ndarray, y: np.ndarray, distance: str = "cosine") -> Hardne
     return HardnessCorrelation(r=r, own=own, nearest=nearest, misclassified=misclassified)
 
 
+def own_and_nearest(cos: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For every sample its cosine to the own center, that to the nearest other center, and whose that is; (n,) each.
+
+    cos (n, C) of C >= 2 classes, y (n,), as for `hardness`, whose distances are 1 minus these.
+    """
+    cos, y = checked_cosines(cos, y)
+    rows = np.arange(len(y))
+    others = cos.copy()
+    others[rows, y] = -np.inf
+    other = others.argmax(axis=1)
+    return clipped(cos[rows, y]), clipped(cos[rows, other]), other
+
+
 def checked_cosines(cos: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The arrays cos (n, C) and y (n,), or InputError where they are not cosines of n samples and their classes."""
     cos, y = np.asarray(cos), np.asarray(y)
