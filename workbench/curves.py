@@ -19,8 +19,7 @@ from workbench.objectives.rows import DenseRows
 from workbench.sphere import two_class_slice
 
 GRID = 2049  # points on which sign changes and jumps are looked for before they are refined
-PARTS, ROUNDS = 32, 9  # each round keeps one of 32 parts of a grid interval: 2^-45 of it at the end
-PIECE = 64  # points computed at a time: beyond, the cosine wakes a second thread, and waits for it on a busy computer
+PARTS, ROUNDS = 64, 8  # each round keeps one of 64 parts of a grid interval: 2^-48 of it at the end
 Logits = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
@@ -59,16 +58,12 @@ def slice_logits(
         if name in margin.states
     }
 
-    def piece(phi: Tensor) -> tuple[Tensor, Tensor]:
+    def at(phi: Tensor) -> tuple[Tensor, Tensor]:
         cos = two_class_slice(theta, phi)
         y = torch.zeros(len(phi), 1, dtype=torch.long)
         length = torch.full((len(phi), 1), 1.0 if norm is None else norm, dtype=torch.float64)
         both = DenseRows(margin, cos, length, y, params, resolved).logits
         return both[:, 0], both[:, 1]
-
-    def at(phi: Tensor) -> tuple[Tensor, Tensor]:
-        T, N = zip(*map(piece, phi.split(PIECE)), strict=True)
-        return torch.cat(T), torch.cat(N)
 
     return torch.no_grad()(at), resolved
 

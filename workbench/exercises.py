@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from workbench.answers import Choice, Number, OwnMargin
 from workbench.curves import boundaries
 from workbench.errors import InputError
+from workbench.live_exercises import what_a_restore_keeps, won_by_fleeing
 from workbench.margin_exercises import collaboration, linear_turn, repaired, seen_in_a_curve
 from workbench.margins import ArcFace, CosFace
 from workbench.queue_exercises import bytes_of_the_queues, exact_and_useless, luck_of_the_draw
@@ -305,6 +306,8 @@ EXERCISES: Mapping[str, Number | Choice | OwnMargin] = {
         same_emphasis,
         one_more_hard_negative,
         what_the_interval_says,
+        won_by_fleeing,
+        what_a_restore_keeps,
         luck_of_the_draw,
         bytes_of_the_queues,
         exact_and_useless,

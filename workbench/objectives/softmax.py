@@ -21,7 +21,7 @@ from workbench.objectives.rows import DenseRows
 from workbench.objectives.scales import Fixed, Scale
 from workbench.objectives.sharded import ShardedDense, ShardedStreaming, ShardedTiling
 from workbench.objectives.streaming import StreamingRows, Tiling
-from workbench.objectives.tiles import way
+from workbench.objectives.tiles import LARGE, way
 from workbench.sphere import full
 from workbench.together import once, processes
 
@@ -38,7 +38,7 @@ class Loss(NamedTuple):
 
 COMPUTE = ("auto", "dense", "streaming")
 PRECISION = ("fp32", "bf16")
-MANY = 5_000_000  # cosines in a batch from which tiles are the faster way (measured: benchmarks/heads.py)
+MANY = LARGE  # cosines in a batch from which tiles, then compiled, are the faster way (`workbench bench heads`)
 
 
 class Compared(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from workbench.record import Snapshot
 
-SHARE = 0.1  # of the time, at most, goes into frames
+SHARE = 0.05  # of the time, at most, goes into frames
 
 
 class Frames:

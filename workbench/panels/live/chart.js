@@ -90,7 +90,6 @@ function imageAddress(buffer) {
 }
 
 function render({ model, el }) {
-  el.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the keys pressed here alone
   const bar = element("div", "workbench-chart-bar", el);
   const logarithm = element("button", "workbench-chart-button", bar, { type: "button", "aria-pressed": "false" });
   logarithm.textContent = "Logarithm";

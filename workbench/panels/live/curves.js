@@ -7,7 +7,7 @@ const OVERDUE = 2000; // milliseconds until a change that was taken, but is in n
 
 function render({ model, el }) {
   el.classList.add("workbench-curves");
-  el.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab's: arrows and Enter are for the controls here
+  ownKeys(el);
   const panel = element("div", "workbench-curves-controls", "", { role: "group", "aria-label": "parameters of the loss" });
   const view = element("div", "workbench-curves-view");
   const words = element("p", "workbench-curves-words", "", { role: "status" });

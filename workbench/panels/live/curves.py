@@ -30,6 +30,7 @@ from workbench.panels.live.curves_setting import (
     told_state,
 )
 from workbench.panels.live.stream import Streamed, source
+from workbench.panels.live.threads import ENDING, spawn
 from workbench.panels.setting import Curves, moves_curves
 from workbench.views import theme
 
@@ -140,9 +141,10 @@ class CurvesView(Streamed):
 
     def _wake(self) -> None:
         """Have a worker, if there is anything to draw; the caller holds the turn."""
+        self._turn.notify_all()
         if self._asked is not None and not self._working:
             self._working = True
-            threading.Thread(target=self._work, name="curves", daemon=True).start()
+            spawn(self._work, "curves")
 
     def _work(self) -> None:
         """Draw the newest setting first, then the ladders one by one, until nothing is left."""
@@ -160,12 +162,12 @@ class CurvesView(Streamed):
     def _finished(self) -> bool:
         """Whether nothing is left to do, and then the worker is gone; waits where there is nothing to do yet."""
         with self._turn:
-            later = self._later()
+            later = None if ENDING.is_set() else self._later()
             if later is None:
                 self._working = False
                 self._turn.notify_all()
                 return True
-        time.sleep(min(later, 0.02))
+            self._turn.wait(min(later, SETTLED))
         return False
 
     def _later(self) -> float | None:
@@ -247,9 +249,12 @@ class CurvesView(Streamed):
                 started = time.monotonic()
                 for rung in ladder(asked.margin, name, p, *at):
                     rungs.append(rung)
-                    time.sleep((name != self._grabbed) * REST_RUNG * (time.monotonic() - started))
+                    if name != self._grabbed:
+                        with self._turn:  # whoever asks for something else need not wait for the rest
+                            self._turn.wait(REST_RUNG * (time.monotonic() - started))
                     self._draw_due()
-                    if self._drawn.beside(name) != asked.beside(name) or self._grabbed not in (name, grabbed):
+                    void = self._drawn.beside(name) != asked.beside(name) or self._grabbed not in (name, grabbed)
+                    if void or ENDING.is_set():
                         return
                     started = time.monotonic()
         except InputError:  # a formula that fails at a value of its range: that slider waits for the kernel

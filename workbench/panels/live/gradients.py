@@ -34,6 +34,7 @@ from workbench.panels.live.chart import (
     mark,
     points,
 )
+from workbench.panels.live.threads import spawn
 from workbench.panels.live.view import LiveView
 from workbench.probes.hardness import own_and_nearest
 from workbench.record import Snapshot
@@ -128,8 +129,7 @@ class GradientsView(LiveView):
         key = (self._method, parameters, sorted(snapshot.state), [round(v, 2) for v in moving])
         self._wanted = Setting(key, self._method, snapshot, cos, theta_j)
         if self._worker is None and key != self._done:
-            self._worker = threading.Thread(target=self._work, daemon=True)
-            self._worker.start()
+            self._worker = spawn(self._work, "gradients")
 
     def _work(self) -> None:
         """Find the gradients that are wanted, as long as others are wanted than were found, now and then."""

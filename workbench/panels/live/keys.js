@@ -23,19 +23,23 @@ function render({ model, el }) {
     event.stopPropagation();
     model.send({ key });
   };
+  // JupyterLab takes keys for its own from every focused element that does not say otherwise itself.
+  const own = (event) => (event.target.dataset.lmSuppressShortcuts = "true");
   const attach = () => {
     lab = el.closest(".workbench-lab");
     if (!lab) {
       frame = requestAnimationFrame(attach); // not in the page yet
       return;
     }
-    lab.dataset.lmSuppressShortcuts = "true"; // JupyterLab would take the letters for its own
+    lab.addEventListener("focusin", own);
     lab.addEventListener("keydown", pressed);
   };
   attach();
   return () => {
     cancelAnimationFrame(frame);
-    if (lab) lab.removeEventListener("keydown", pressed);
+    if (!lab) return;
+    lab.removeEventListener("focusin", own);
+    lab.removeEventListener("keydown", pressed);
   };
 }
 

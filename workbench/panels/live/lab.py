@@ -165,7 +165,10 @@ class Lab(widgets.VBox):
         """What the pump does: the newest frame to every view, and how the session stands; False ends it."""
         with self._lock:
             if any(stream.watched for stream in self._streams()):
-                self._show()
+                try:
+                    self._show()
+                except Exception as error:  # a thread has no caller to tell
+                    self.bar.problem(f"The views could not show this: {type(error).__name__}: {error}")
             return self.session.status != "stopped"
 
     def _show(self) -> None:

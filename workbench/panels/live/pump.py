@@ -4,7 +4,9 @@ import threading
 import time
 from collections.abc import Callable
 
-RATE = 20.0  # times a second, at most
+from workbench.panels.live.threads import ENDING, spawn
+
+RATE = 8.0  # times a second, at most: what moves between two frames moves in the browser
 SHARE = 0.25  # of the time, at most, is spent in it
 
 
@@ -16,8 +18,7 @@ class Pump:
 
     def __init__(self, turn: Callable[[], bool]) -> None:
         self._turn, self._closed = turn, threading.Event()
-        self._thread = threading.Thread(target=self._work, name="pump", daemon=True)
-        self._thread.start()
+        self._thread = spawn(self._work, "pump")
 
     def close(self) -> None:
         """End the thread, and wait for it."""
@@ -27,7 +28,7 @@ class Pump:
 
     def _work(self) -> None:
         pause = 1 / RATE
-        while not self._closed.wait(pause):
+        while not self._closed.wait(pause) and not ENDING.is_set():
             began = time.thread_time()
             if not self._turn():
                 return

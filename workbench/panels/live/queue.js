@@ -87,7 +87,7 @@ function trim(cells, columns) {
 
 function render({ model, el }) {
   el.classList.add("workbench-live", "workbench-queue");
-  el.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the keys pressed here alone
+  ownKeys(el);
   const controls = make("div", el, "", { class: "workbench-queue-row" });
   const stopChoosing = chooser(model, controls);
   make("button", controls, "Most confused class", { type: "button" }).addEventListener("click", () => model.send({ confused: true }));

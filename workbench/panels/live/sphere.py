@@ -8,6 +8,7 @@ import base64
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import traitlets
 from workbench.errors import InputError, unknown
 from workbench.panels.live.selection import Selection
 from workbench.panels.live.stream import Streamed, source
+from workbench.panels.live.threads import spawn
 from workbench.project import Axes, log_map, plane, principal, tangent, umap_map, unit
 from workbench.record import Snapshot
 
@@ -114,8 +116,7 @@ class SphereView(Streamed):
             if self._mapper is None or not self._mapper.is_alive():
                 took = f"; the last one took {self._map[1]:.1f} s" if self._map else "; the first takes about 20 s"
                 self.note = f"drawing the map of step {snapshot.step}{took}"
-                self._mapper = threading.Thread(target=self._drawn_map, args=(snapshot,), daemon=True)
-                self._mapper.start()
+                self._mapper = spawn(partial(self._drawn_map, snapshot), "map")
             return self._mapper
 
     def close(self) -> None:

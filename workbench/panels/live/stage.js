@@ -17,12 +17,18 @@ export function pageColours() {
     : { dark: false, ink: "#1F1F1F", faint: "#595959", grid: "#E2E2E2", grey: "#C4C4C4", paper: "#FFFFFF" };
 }
 
+// Keep the keys that are pressed in `el`: JupyterLab takes them for its own from every focused element that does not say
+// otherwise itself; its ancestors are not asked.
+export function ownKeys(el) {
+  el.addEventListener("focusin", (event) => (event.target.dataset.lmSuppressShortcuts = "true"));
+}
+
 // A canvas in `el` that draws the newest frame of `model`. draw(context, width, height, frame, colours) is called with
 // sizes in CSS pixels and frame = {head, arrays: [DataView]}, or null before the first one. Returns {canvas, tip,
 // redraw, close}; redraw asks for a drawing at the next display refresh. label: what a screen reader says.
 export function stage(model, el, { height, label, draw }) {
   el.classList.add("workbench-live");
-  el.dataset.lmSuppressShortcuts = "true"; // JupyterLab would take the keys for its own
+  ownKeys(el);
   const canvas = document.createElement("canvas");
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "img");
