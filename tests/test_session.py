@@ -409,3 +409,29 @@ def test_tuning_says_what_makes_one_of_another():
     assert a.changed(**b.differences(a)) == b
     assert b.changed(**a.differences(b)) == a
     assert a.differences(a) == {}
+
+
+def test_options_of_the_class_set_change_while_it_trains_and_are_restored(live):
+    session = live(centers="queued", class_set={"K": 2, "most": 6})
+    session.run(2, block=True)
+    name = session.snapshot()
+    session.set(class_set={"most": 4, "explore": 0.5})
+    session.step()
+    assert (session.job.objective.centers.most, session.job.objective.centers.explore) == (4, 0.5)
+    assert {(e.name, e.old, e.new) for e in session.events} == {("most", 6, 4.0), ("explore", 0.25, 0.5)}
+    session.restore(name)
+    assert (session.job.objective.centers.most, session.job.objective.centers.explore) == (6, 0.25)
+    for bad, says in (({"K": 3}, "may change"), ({"explore": 2}, "outside"), ("queued", "mapping")):
+        with pytest.raises(InputError, match=says):
+            session.set(class_set=bad)
+    again = replay(record(session), images=data())
+    try:
+        assert again.agrees
+    finally:
+        again.stop()
+    sampled = live(name="sampled", centers="sampled", class_set={"rate": 0.5})
+    sampled.set(class_set={"rate": 0.7})
+    sampled.step()
+    assert sampled.job.objective.centers.most == 5
+    with pytest.raises(InputError, match="full centers"):
+        live(name="full").set(class_set={"most": 4})

@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from workbench.centers.similarity import Cosine
+from workbench.declared import Param
 
 
 class Whole(NamedTuple):
@@ -45,6 +46,11 @@ class ClassSet(nn.Module):
     weight: Tensor
     similarity: Cosine
     wants_cosines: ClassVar[bool] = False  # whether observe looks at them, so that they must be there at once
+    LIVE: ClassVar[dict[str, Param]] = {}  # the options that may change while it trains
+
+    def tune(self, name: str, value: float) -> None:
+        """Change one of the options in LIVE from the next batch on. InputError for a value out of its range."""
+        setattr(self, name, self.LIVE[name].check(type(self).__name__, name, value))
 
     @property
     def sub(self) -> int:

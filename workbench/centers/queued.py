@@ -10,12 +10,14 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from workbench.centers.sampled import SampledCenters
 from workbench.centers.similarity import Cosine
+from workbench.declared import Param
 from workbench.errors import InputError, unknown
 from workbench.mining.exact import compressed
 from workbench.mining.queue import HardNegativeQueue
@@ -53,7 +55,12 @@ class QueuedCenters(SampledCenters):
     """
 
     HOST = True
-
+    LIVE: ClassVar[dict[str, Param]] = {
+        "most": Param("most", "classes that a batch meets", low=2, high=1e9),
+        "explore": Param("explore", "share of the room that random classes get", low=0, high=1),
+        "conflict": Param("conflict", "cosine of two centers above which they are one person", low=-1, high=1),
+        "max_age": Param("max_age", "visits after which an entry not seen again is dropped", low=1, high=10_000),
+    }
     wants_cosines = True
 
     def __init__(
@@ -105,6 +112,10 @@ class QueuedCenters(SampledCenters):
         self.rebuild: Rebuild | None = None
         self.register_buffer("adopt", torch.tensor(-1))  # the step before which the latest rebuild is adopted
         self._means: tuple[Tensor, Tensor] | None = None
+
+    def tune(self, name: str, value: float) -> None:
+        super().tune(name, value)
+        self.most, self.max_age = min(self.classes, int(self.most)), None if self.max_age is None else int(self.max_age)
 
     def observe(self, y: Tensor, ids: Tensor, cos: Tensor | None, x: Tensor | None = None) -> None:
         """Feed the queues from a batch, start and adopt rebuilds, advance the step.

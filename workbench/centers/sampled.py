@@ -5,6 +5,7 @@ Sparse in truth: a step costs what the classes it met cost. No gradient, momentu
 
 import math
 import os
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from workbench.centers.bank import Bank, directions, others
 from workbench.centers.base import ClassSet, Selected
 from workbench.centers.similarity import Cosine
+from workbench.declared import Param
 from workbench.errors import InputError
 from workbench.seeds import generator
 
@@ -32,6 +34,9 @@ class SampledCenters(ClassSet):
     and weight decay; here they do not.
     """
 
+    LIVE: ClassVar[dict[str, Param]] = {
+        "rate": Param("rate", "share of the classes that a batch meets", low=1e-6, high=1)
+    }
     HOST = False  # whether the centers stay in the CPU's memory when the objective is moved to a device
 
     def __init__(
@@ -55,7 +60,7 @@ class SampledCenters(ClassSet):
         if most is not None and most < 2:
             raise InputError(f"most = {most}: a batch meets at least 2 classes")
         self.similarity, self.seed = similarity, seed
-        self.most = min(classes, most if most is not None else math.ceil(rate * classes - 1e-9))
+        self.most = min(classes, most if most is not None else share(rate, classes))
         kept = {"host": self.HOST, "folder": folder, "precision": precision}
         moved = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
         self.bank = Bank((classes, similarity.rows, dim), renormalise=renormalise, **kept, **moved)
@@ -63,6 +68,11 @@ class SampledCenters(ClassSet):
         self.biases = Bank((classes,), **kept, **moved) if similarity.biased else None
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         self._reached: dict[Tensor, tuple[Bank, Tensor, Tensor | slice]] = {}
+
+    def tune(self, name: str, value: float) -> None:
+        super().tune(name, value)
+        if name == "rate":
+            self.most = share(value, self.classes)
 
     @property
     def weight(self) -> Tensor:
@@ -109,6 +119,11 @@ class SampledCenters(ClassSet):
         leaf.requires_grad_()
         leaf.register_post_accumulate_grad_hook(lambda leaf: self._reached.__setitem__(leaf, (bank, ids[place], place)))
         return leaf
+
+
+def share(rate: float, classes: int) -> int:
+    """How many classes a share of them is, at least 2."""
+    return max(2, math.ceil(rate * classes - 1e-9))
 
 
 def added(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -52,6 +52,7 @@ def record(session: LiveSession) -> dict[str, Any]:
         return {
             "schema": SCHEMA,
             "config": dataclasses.asdict(session.config),
+            "threads": session.threads,
             "margin": None
             if session.margin is None
             else {"name": type(session.margin).__name__} | vars(session.margin),
@@ -97,7 +98,7 @@ def replay(
     config, log, at = checked(known, where)
     if known["margin"] is not None and margin is None:
         raise InputError(f"{where}: trained a margin of one's own, {known['margin']['name']}; give it as margin=")
-    session = LiveSession(config, images=images, margin=margin, name=name)
+    session = LiveSession(config, images=images, margin=margin, name=name, threads=known["threads"])
     if pictured(session.images) != known["images"]:
         session.stop()
         raise InputError(f"{where}: '{config.data}' holds other images now than when the session was trained")
@@ -126,7 +127,7 @@ def checked(known: Any, where: str) -> tuple[Config, list[Entry], int]:
         raise InputError(f"{where} is of schema {known['schema']!r}; this workbench reads up to {SCHEMA}: update it")
     try:
         log = [Entry(**e | {"events": tuple(Event(**event) for event in e["events"])}) for e in known["log"]]
-        for name in ("margin", "images", "fingerprint", "versions"):
+        for name in ("margin", "threads", "images", "fingerprint", "versions"):
             known[name]
         return Config(**known["config"]), log, int(known["at"])
     except (KeyError, TypeError, ValueError) as error:

@@ -18,6 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from workbench.data.images import ImageSet, load
 from workbench.data.pairs import stratified
 from workbench.errors import InputError, unknown
@@ -63,9 +65,10 @@ class LiveSession:
     """A training that a person steers. settings: fields of Config, such as method, data, dim, seed; margin: one's own.
 
     images: a loaded ImageSet in the place of `data`; name: a second session of the same name ends the first, so that
-    running a cell again leaves one trainer; sample: how many images a frame shows. Training has no end: the learning
-    rate rises over 30 steps and stays; the recipe's warm-up of the margin goes on until a hand changes a parameter of
-    it. Raises InputError for settings and values that cannot be.
+    running a cell again leaves one trainer; sample: how many images a frame shows; threads: CPU threads for torch (a
+    small network is faster with one, and the page answers sooner). Training has no end: the learning rate rises over 30
+    steps and stays; the recipe's warm-up of the margin goes on until a hand changes a parameter of it. Raises
+    InputError for settings and values that cannot be.
     """
 
     def __init__(
@@ -76,12 +79,15 @@ class LiveSession:
         margin: Margin | None = None,
         name: str = "live",
         sample: int = SAMPLE,
+        threads: int = 1,
         **settings: Any,
     ) -> None:
+        if threads < 1:
+            raise InputError(f"threads = {threads}: at least 1")
         own = [as_method(margin)] if margin is not None else []
         self.known = METHODS | {method.key: method for method in own}
         self.config = config or Config(**({"method": "norm_softmax"} if own else {}) | settings)
-        self.margin, self.name = margin, name
+        self.margin, self.name, self.threads = margin, name, threads
         self.images = images if images is not None else load(self.config.data, self.config.size)
         self.sample = stratified(self.images.labels, sample, sample, self.config.seed)  # places of what frames show
         key, preset = (own[0].key, "given") if own else (self.config.method, self.config.preset)
@@ -95,7 +101,7 @@ class LiveSession:
         self._redo: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._frames = Frames(self._picture)
         self._rate = 0.0
-        self._worker = Worker(name, self._advance, self._between, self._due)
+        self._worker = Worker(name, lambda: torch.set_num_threads(threads), self._advance, self._between, self._due)
         self._lock = self._worker.lock
         self._begin()
         with _REGISTRY:
@@ -234,7 +240,7 @@ class LiveSession:
 
     def fork(self, name: str | None = None) -> "LiveSession":
         """A session that has the same past and goes its own way from here; paused."""
-        made = {"images": self.images, "margin": self.margin, "sample": len(self.sample)}
+        made = {"images": self.images, "margin": self.margin, "sample": len(self.sample), "threads": self.threads}
         other = LiveSession(self.config, name=name or f"{self.name}, fork", **made)
         self._worker.ask(lambda: other._inherit(self))
         return other

@@ -79,7 +79,8 @@ def applied(job: Job, old: Tuning, new: Tuning, images: ImageSet, feed: Feed) ->
     else:
         job.change({name: v for name, v in new.values.items() if v != old.values[name]} | {"lr": new.lr})
     for name, value in asked.get("class_set", {}).items():
-        events += (Event(job.step, name, value, job.objective.centers.tune(name, value)),)
+        events += (Event(job.step, name, value, old.class_set[name]),)
+        job.objective.centers.tune(name, value)
     job.lr = new.lr
     return events, note, feed
 
@@ -131,6 +132,9 @@ def put_back(job: Job, tuning: Tuning, kept: Captured, images: ImageSet, feed: F
         feed = Feed(job, images.images, images.labels, kept.tuning.composed.each)
     else:
         job.change(dict(kept.tuning.values))
+    for name, value in kept.tuning.class_set.items():
+        if value != tuning.class_set[name]:
+            job.objective.centers.tune(name, value)
     job.backbone.load_state_dict(kept.tensors["backbone"])
     job.objective.load_state_dict(kept.tensors["objective"])
     job.optimiser.state.clear()

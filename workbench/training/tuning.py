@@ -4,10 +4,12 @@ Who turns a knob makes another Tuning, which checks itself; the trainer reads th
 value that cannot be is refused where it is given, and a step never sees half of a change.
 """
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from workbench.centers import CENTERS
 from workbench.declared import Param
 from workbench.errors import InputError, unknown
 from workbench.method import Method, made
@@ -41,7 +43,7 @@ class Tuning:
             raise unknown("method", method, known)
         chosen = known[method]
         own = next(name for name, kind in WEIGHTINGS.items() if kind is chosen.weighting)
-        return cls(known, config, method, preset, own, config.tuned(chosen, preset), config.lr)
+        return cls(known, config, method, preset, own, config.tuned(chosen, preset), config.lr, live_options(config))
 
     @property
     def composed(self) -> Method:
@@ -65,7 +67,7 @@ class Tuning:
         if "weighting" in changes:
             new = new._weighted(changes["weighting"])
         if "class_set" in changes:
-            new = replace(new, class_set=dict(new.class_set) | dict(changes["class_set"]))
+            new = replace(new, class_set=new._optioned(changes["class_set"]))
         lr = LR.check("training", "lr", changes.get("lr", new.lr))
         rest = {name: v for name, v in changes.items() if name not in (*AXES, "lr", "class_set")}
         return replace(new, lr=lr, values=new._valued(rest))
@@ -79,6 +81,18 @@ class Tuning:
         if self.class_set != other.class_set:
             found["class_set"] = {k: v for k, v in self.class_set.items() if other.class_set.get(k) != v}
         return found
+
+    def _optioned(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The class set's options with changes, checked."""
+        live = CENTERS[self.config.centers].LIVE
+        if not isinstance(changes, Mapping):
+            raise InputError(f"class_set = {changes!r}: a mapping of options is needed, such as {{'most': 64}}")
+        for name in changes:
+            if name not in live:
+                raise unknown(f"option of {self.config.centers} centers that may change", name, live or ["none"])
+        return dict(self.class_set) | {
+            k: live[k].check(f"{self.config.centers} centers", k, v) for k, v in changes.items()
+        }
 
     def _weighted(self, weighting: str) -> "Tuning":
         if weighting not in WEIGHTINGS:
@@ -102,6 +116,13 @@ class Tuning:
         for part in method.parts:
             made(part, values)
         return values
+
+
+def live_options(config: Config) -> dict[str, Any]:
+    """The options of the configuration's class set that may change while it trains, as it starts."""
+    made = CENTERS[config.centers]
+    options = {name: p.default for name, p in inspect.signature(made).parameters.items()} | config.class_set
+    return {name: options[name] for name in made.LIVE}
 
 
 def first_preset(known: Mapping[str, Method], method: str) -> str:

@@ -20,16 +20,22 @@ _WORKERS: "weakref.WeakSet[Worker]" = weakref.WeakSet()
 class Worker:
     """A thread of its own, started when it is first needed.
 
-    step: takes one step; between: what is done before it whenever the thread is awake; due: whether there is something
-    to do between. `lock` guards what both sides write. failure, trace: what went wrong in the last step, if anything.
+    begin: done first, in the thread; step: takes one step; between: what is done before it whenever the thread is
+    awake; due: whether there is something to do between. `lock` guards what both sides write. failure, trace: what went
+    wrong in the last step, if anything.
     """
 
     def __init__(
-        self, name: str, step: Callable[[], None], between: Callable[[], None], due: Callable[[], bool]
+        self,
+        name: str,
+        begin: Callable[[], None],
+        step: Callable[[], None],
+        between: Callable[[], None],
+        due: Callable[[], bool],
     ) -> None:
         self.name, self.failure, self.trace, self.stopped = name, None, "", False
         self.lock = threading.Condition(threading.RLock())
-        self._step, self._between, self._due = step, between, due
+        self._begin, self._step, self._between, self._due = begin, step, between, due
         self._todo = 0.0
         self._orders: list[tuple[Callable[[], Any], Future]] = []
         self._thread: threading.Thread | None = None
@@ -82,6 +88,7 @@ class Worker:
             raise InputError(f"session '{self.name}' was stopped; make another one")
 
     def _work(self) -> None:
+        self._begin()
         while True:
             with self.lock:
                 self.lock.wait_for(lambda: self.stopped or self._orders or self._todo or self._due())
