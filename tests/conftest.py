@@ -1,6 +1,7 @@
 """Shared fixtures: real test data that a user's clone does not have, and a real JupyterLab in a real browser."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def chromium():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
     with running_chromium(path) as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The path of Node, for the tests of the scripts. Without it: a failure in CI, a skip elsewhere."""
+    path = shutil.which("node")
+    if path is None:
+        missing = "no node in PATH: the tests of the scripts cannot run"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    return path
 
 
 @pytest.fixture(scope="session")

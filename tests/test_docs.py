@@ -22,7 +22,7 @@ def python_blocks(name: str) -> list[str]:
 
 @pytest.mark.slow
 def test_the_tour_of_the_readme_runs_and_prints_what_the_text_says(capsys):
-    tour, _ = python_blocks("README.md")
+    _, tour, _ = python_blocks("README.md")
     assert len([line for line in tour.splitlines() if line.strip()]) <= 24
     names: dict = {}
     exec(tour, names)
@@ -34,8 +34,23 @@ def test_the_tour_of_the_readme_runs_and_prints_what_the_text_says(capsys):
 
 
 @pytest.mark.slow
+def test_the_lab_of_the_readme_opens_and_trains():
+    block, *_ = python_blocks("README.md")
+    importing, call = block.strip().rsplit("\n\n", 1)
+    names: dict = {}
+    exec(importing, names)
+    lab = eval(call, names)
+    try:
+        lab.session.run(2, block=True)
+        lab.refresh()
+        assert lab.session.tuning.method == "arcface"
+    finally:
+        lab.close()
+
+
+@pytest.mark.slow
 def test_the_margin_of_the_readme_is_sound_and_trains(tmp_path, capsys):
-    _, block = python_blocks("README.md")
+    *_, block = python_blocks("README.md")
     file = tmp_path / "own.py"
     file.write_text(block, encoding="utf-8")
     runpy.run_path(str(file))

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import math
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -629,10 +628,7 @@ def numbers():
     return found
 
 
-def test_javascript_finds_the_same_numbers(tmp_path):
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("no node in PATH: the JavaScript of the charts cannot be tested")
+def test_javascript_finds_the_same_numbers(tmp_path, node):
     module, expected = tmp_path / "chart.mjs", tmp_path / "numbers.json"
     module.write_text(source("plot.js", "chart.js"), encoding="utf-8")
     expected.write_text(json.dumps(numbers(), allow_nan=False), encoding="utf-8")

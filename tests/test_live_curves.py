@@ -5,7 +5,6 @@ import itertools
 import json
 import math
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -237,10 +236,7 @@ def reference(margin: Margin, name: str, state: dict[str, float]) -> dict:
     return {"name": f"{type(margin).__name__} {name}", "ladder": sent, "between": between}
 
 
-def test_the_geometry_in_node(tmp_path):
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("no node in PATH: the widget's geometry cannot be checked")
+def test_the_geometry_in_node(tmp_path, node):
     wanted = [(ArcFace(), "m", {}), (NPCFace(), "m0", {}), (NPCFace(), "alpha", {})]
     wanted += [(NPCFace(), "m_mask", {}), (CurricularFace(), "m", {"t": 0.3})]
     (tmp_path / "curves.mjs").write_text(str(CurvesView._esm), encoding="utf-8")

@@ -10,14 +10,13 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
-from browsing import Notebooks, find_chromium, running_chromium, running_lab
+from browsing import Notebooks, running_lab
 
 from workbench.lab import app_command
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed"),
 ]
 LAB = """
 from workbench.panels.live.lab import Lab
@@ -25,12 +24,6 @@ lab = Lab(method="npcface", data="digits", dim=3, size=16)
 lab
 """
 SECOND = 1000  # ms
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running_chromium(find_chromium()) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module", params=["subshells", "one thread"])

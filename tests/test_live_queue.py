@@ -2,7 +2,6 @@
 
 import math
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -242,10 +241,7 @@ def test_what_cannot_be_compared_is_not_drawn():
     assert view.pushed == 1
 
 
-def test_the_script_does_what_its_own_tests_say(tmp_path):
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("no node in PATH: the script's own tests cannot run")
+def test_the_script_does_what_its_own_tests_say(tmp_path, node):
     module = tmp_path / "queue.mjs"
     module.write_text(str(QueueView._esm), encoding="utf-8")
     test = Path(__file__).parent / "js" / "queue.test.mjs"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -383,10 +382,7 @@ def references() -> dict:
     }
 
 
-def test_the_geometry_in_the_browser_is_numpys(tmp_path):
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("no node in PATH: the script's own tests cannot run")
+def test_the_geometry_in_the_browser_is_numpys(tmp_path, node):
     module, reference = tmp_path / "sphere.mjs", tmp_path / "reference.json"
     module.write_text(str(SphereView._esm), encoding="utf-8")
     reference.write_text(json.dumps(references()), encoding="utf-8")

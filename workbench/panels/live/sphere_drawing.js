@@ -265,7 +265,7 @@ function label(context, width, view, look, colours) {
 // What shapes and colours mean, above the picture.
 function key(context, view, look, colours) {
   const [disc, cross] = look.open.some(Boolean) ? ["●○", "✕+"] : ["●", "✕"];
-  const said = [[disc, colours.ink, "nearest to its own center"], [cross, colours.ink, "misclassified"]];
+  const said = [[disc, colours.ink, "well classified"], [cross, colours.ink, "misclassified"]];
   if (look.roles) {
     const few = look.chosen.slice(0, 3).map((id) => look.ids.indexOf(id)).filter((j) => j >= 0);
     said.splice(0, 2, ...few.map((j) => ["●", look.colour[j], look.titles[j]]));
