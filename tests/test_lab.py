@@ -49,6 +49,7 @@ def test_it_shows_what_the_session_has(lab):
     assert repr(shown) == "Lab: LiveSession 'lab': npcface, step 5, paused"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["softmax", "triplet", "adaptiveface", "subcenter_arcface", "uniface", "magface"])
 def test_it_shows_every_kind_of_method(lab, method):
     shown = lab()

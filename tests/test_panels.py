@@ -449,6 +449,7 @@ def heat(panel: GradientPanel) -> list[go.Heatmap]:
 
 
 @pytest.mark.filterwarnings("ignore:MagFace")
+@pytest.mark.slow
 @pytest.mark.parametrize("key", DRAWN)
 def test_every_method_shows_the_gradient_of_its_own_loss(key):
     panel = GradientPanel(key)

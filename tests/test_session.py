@@ -139,6 +139,7 @@ def test_another_method_keeps_the_centers_and_their_momentum(live):
     assert len(session.job.objective.centers.weight) == 18
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["triplet", "softmax", "adaptiveface", "uniface", "adacos", "magface", "center_loss"])
 def test_there_and_back_by_any_method(live, name):
     session = live()

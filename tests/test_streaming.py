@@ -238,8 +238,8 @@ def test_auto_takes_tiles_where_they_are_faster_and_says_why():
     few, many = MANY // 1000, MANY // 1000 + 1
     assert not objective.streams(few)
     assert objective.streams(many)
-    assert objective.how(few).startswith("dense: 5,000 x 1,000 cosines are few enough")
-    assert "streaming: 5,001 x 1,000 cosines would take 19 MiB an array" in objective.how(many)
+    assert objective.how(few).startswith("dense: 16,777 x 1,000 cosines are few enough")
+    assert "streaming: 16,778 x 1,000 cosines would take 64 MiB an array" in objective.how(many)
     assert build("arcface", 10, 4, compute="streaming").how(8) == "streaming, as asked: 8 x 10 cosines"
 
 

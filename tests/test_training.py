@@ -41,6 +41,7 @@ def weights(job):
     return torch.cat([p.detach().flatten() for p in [*job.backbone.parameters(), *job.objective.parameters()]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_learns_through_the_one_loop(name):
     _, steps = train(tiny(method=name, steps=40, lr=0.05))
