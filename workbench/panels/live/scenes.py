@@ -49,7 +49,7 @@ SCENES = (
         "m too large: collapse",
         "ArcFace with m = 1.2 and no warm-up. The loss falls to nothing, and yet every sample is misclassified: past"
         " θ = π - m the unguarded cos(θ + m) rises again, so the samples flee to the far side of their centers."
-        " Choose another guard and reset the weights.",
+        " With guard mm or easy they cannot flee, but m stays too large: lower m too, and reset the weights.",
         {"method": "arcface", "parameters": {"m": 1.2}} | PLAIN,
     ),
     Scene(
