@@ -1,10 +1,12 @@
 """The live lab without a browser: controls, scenes, selection, saving and opening, export, two sessions together."""
 
 import csv
+import gc
 import json
 import math
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -204,6 +206,21 @@ def test_closing_ends_its_threads(lab):
     time.sleep(0.1)
     assert not [t for t in threading.enumerate() if t.name == "worker of closing"]
     assert not shown._pump._thread.is_alive()
+
+
+def test_running_the_cell_again_leaves_nothing_of_the_old_lab():
+    def made():
+        return Lab(LiveSession(config(dim=3), images=data(), name="rerun"))
+
+    old = made()
+    gone = weakref.ref(old)
+    pump = old._pump._thread
+    del old
+    new = made()
+    pump.join(10)
+    gc.collect()
+    new.close()
+    assert gone() is None
 
 
 def test_a_margin_of_ones_own(lab):

@@ -24,8 +24,8 @@ Changed = Callable[[str, Any], None]
 class Page(anywidget.AnyWidget):
     """The page around a panel: whether its theme is dark. Shows nothing; belongs into the box of the controls."""
 
-    _esm = Path(__file__).with_name("page.js")
-    _css = Path(__file__).with_name("page.css")
+    _esm = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
+    _css = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     dark = traitlets.Bool(False).tag(sync=True)
 
 

@@ -129,6 +129,12 @@ class LiveSession:
         return "failed" if self.failure else "playing" if self._worker.playing else "paused"
 
     @property
+    def superseded(self) -> bool:
+        """Whether another session has taken its name, and ended it."""
+        with _REGISTRY:
+            return _SESSIONS.get(self.name) is not self
+
+    @property
     def failure(self) -> str | None:
         """What went wrong in the last step, if anything: `restore()` goes back to before it."""
         return self._worker.failure
@@ -371,9 +377,3 @@ class LiveSession:
         self._restore(switching.captured(parent.job, parent._applied, parent._by_hand))
         self.steps, self.log, self.notes = list(parent.steps), list(parent.log), list(parent.notes)
         self._saved = dict(parent._saved)
-
-
-def sessions() -> dict[str, LiveSession]:
-    """The sessions there are, by name."""
-    with _REGISTRY:
-        return dict(_SESSIONS)

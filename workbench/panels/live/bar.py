@@ -33,7 +33,7 @@ COMMANDS = (
 class Keys(anywidget.AnyWidget):
     """Shows nothing; tells which of the keys `listened` for was pressed in the lab around it."""
 
-    _esm = Path(__file__).with_name("keys.js")
+    _esm = Path(__file__).with_name("keys.js").read_text(encoding="utf-8")
     listened = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
 

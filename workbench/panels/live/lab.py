@@ -157,8 +157,7 @@ class Lab(widgets.VBox):
         if self._pump is not None:
             self._pump.close()
         self.session.stop()
-        for view in (self.curves, *self._views, self.training):
-            view.close()
+        close_within(self)
         super().close()
 
     def _turn(self) -> bool:
@@ -169,6 +168,8 @@ class Lab(widgets.VBox):
                     self._show()
                 except Exception as error:  # a thread has no caller to tell
                     self.bar.problem(f"The views could not show this: {type(error).__name__}: {error}")
+            if self.session.status == "stopped" and self.session.superseded:
+                self.close()  # the cell was run again: nothing of the old lab stays
             return self.session.status != "stopped"
 
     def _show(self) -> None:
@@ -222,6 +223,16 @@ class Lab(widgets.VBox):
 
     def _streams(self) -> list[Streamed]:
         return [w for view in (self.curves, *self._views, self.training) for w in leaves(view)]
+
+
+def close_within(box: widgets.Widget) -> None:
+    """Close every widget in a box: ipywidgets keeps each one that is not closed, and all that it refers to."""
+    for child in getattr(box, "children", ()):
+        close_within(child)
+        child.close()
+    for part in (getattr(box, "layout", None), getattr(box, "style", None)):
+        if part is not None:
+            part.close()
 
 
 def leaves(view: widgets.Widget) -> list[Streamed]:

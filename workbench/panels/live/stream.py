@@ -29,7 +29,8 @@ class Streamed(anywidget.AnyWidget):
     lag: seconds between the sending of the last frame that was drawn and the answer.
     """
 
-    _css = Path(__file__).with_name("live.css")
+    # Text, not a path: anywidget watches a path, and whoever watches keeps every widget there ever was.
+    _css = Path(__file__).with_name("live.css").read_text(encoding="utf-8")
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)

@@ -18,7 +18,7 @@ from workbench.evaluation.verification import all_pairs
 from workbench.panels.controls import Page
 from workbench.panels.live.chart import BLUE, GREEN, PURPLE, VERMILION, Axis, Chart, line
 from workbench.panels.live.curves import CurvesView
-from workbench.panels.live.lab import EXTRAS, grid, leaves, mean_hard_cosine
+from workbench.panels.live.lab import EXTRAS, close_within, grid, leaves, mean_hard_cosine
 from workbench.panels.live.pump import Pump
 from workbench.panels.live.selection import Selection
 from workbench.panels.live.similarities import MOST, some_classes
@@ -122,8 +122,7 @@ class Versus(widgets.VBox):
             self._pump.close()
         for session in self.sessions:
             session.stop()
-        for view in self._views:
-            view.close()
+        close_within(self)
         super().close()
 
     def _turn(self) -> bool:
@@ -133,6 +132,8 @@ class Versus(widgets.VBox):
                 session.run(BLOCK)
         if watched:
             self._show()
+        if any(session.superseded for session in self.sessions):
+            self.close()  # the cell was run again: nothing of the old one stays
         return all(session.status != "stopped" for session in self.sessions)
 
     def _show(self) -> None:
