@@ -71,8 +71,8 @@ def test_it_holds_for_every_proportion_of_batch_and_dimension(batch, dim):
     [(None, 0, "streaming"), (sampled, 5_000, "dense"), (queued, 2_048, "dense")],
 )
 def test_it_holds_for_the_other_ways_to_hold_the_classes(make, n, compute):
-    given = "npcface", 50_000, B, D, make, n, compute
-    assert estimated(*given) == pytest.approx(measured(*given), rel=0.06)  # a tile is a few classes more or less than in small
+    given = "npcface", 50_000, B, D, make, n, compute  # a tile is a few classes more or less than in small
+    assert estimated(*given) == pytest.approx(measured(*given), rel=0.06)
 
 
 def test_a_peak_moves_with_the_size():
