@@ -25,6 +25,13 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # a page that needs the network fails
 ]
 
+# The server keeps the theme that an earlier page has chosen.
+LIGHT = """async () => {
+  if (document.body.dataset.jpThemeLight === "false") {
+    await window.jupyterapp.commands.execute("apputils:change-theme", { theme: "JupyterLab Light" });
+  }
+}"""
+
 
 def find_chromium() -> str | None:
     """The path of a Chromium or Chrome, or None."""
@@ -106,6 +113,7 @@ class Notebooks:
         page.goto(f"{self.lab.url}/lab/tree/{name}?token={self.lab.token}&reset")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=WAIT * 1000)
         page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.ready")
+        page.evaluate(LIGHT)
         # Not awaited: the command's promise outlives the run.
         page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
         prompt = page.locator(".jp-CodeCell .jp-InputArea-prompt").last

@@ -139,7 +139,7 @@ def page(session: LiveSession, seen: Snapshot, shown: list[Shown]) -> str:
     )
     return Template((own / "lab.html").read_text(encoding="utf-8")).substitute(
         title=f"{escape(session.tuning.composed.title)} at step {seen.step:,}",
-        intro=escape(f"A session of the live lab: {session.at:,} steps taken, {len(session.log)} entries in its log."),
+        intro=escape(f"A session of the live lab: {session.at:,} steps taken; its log is at the end."),
         drawn=drawn,
         rows=rows,
         call=escape(call(session, math.nan)),
