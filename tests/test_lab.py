@@ -107,6 +107,18 @@ def test_what_cannot_be_is_said_and_taken_back(lab):
     assert "was stopped" in shown.bar._problem.value
 
 
+def test_a_training_that_fails_says_so_with_its_traceback(lab, monkeypatch):
+    shown = lab()
+    monkeypatch.setattr("workbench.training.session.train_step", lambda *_: 1 / 0)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        shown.session.step()
+    shown.refresh()
+    said = shown.bar._problem.value
+    assert "Training stopped: ZeroDivisionError: division by zero." in said
+    assert "<details>" in said
+    assert "in _advance" in said
+
+
 def test_scenes_start_afresh_and_say_what_to_look_for(lab):
     shown = lab()
     shown.session.run(3, block=True)

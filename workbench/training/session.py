@@ -140,6 +140,11 @@ class LiveSession:
         return self._worker.failure
 
     @property
+    def traceback(self) -> str:
+        """Where in the code it went wrong."""
+        return self._worker.trace
+
+    @property
     def steps_per_second(self) -> float:
         """Of the last second or so, without the time that frames took."""
         return self._rate

@@ -84,9 +84,11 @@ class RunBar(widgets.VBox):
             self.problem("")
         self._changed()
 
-    def problem(self, text: str) -> None:
-        """Say what could not be done; nothing: forget it."""
-        self._problem.value = f'<div class="workbench-problem" role="alert">{escape(text)}</div>' if text else ""
+    def problem(self, text: str, traceback: str = "") -> None:
+        """Say what could not be done, and where in the code, folded; nothing: forget it."""
+        where = f"<details><summary>Traceback</summary><pre>{escape(traceback)}</pre></details>" if traceback else ""
+        said = f'<div class="workbench-problem" role="alert">{escape(text)}</div>{where}' if text else ""
+        self._set(self._problem, said)
 
     def show(self, lag: float, dropped: int, shown: int) -> None:
         """How the session stands; lag in seconds between a frame and its drawing; frames dropped, and drawn."""
@@ -97,7 +99,8 @@ class RunBar(widgets.VBox):
         parts = (session.status, f"step {step:,}", rate, session.job.device.type.upper(), frames)
         self._set(self._state, f'<div class="workbench-state" role="status">{" · ".join(map(escape, parts))}</div>')
         if session.failure:
-            self.problem(f"Training stopped: {session.failure} Restore a snapshot to go on from before.")
+            stopped = f"Training stopped: {session.failure}. Restore a snapshot to go on from before."
+            self.problem(stopped, session.traceback)
         self._buttons["toggle"].description = "Pause" if session.status == "playing" else "Play"
         self._fill(session)
 

@@ -66,6 +66,7 @@ class Lab(widgets.VBox):
         self.training = TrainingView()
         self._views = (self.sphere, self.similarities, self.hardness, self.gradients, self.queue)
         self._shown: Snapshot | None = None
+        self._curved: tuple[Any, ...] = ()  # the snapshot, tuning and angle that the curves show
         self._lock = threading.RLock()  # one thread shows at a time
         self._told = [0, 0, 0]  # of the session's steps, log and notes, how many the training view has
         for view in (self.curves, self.queue):
@@ -193,8 +194,10 @@ class Lab(widgets.VBox):
     def _show_curves(self, seen: Snapshot | None) -> None:
         tuning = self.session.tuning
         method = tuning.composed
-        if not method.drawn or seen is None:
+        shown = (seen, tuning, self.theta)
+        if not method.drawn or seen is None or same(shown, self._curved):
             return
+        self._curved = shown
         values = dict(tuning.values) | {"lr": tuning.lr, "theta": self.theta}
         hard = mean_hard_cosine(method.margin_of(tuning.values), seen)
         self.curves.show(method, values, seen.state, seen.length, self.theta, hard)
@@ -223,6 +226,11 @@ class Lab(widgets.VBox):
 
     def _streams(self) -> list[Streamed]:
         return [w for view in (self.curves, *self._views, self.training) for w in leaves(view)]
+
+
+def same(these: tuple[Any, ...], those: tuple[Any, ...]) -> bool:
+    """Whether two tuples hold the very same objects."""
+    return len(these) == len(those) and all(a is b for a, b in zip(these, those, strict=True))
 
 
 def close_within(box: widgets.Widget) -> None:

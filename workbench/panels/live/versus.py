@@ -18,7 +18,7 @@ from workbench.evaluation.verification import all_pairs
 from workbench.panels.controls import Page
 from workbench.panels.live.chart import BLUE, GREEN, PURPLE, VERMILION, Axis, Chart, line
 from workbench.panels.live.curves import CurvesView
-from workbench.panels.live.lab import EXTRAS, close_within, grid, leaves, mean_hard_cosine
+from workbench.panels.live.lab import EXTRAS, close_within, grid, leaves, mean_hard_cosine, same
 from workbench.panels.live.pump import Pump
 from workbench.panels.live.selection import Selection
 from workbench.panels.live.similarities import MOST, some_classes
@@ -56,6 +56,7 @@ class Versus(widgets.VBox):
         self.selection = Selection()
         self._lock, self._playing = threading.RLock(), False
         self._seen: list[Snapshot | None] = [None, None]
+        self._shown: tuple[Any, ...] = ()  # which snapshots and curves the differences were drawn of
         self._button = widgets.Button(description="Play both", tooltip="train both, or pause both")
         self._button.on_click(lambda _: self.pause() if self._playing else self.play())
         step = widgets.Button(description="Step both", tooltip="one step of each")
@@ -144,7 +145,9 @@ class Versus(widgets.VBox):
                     self._seen[k] = seen
                     self.spheres[k].show(seen)
                 self._show_curves(k)
-            if None not in self._seen:
+            shown = (*self._seen, *(view.result for view in self.curves))
+            if None not in self._seen and not same(shown, self._shown):
+                self._shown = shown
                 self._draw_margins()
                 self._draw_losses()
                 self._draw_pairs()
