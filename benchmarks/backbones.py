@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from workbench.backbones import BACKBONES
 from workbench.data.images import load
+from workbench.networks import BACKBONES
+from workbench.training.config import Config
 from workbench.training.fit import Job, fit
-from workbench.training.recipe import Config
 
 TENTHS = 10
 S = 24.0

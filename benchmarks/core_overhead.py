@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from workbench.backbones import backbone
 from workbench.data.heads import load_heads
+from workbench.networks import backbone
+from workbench.training.config import Config
 from workbench.training.fit import MOVE, TINT, TURN, ZOOM, Job, fit
-from workbench.training.recipe import Config
 
 
 def bare(images: np.ndarray, labels: np.ndarray, config: Config, m: float, s: float) -> Iterator[float]:

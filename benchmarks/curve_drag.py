@@ -21,15 +21,15 @@ import torch
 from browsing import Notebooks, find_chromium, running_chromium, running_lab
 from panel_latency import TRAIN
 
-from workbench.ladder import climbs, ladder, moves
+from workbench.curves.ladder import climbs, ladder, moves
 from workbench.methods import METHODS
-from workbench.panels.live.curves import REST_RUNG
+from workbench.panels.curves_view import REST_RUNG
 
 KEYS = ("arcface", "npcface", "curricularface")
 THETA, STATE = math.radians(80), {"t": 0.3}
 SHOW = f"""
 from workbench.methods import METHODS
-from workbench.panels.live.curves import CurvesView
+from workbench.panels.curves_view import CurvesView
 method = METHODS["KEY"]
 values = method.settings()
 def changed(change):

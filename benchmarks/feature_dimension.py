@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from workbench.core.record import Snapshot
+from workbench.core.results import DimensionSimilarity
 from workbench.data.images import load
 from workbench.probes.dimension import dimension
-from workbench.record import Snapshot
-from workbench.results import DimensionSimilarity
+from workbench.training.config import Config
 from workbench.training.fit import Job, fit, snapshot
-from workbench.training.recipe import Config
 from workbench.views.dimension import dimension_figure
 from workbench.views.theme import CONFIG
 

@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from workbench.compare.statistics import interval, spread
-from workbench.data.vectors import families
+from workbench.core.random import generator
+from workbench.core.record import write
+from workbench.data.identities import families
 from workbench.evaluation.verification import pair_scores, verify
+from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.methods import build
 from workbench.mining.measures import captured_mass
-from workbench.objectives.softmax import MarginSoftmax
-from workbench.record import write
-from workbench.seeds import generator
 
 FAMILY, UNSEEN = 60, 10  # identities in a family, and how many of them no training sees
 LATENT, NUISANCE, PIXELS, DIM = 64, 32, 256, 64

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from browsing import Notebooks, find_chromium, running_chromium, running_lab
 
 SETTINGS = 'method="npcface", data="digits", dim=3, size=16'
-SHOW = f"from workbench.panels.live.lab import Lab\nlab = Lab({SETTINGS})\nlab"
+SHOW = f"from workbench.panels.lab import Lab\nlab = Lab({SETTINGS})\nlab"
 RATE = """
 import time
 def rate(session, seconds):
@@ -36,7 +36,7 @@ def rate(session, seconds):
     return found
 """
 ALONE = f"""
-from workbench.training.session import LiveSession
+from workbench.training.live.session import LiveSession
 alone = LiveSession(name="alone", {SETTINGS})
 print("steps a second", rate(alone, SECONDS))
 alone.stop()

@@ -26,11 +26,11 @@ import torch
 from torch import Tensor
 
 from workbench.centers.queued import QueuedCenters
-from workbench.data.vectors import Identities, families
+from workbench.core.random import generator
+from workbench.data.identities import Identities, families
+from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.methods import build
 from workbench.mining.measures import captured_mass
-from workbench.objectives.softmax import MarginSoftmax
-from workbench.seeds import generator
 
 K = 32
 FAMILY = 50

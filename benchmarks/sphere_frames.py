@@ -19,9 +19,9 @@ from browsing import Notebooks, find_chromium, running_chromium, running_lab
 SHOW = """
 import json, pathlib, statistics, threading, time
 import numpy as np
-from workbench.panels.live.selection import Selection
-from workbench.panels.live.sphere import SphereView
-from workbench.record import Snapshot
+from workbench.panels.kit.selection import Selection
+from workbench.panels.sphere_view import SphereView
+from workbench.core.record import Snapshot
 rng = np.random.default_rng(0)
 n, C = {points}, {classes}
 W = rng.normal(size=(C, {dim})).astype(np.float32)

@@ -7,8 +7,8 @@ import warnings
 import reference
 import torch
 
+from workbench.core.geometry import ADDITIVE_GUARDS
 from workbench.methods import METHODS, build
-from workbench.sphere import ADDITIVE_GUARDS
 
 CLASSIFIERS = [name for name in METHODS if name != "triplet"]  # triplet has no logits: see test_objectives.py
 STATE = {"t": 0.3, "lam": 5.0, "mu": 20.0, "sigma": 10.0, "s": 7.0, "step": 300.0}  # as if training were under way

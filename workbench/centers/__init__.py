@@ -10,7 +10,7 @@ from workbench.centers.queued import QueuedCenters
 from workbench.centers.sampled import SampledCenters
 from workbench.centers.sharded import ShardedCenters
 from workbench.centers.similarity import Cosine
-from workbench.errors import unknown
+from workbench.core.errors import unknown
 
 CENTERS: dict[str, Callable[..., ClassSet]] = {
     "full": FullCenters,

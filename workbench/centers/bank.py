@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workbench.errors import InputError, unknown
-from workbench.seeds import generator
-from workbench.sphere import full, unit
+from workbench.core.errors import InputError, unknown
+from workbench.core.geometry import full, unit
+from workbench.core.random import generator
 
 # What rows and velocities are stored in. Velocities have the exponents of gradients, which fp16 would round to zero.
 PRECISIONS = {

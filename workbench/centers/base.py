@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from workbench.centers.similarity import Cosine
-from workbench.declared import Param
+from workbench.core.parameters import Param
 
 
 class Whole(NamedTuple):

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from workbench.centers.base import ClassSet, Selected
 from workbench.centers.similarity import Cosine
-from workbench.seeds import generator
+from workbench.core.random import generator
 
 
 class FullCenters(ClassSet):

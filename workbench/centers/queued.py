@@ -17,12 +17,12 @@ from torch import Tensor
 
 from workbench.centers.sampled import SampledCenters
 from workbench.centers.similarity import Cosine
-from workbench.declared import Param
-from workbench.errors import InputError, unknown
+from workbench.core.errors import InputError, unknown
+from workbench.core.geometry import add_angle, full, unit
+from workbench.core.parameters import Param
+from workbench.core.random import generator
 from workbench.mining.exact import compressed
 from workbench.mining.queue import HardNegativeQueue
-from workbench.seeds import generator
-from workbench.sphere import add_angle, full, unit
 
 UPDATES = ("mutual", "positive", "ema", "none")
 CRITERIA = ("hardest", "misclassified")

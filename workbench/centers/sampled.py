@@ -13,9 +13,9 @@ from torch import Tensor
 from workbench.centers.bank import Bank, directions, others
 from workbench.centers.base import ClassSet, Selected
 from workbench.centers.similarity import Cosine
-from workbench.declared import Param
-from workbench.errors import InputError
-from workbench.seeds import generator
+from workbench.core.errors import InputError
+from workbench.core.parameters import Param
+from workbench.core.random import generator
 
 
 class SampledCenters(ClassSet):

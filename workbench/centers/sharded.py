@@ -14,9 +14,9 @@ from workbench.centers.bank import CHUNK
 from workbench.centers.base import ClassSet, Selected, Whole
 from workbench.centers.full import FullCenters
 from workbench.centers.similarity import Cosine
-from workbench.errors import InputError
-from workbench.seeds import generator
-from workbench.together import collected, gathered, own_stretch, processes, rank
+from workbench.core.distributed import collected, gathered, own_stretch, processes, rank
+from workbench.core.errors import InputError
+from workbench.core.random import generator
 
 
 class ShardedCenters(ClassSet):

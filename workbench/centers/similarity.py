@@ -10,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from workbench.declared import Declared, param
-from workbench.sphere import Direction, full
+from workbench.core.geometry import Direction, full
+from workbench.core.parameters import Declared, param
 
 
 @dataclass(frozen=True)

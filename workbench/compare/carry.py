@@ -3,8 +3,8 @@
 import shutil
 
 from workbench.compare.plan import Task
-from workbench.errors import InputError
-from workbench.record import Run
+from workbench.core.errors import InputError
+from workbench.core.record import Run
 from workbench.training.fit import TrainingFault
 from workbench.training.run import Progress, evaluate, resume, train
 

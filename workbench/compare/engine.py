@@ -23,10 +23,10 @@ from workbench.compare.plan import ONE_THREAD, Plan, Task, cpu_threads, prepare
 from workbench.compare.results import METRICS, Comparison, metric_named
 from workbench.compare.variants import Variant
 from workbench.compare.worker import work
-from workbench.errors import InputError
-from workbench.record import Run
+from workbench.core.errors import InputError
+from workbench.core.record import Run
+from workbench.training.config import Config
 from workbench.training.fit import device
-from workbench.training.recipe import Config
 from workbench.training.run import Progress, quiet
 
 SNAPSHOTS = 4  # of each run: few, since a sweep has many runs; a killed run goes on from the last one
@@ -49,7 +49,7 @@ def compare(
 
     steps: batches of each training, or budget: a time such as "60s", from which they follow; None: those of `base`.
     base: all other settings. jobs: trainings side by side, None: as `jobs_for` says; threads: of each, on which its
-    bits depend. Nothing but the folder `out` is written; `workbench.compare.page.write_report` makes its report.
+    bits depend. Nothing but the folder `out` is written; `workbench.reports.comparison.write_report` makes its report.
 
     Raises InputError for input that cannot be used and where `out` holds another comparison.
     """

@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal, InvalidOperation
 
-from workbench.errors import InputError
+from workbench.core.errors import InputError
 
 MOST = 1000  # values in one sweep; more is a slip of the step
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}

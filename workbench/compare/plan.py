@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from workbench.compare.variants import Variant, all_different
+from workbench.core.errors import InputError
+from workbench.core.record import read_json, write_json
 from workbench.data.images import load
 from workbench.data.pairs import split_identities
-from workbench.errors import InputError
-from workbench.record import read_json, write_json
+from workbench.training.config import Config
 from workbench.training.fit import Job, fit
-from workbench.training.recipe import Config
 
 NAME = "compare.json"
 SETTLE, TIMED = 5, 20  # steps that a calibration takes before it counts, and that it counts

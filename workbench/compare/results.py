@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.compare.statistics import Interval, interval, spread
-from workbench.errors import unknown
+from workbench.core.errors import unknown
 
 if TYPE_CHECKING:
     from workbench.compare.variants import Variant

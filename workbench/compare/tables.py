@@ -10,7 +10,7 @@ import numpy as np
 
 from workbench.compare.results import METRICS, Comparison, Metric, placed, verdict
 from workbench.compare.statistics import LEVEL, interval
-from workbench.record import write
+from workbench.core.record import write
 
 SHOWN = ("eer", "tar@0.01", "rank-1")  # beside the metric of the ranking
 

@@ -6,10 +6,10 @@ from itertools import product
 from typing import Any
 
 from workbench.compare.parsing import Value, values
-from workbench.errors import InputError, unknown
-from workbench.method import Method
+from workbench.core.errors import InputError, unknown
 from workbench.methods import METHODS, build
-from workbench.training.recipe import Config
+from workbench.methods.method import Method
+from workbench.training.config import Config
 
 ABLATIONS = {  # NPCFace Table II: the baseline is ArcFace of margin m0, "Neg." Eq. 10, "Pos." Eq. 11 and 12
     "npcface": {

@@ -14,7 +14,7 @@ def work(parent: Connection, threads: int) -> None:
     import torch
 
     from workbench.compare.carry import carry_out
-    from workbench.errors import InputError
+    from workbench.core.errors import InputError
 
     torch.set_num_threads(threads)
 

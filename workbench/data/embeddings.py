@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.errors import InputError
+from workbench.core.errors import InputError
 
 NAMES = {
     "embeddings": ("embeddings", "x"),

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from workbench.errors import InputError, unknown
+from workbench.core.errors import InputError, unknown
 
 Progress = Callable[[int, int], None]
 

@@ -11,8 +11,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from workbench.core.errors import InputError, unknown
 from workbench.data.pairs import split_identities
-from workbench.errors import InputError, unknown
 
 ROOT = Path(__file__).resolve().parents[2]  # the repository; an installed wheel has no manifests beside the package
 FOLDER = ROOT / "data_manifests"

@@ -5,7 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
-from workbench.errors import InputError
+from workbench.core.errors import InputError
 
 
 @dataclass(frozen=True)

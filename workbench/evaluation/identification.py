@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from workbench.errors import InputError
+from workbench.core.errors import InputError
+from workbench.core.results import Identification
 from workbench.evaluation.verification import chunks, unit_rows
-from workbench.results import Identification
 
 
 def identify(

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from workbench.errors import InputError
-from workbench.results import Roc, Verification
+from workbench.core.errors import InputError
+from workbench.core.results import Roc, Verification
 
 CHUNK = 1 << 24  # numbers held at once by a product of embeddings: 64 MiB in float32
 

@@ -1,19 +1,11 @@
 """The margins, by where they act (NPCFace, Table I): the positive logit, the negative logits, or both together."""
 
-from workbench.declared import Param, param
+from workbench.core.parameters import Param, param
 from workbench.margins.adaptive import AdaFace, AdaptiveFace, ElasticArc, ElasticCos, MagFace
 from workbench.margins.base import Margin
 from workbench.margins.collaborative import NPCFace
 from workbench.margins.negative import ArcNegFace, Circle, CurricularFace, MVSoftmax, ReCurricularFace
-from workbench.margins.positive import (
-    ArcFace,
-    CombinedMargin,
-    CosFace,
-    NormSoftmax,
-    Softmax,
-    SphereFace,
-    SphereFaceR,
-)
+from workbench.margins.positive import ArcFace, CombinedMargin, CosFace, NormSoftmax, Softmax, SphereFace, SphereFaceR
 
 __all__ = [
     "AdaFace",

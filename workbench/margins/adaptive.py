@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from workbench.declared import Param, param
-from workbench.errors import InputError
+from workbench.core.errors import InputError
+from workbench.core.geometry import ADDITIVE_GUARDS
+from workbench.core.parameters import Param, param
+from workbench.core.random import generator
 from workbench.margins.base import Context, Margin, State
 from workbench.margins.positive import additive, angular, grad_param, guard_param
-from workbench.seeds import generator
-from workbench.sphere import ADDITIVE_GUARDS
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from workbench.declared import Declared, param
+from workbench.core.parameters import Declared, param
 
 Context = SimpleNamespace  # named columns (B, 1), or scalars that broadcast with them
 State = dict[str, Tensor]

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from workbench.declared import param
+from workbench.core.geometry import add_angle
+from workbench.core.parameters import param
 from workbench.margins.base import Context, HardSet, State, mask_param, topk_param
 from workbench.margins.positive import angular, grad_param, guard_param
-from workbench.sphere import add_angle
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from workbench.declared import Param, param
-from workbench.errors import InputError
+from workbench.core.errors import InputError
+from workbench.core.geometry import ADDITIVE_GUARDS, add_angle, cos_sin, expected_angle, nearest_center_angles
+from workbench.core.parameters import Param, param
 from workbench.margins.base import Context, HardSet, Margin, State, mask_param, topk_param
 from workbench.margins.positive import additive, angular, grad_param, guard_param
-from workbench.sphere import ADDITIVE_GUARDS, add_angle, cos_sin, expected_angle, nearest_center_angles
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from workbench.declared import Param, param
+from workbench.core.geometry import ADDITIVE_GUARDS, GRADS, GUARDS, add_angle, angle, guarded, psi, straight_through
+from workbench.core.parameters import Param, param
 from workbench.margins.base import Context, Margin, State
-from workbench.sphere import ADDITIVE_GUARDS, GRADS, GUARDS, add_angle, angle, guarded, psi, straight_through
 
 
 def guard_param(default: str = "wrap", choices: tuple[str, ...] = GUARDS) -> Any:

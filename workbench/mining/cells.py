@@ -12,9 +12,9 @@ the parts before left the farthest from any.
 import torch
 from torch import Tensor
 
+from workbench.core.geometry import full
+from workbench.core.random import generator
 from workbench.mining.exact import Source, Stopped
-from workbench.seeds import generator
-from workbench.sphere import full
 
 CELLS = (1 << 15) - 1  # at most: their numbers are 16 bits
 MEMBERS = 16  # classes a cell, where there are fewer cells

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.errors import InputError
-from workbench.seeds import generator
-from workbench.sphere import full, unit
+from workbench.core.errors import InputError
+from workbench.core.geometry import full, unit
+from workbench.core.random import generator
 
 TILE = 16_384  # centers converted or compared at once
 

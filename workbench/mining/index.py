@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from workbench.device import device as place
-from workbench.errors import InputError, unknown
+from workbench.core.device import device as place
+from workbench.core.errors import InputError, unknown
+from workbench.core.geometry import full
 from workbench.mining.cells import Cells
 from workbench.mining.exact import TILE, Search, Source, Stop, Stopped, directions, exact
 from workbench.mining.measures import recall
-from workbench.sphere import full
 
 __all__ = ["KINDS", "Neighbours", "Stopped", "directions", "exact", "nearest"]
 

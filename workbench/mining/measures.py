@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from workbench.errors import InputError
-from workbench.sphere import full
+from workbench.core.errors import InputError
+from workbench.core.geometry import full
 
 ROWS = 4096  # rows compared at once: their K x K comparisons are held in memory
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from workbench.errors import InputError
+from workbench.core.errors import InputError
+from workbench.core.random import generator
 from workbench.mining.index import directions, exact, nearest
 from workbench.mining.measures import recall, shared
-from workbench.seeds import generator
 
 OLDEST = torch.iinfo(torch.int16).max
 

@@ -21,17 +21,17 @@ import ipywidgets as widgets
 import numpy as np
 from PIL import Image
 
+from workbench.cli.terminal import lines_now_and_then
+from workbench.core.errors import InputError
+from workbench.core.record import Snapshot
+from workbench.core.tables import write_table
 from workbench.data.embeddings import Progress, checked_images, read, sampled
-from workbench.data.tables import write_table
-from workbench.errors import InputError
-from workbench.panels.live.hardness import HardnessView
-from workbench.panels.live.queue import QueueView
-from workbench.panels.live.selection import Selection
-from workbench.panels.live.similarities import SimilaritiesView
-from workbench.panels.live.sphere import SphereView
+from workbench.panels.hardness_view import HardnessView
+from workbench.panels.kit.selection import Selection
+from workbench.panels.queue_view import QueueView
+from workbench.panels.similarities_view import SimilaritiesView
+from workbench.panels.sphere_view import SphereView
 from workbench.probes.hardness import own_and_nearest
-from workbench.record import Snapshot
-from workbench.terminal import lines_now_and_then
 
 LONG = 1.0  # seconds after which progress is shown
 COLUMNS = ("row", "label", "own_cosine", "nearest_other", "nearest_other_cosine", "misclassified")

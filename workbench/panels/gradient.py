@@ -1,6 +1,7 @@
 """GradientPanel: see where a loss pulls a sample and where it pushes it, beside another loss or as a difference.
 
-The panel draws what `workbench.gradients` finds by autograd on the loss that training uses. Every control has its call:
+The panel draws what `workbench.curves.gradients` finds by autograd on the loss that training uses. Every control has
+its call:
 `panel.set(m=0.4, s=32)`, `panel.set(against="npcface")`, `panel.swap()`, `panel.reset()`; `panel.result` holds the
 numbers, `panel.result.against` those of the second loss.
 """
@@ -16,14 +17,14 @@ import numpy as np
 import torch
 
 from workbench.centers.full import FullCenters
-from workbench.declared import Param
-from workbench.errors import InputError, unknown
-from workbench.gradients import GradientMap, cosines_at, gradient_map, gradients, put
+from workbench.core.errors import InputError, unknown
+from workbench.core.parameters import Param
+from workbench.curves.gradients import GradientMap, cosines_at, gradient_map, gradients, put
+from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.margins.base import Margin
-from workbench.method import Method, own_values
-from workbench.objectives.softmax import MarginSoftmax
-from workbench.panels.base import MethodPanel, button
-from workbench.panels.controls import declared
+from workbench.methods.method import Method, own_values
+from workbench.panels.kit.base import MethodPanel, button
+from workbench.panels.kit.controls import declared
 from workbench.panels.setting import Setting, state_names
 from workbench.views.canvas import Trace
 from workbench.views.gradients import Mapped, drawing

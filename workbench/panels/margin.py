@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 import ipywidgets as widgets
 import numpy as np
 
+from workbench.core.parameters import Param
 from workbench.curves import Curve
-from workbench.declared import Param
 from workbench.margins.base import Margin
-from workbench.method import Method
-from workbench.panels.base import MethodPanel, button
-from workbench.panels.controls import declared
+from workbench.methods.method import Method
+from workbench.panels.kit.base import MethodPanel, button
+from workbench.panels.kit.controls import declared
 from workbench.panels.setting import THETA, Curves, moves_curves, preset_values, settle, state_names
 from workbench.views import theme
 from workbench.views.canvas import Trace

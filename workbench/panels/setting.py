@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.curves import Curve, boundaries, curve, ideal_boundaries, slice_logits
-from workbench.declared import Param
-from workbench.errors import InputError
+from workbench.core.errors import InputError
+from workbench.core.parameters import Param
+from workbench.curves import Curve, boundaries, curve, ideal_boundaries
+from workbench.curves.slice import slice_logits
 from workbench.margins.base import Margin
-from workbench.method import Method, own_values
+from workbench.methods.method import Method, own_values
 from workbench.views.curves import SAME, angle, angles
 
 THETA = Param("θ", "angle between the two centers", unit="rad", low=0.1, high=math.pi)

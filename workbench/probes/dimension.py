@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from workbench.errors import InputError
+from workbench.core.errors import InputError
+from workbench.core.record import Snapshot
+from workbench.core.results import DimensionSimilarity
 from workbench.probes.hardness import checked_cosines, clipped
-from workbench.record import Snapshot
-from workbench.results import DimensionSimilarity
 
 Measured = Snapshot | tuple[np.ndarray, np.ndarray]
 

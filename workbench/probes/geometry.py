@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from workbench.errors import InputError
+from workbench.core.errors import InputError
+from workbench.core.results import CenterAngles
 from workbench.evaluation.verification import chunks, unit_rows
-from workbench.results import CenterAngles
 
 
 def center_angles(W: np.ndarray, expected: float = float("nan")) -> CenterAngles:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from workbench.errors import InputError, unknown
-from workbench.results import HardnessCorrelation
+from workbench.core.errors import InputError, unknown
+from workbench.core.results import HardnessCorrelation
 
 DISTANCES = {
     "cosine": lambda cos: 1.0 - cos,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from workbench.errors import InputError
-from workbench.results import PairSimilarity
+from workbench.core.errors import InputError
+from workbench.core.results import PairSimilarity
 
 FINE = 256  # thresholds in a unit of cosine: a power of two, so that comparing with one is exact in floating point
 BINS = 64  # of the histograms on [-1, 1], each of 2 FINE / BINS of the steps between two thresholds

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.data.vectors import Identities
-from workbench.errors import InputError
+from workbench.core.errors import InputError
+from workbench.core.results import Scale
+from workbench.data.identities import Identities
 from workbench.probes.hardness import hardness
-from workbench.results import Scale
 
 
 def scale(

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from workbench.errors import InputError
+from workbench.core.errors import InputError
+from workbench.core.results import Similarity
 from workbench.probes.hardness import checked_cosines, clipped
-from workbench.results import Similarity
 
 
 def similarity(cos: np.ndarray, y: np.ndarray, bins: int = 50) -> Similarity:

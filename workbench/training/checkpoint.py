@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from workbench.centers.sharded import ShardedCenters
-from workbench.errors import InputError
-from workbench.record import write
-from workbench.together import rank
+from workbench.core.distributed import rank
+from workbench.core.errors import InputError
+from workbench.core.record import write
 from workbench.training.fit import Job
 
 

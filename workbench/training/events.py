@@ -6,7 +6,7 @@ A run is its configuration, its seed and its events. A warm-up is nothing but ev
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from workbench.declared import Declared
+from workbench.core.parameters import Declared
 
 
 @dataclass(frozen=True)

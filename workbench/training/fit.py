@@ -19,20 +19,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workbench.backbones import backbone
 from workbench.centers.bank import others
 from workbench.centers.sharded import every_center
-from workbench.device import device
-from workbench.errors import InputError
+from workbench.core.device import device
+from workbench.core.distributed import gathered, own_stretch, processes
+from workbench.core.errors import InputError
+from workbench.core.geometry import full, unit
+from workbench.core.random import generator
+from workbench.core.record import Snapshot, Step
+from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.methods import METHODS, build
-from workbench.objectives.softmax import MarginSoftmax
-from workbench.record import Snapshot, Step
-from workbench.seeds import generator
-from workbench.sphere import full, unit
-from workbench.together import gathered, own_stretch, processes
+from workbench.networks import backbone
+from workbench.training.config import Config
 from workbench.training.events import Event
 from workbench.training.processes import shared_norms, sum_gradients
-from workbench.training.recipe import Config
 
 # How far an image is changed, either way, when it is trained on:
 TURN = 0.2  # rad

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from workbench.record import Step
-from workbench.seeds import generator
+from workbench.core.random import generator
+from workbench.core.record import Step
 
 WINDOW = 150  # steps over which a loss should fall
 FALL = 0.02  # share of the expected loss that it should fall by in them

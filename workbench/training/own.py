@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from workbench.centers.full import FullCenters
-from workbench.check import check_margin
+from workbench.core.errors import InputError
+from workbench.core.record import Snapshot, Step
+from workbench.curves.check import check_margin
 from workbench.data.images import ImageSet, load
 from workbench.data.pairs import split_identities, stratified
-from workbench.errors import InputError
+from workbench.losses.margin_softmax import MarginSoftmax
+from workbench.losses.scales import Fixed
 from workbench.margins.base import Margin
-from workbench.objectives.scales import Fixed
-from workbench.objectives.softmax import MarginSoftmax
-from workbench.record import Snapshot, Step
+from workbench.training.config import SMALL_WARM_UP, Config
 from workbench.training.events import Event, warm_up
 from workbench.training.fit import Job, fit, snapshot
-from workbench.training.recipe import SMALL_WARM_UP, Config
 from workbench.training.run import SNAPSHOT_IMAGES, SNAPSHOT_LIMIT, snapshot_steps
 
 

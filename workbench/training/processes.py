@@ -19,9 +19,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from workbench.errors import InputError
-from workbench.sphere import full
-from workbench.together import processes, stacked, summed
+from workbench.core.distributed import processes, stacked, summed
+from workbench.core.errors import InputError
+from workbench.core.geometry import full
 
 LOST = 69  # exit status of a process that ends because another one is gone
 GRACE = 20.0  # seconds that the others have to end by themselves
@@ -152,7 +152,7 @@ def free_port() -> int:
 
 @torch.no_grad()
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Add up the gradients of parameters that every process has a copy of; see `workbench.together`."""
+    """Add up the gradients of parameters that every process has a copy of; see `workbench.core.distributed`."""
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if processes() == 1 or not grads:
         return

@@ -16,25 +16,25 @@ import numpy as np
 import torch
 
 from workbench import __version__
+from workbench.core.distributed import PartnerLost, anywhere, processes, rank
+from workbench.core.errors import InputError
+from workbench.core.geometry import expected_angle
+from workbench.core.record import Run, Snapshot, refuse_existing
 from workbench.curves import boundaries, ideal_boundaries
 from workbench.data.images import ImageSet, load
 from workbench.data.pairs import sample_pairs, split_identities, stratified
-from workbench.errors import InputError
 from workbench.evaluation.identification import identify
 from workbench.evaluation.verification import all_pairs, pair_scores, verify
 from workbench.methods import METHODS
 from workbench.probes.geometry import center_angles
 from workbench.probes.hardness import hardness
 from workbench.probes.similarity import similarity
-from workbench.record import Run, Snapshot, refuse_existing
-from workbench.sphere import expected_angle
-from workbench.together import PartnerLost, anywhere, processes, rank
 from workbench.training import checkpoint
+from workbench.training.config import Config
 from workbench.training.events import Event
 from workbench.training.fit import Job, TrainingFault, embed, fit, snapshot
 from workbench.training.health import Health
 from workbench.training.processes import Follower, joined, stoppable
-from workbench.training.recipe import Config
 
 THETA = np.radians(80)  # rad between the two centers of the slice on which boundaries are reported
 SNAPSHOT_IMAGES = 4  # training images an identity whose embeddings a snapshot keeps

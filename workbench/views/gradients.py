@@ -20,7 +20,7 @@ from workbench.views.lines import Axis, Line, lines_figure
 from workbench.views.theme import BLUE, GREEN, INK, VERMILION, template
 
 if TYPE_CHECKING:  # a view draws results; it never needs torch
-    from workbench.gradients import GradientMap, Slopes
+    from workbench.curves.gradients import GradientMap, Slopes
 
 QUANTITIES = {
     "target": "its own center: dL/dcos θ<sub>y</sub>",

@@ -12,7 +12,7 @@ from workbench.views.lines import Axis, Line, lines_figure
 from workbench.views.theme import BLUE, DASHES, GREEN, GREY, ORANGE, VERMILION
 
 if TYPE_CHECKING:
-    from workbench.interaction import Captured, Reach
+    from workbench.curves.interaction import Captured, Reach
 
 COLOURS = (GREEN, VERMILION, BLUE, ORANGE)
 

@@ -6,21 +6,10 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.errors import InputError
-from workbench.project import principal, unit
-from workbench.record import Snapshot
-from workbench.views.theme import (
-    BLUE,
-    GREEN,
-    GREY,
-    MISCLASSIFIED,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    WELL,
-    template,
-)
+from workbench.core.errors import InputError
+from workbench.core.record import Snapshot
+from workbench.probes.projections import principal, unit
+from workbench.views.theme import BLUE, GREEN, GREY, MISCLASSIFIED, ORANGE, PURPLE, SKY, VERMILION, WELL, template
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)
 MARKERS = ("circle", "square", "diamond", "cross", "diamond-open", "circle-open", "square-open")

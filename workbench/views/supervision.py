@@ -11,7 +11,7 @@ from workbench.views.lines import Axis, Line, lines_figure
 from workbench.views.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, template
 
 if TYPE_CHECKING:  # a view draws results; it never needs torch
-    from workbench.supervision import Emphasis, MarginEffect, Supervision
+    from workbench.curves.supervision import Emphasis, MarginEffect, Supervision
 
 PIECES = (VERMILION, ORANGE, PURPLE, GREEN, SKY)  # of the negatives pushed most; the others share one
 FAMILIES = (PURPLE, GREEN, ORANGE, BLUE)

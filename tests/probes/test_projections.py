@@ -1,0 +1,145 @@
+"""Projections: what each keeps exactly, what repeats, and what stays where it was."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workbench.core.errors import InputError
+from workbench.probes.projections import aligned, log_map, plane, principal, tangent, umap_map, unit
+
+SHAPES = given(seed=st.integers(0, 10_000), dim=st.integers(2, 24))
+
+
+def directions(seed: int, n: int, dim: int) -> np.ndarray:
+    return unit(np.random.default_rng(seed).normal(size=(n, dim)))
+
+
+def orthonormal(basis: np.ndarray) -> bool:
+    return np.allclose(basis @ basis.T, np.eye(2), atol=1e-9)
+
+
+@SHAPES
+def test_the_plane_through_two_centers_keeps_their_angle_and_their_boundary(seed, dim):
+    first, second, *x = directions(seed, 40, dim)
+    axes, x = plane(first, second), np.array(x)
+    a, b = axes.of(np.stack([first, second]))
+    assert orthonormal(axes.basis)
+    assert np.allclose([np.hypot(*a), np.hypot(*b)], 1)  # both lie in the plane, on its circle
+    assert math.isclose(a @ b, first @ second, abs_tol=1e-9)
+    assert b[0] > 0  # the second to the right, the first opposite, the middle between them up
+    assert np.allclose([a[0], a[1]], [-b[0], b[1]])
+    assert np.array_equal(axes.of(x)[:, 0] > 0, x @ second > x @ first)  # the vertical axis is the boundary
+
+
+@pytest.mark.parametrize("second", [(1.0, 0, 0), (-1.0, 0, 0)], ids=["the same", "opposite"])
+def test_centers_that_leave_an_axis_undetermined_still_have_a_plane(second):
+    axes = plane(np.array([1.0, 0, 0]), np.array(second))
+    assert orthonormal(axes.basis)
+    assert np.allclose(np.hypot(*axes.of(np.array([second])).T), 1)
+
+
+@SHAPES
+def test_the_log_map_keeps_angles_to_the_center_and_comes_back(seed, dim):
+    at, *x = directions(seed, 30, dim)
+    sides = log_map(np.array(x), at)
+    theta = np.linalg.norm(sides, axis=1)
+    assert np.allclose(np.cos(theta), np.array(x) @ at)
+    assert np.allclose(sides @ at, 0, atol=1e-9)
+    assert np.allclose(np.cos(theta)[:, None] * at + np.sinc(theta / np.pi)[:, None] * sides, x)
+
+
+def test_the_log_map_at_its_center_and_opposite_to_it():
+    at = np.array([0.0, 0, 1])
+    assert np.array_equal(log_map(np.stack([at, -at]), at), np.zeros((2, 3)))
+
+
+@given(seed=st.integers(0, 10_000), dim=st.integers(3, 24))
+def test_a_tangent_plane_keeps_the_two_centers_it_leads_to(seed, dim):
+    at, toward, second = directions(seed, 3, dim)
+    axes = tangent(at, toward, second)
+    right, up = axes.of(log_map(np.stack([toward, second]), at))
+    assert orthonormal(axes.basis)
+    assert np.allclose(right, [math.acos(at @ toward), 0], atol=1e-7)
+    assert math.isclose(np.hypot(*up), math.acos(at @ second), abs_tol=1e-7)
+    assert up[1] > 0
+
+
+@SHAPES
+def test_principal_axes_are_those_of_the_singular_value_decomposition(seed, dim):
+    x = directions(seed, 50, dim) * np.linspace(3, 1, dim)
+    axes, singular = principal(x), np.linalg.svd(x - x.mean(axis=0))
+    assert orthonormal(axes.basis)
+    if dim == 2 or singular.S[1] > 1.05 * singular.S[2]:
+        assert math.isclose(axes.share(x), (singular.S[:2] ** 2).sum() / (singular.S**2).sum(), rel_tol=1e-9)
+    assert all(row[np.abs(row).argmax()] > 0 for row in axes.basis)
+    assert np.allclose(axes.of(x).mean(axis=0), 0, atol=1e-9)
+
+
+def test_the_share_of_what_does_not_vary_is_not_a_number():
+    x = directions(0, 20, 4)
+    assert math.isnan(principal(x).share(np.ones((5, 4))))
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10_000), turn=st.floats(-3, 3), mirror=st.booleans())
+def test_aligning_undoes_a_turn_a_mirror_and_a_shift(seed, turn, mirror):
+    goal = np.random.default_rng(seed).normal(size=(20, 2)) * [3, 1]
+    c, s = math.cos(turn), math.sin(turn)
+    moved = goal @ np.array([[c, s], [-s, c]]) * [1, -1 if mirror else 1] + [5, -2]
+    assert np.allclose(aligned(moved, goal), goal)
+    assert np.allclose(aligned(2 * moved, goal) - goal.mean(axis=0), 2 * (goal - goal.mean(axis=0)))  # not stretched
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda: principal(np.ones((1, 3))), r"x has shape \(1, 3\); principal axes need"),
+        (lambda: aligned(np.ones((3, 2)), np.ones((4, 2))), r"points have shape \(3, 2\); .* need \(4, 2\)"),
+        (lambda: umap_map(np.ones((4, 3))), r"x has shape \(4, 3\); UMAP needs at least 5"),
+        (lambda: umap_map(np.ones((9, 3)), start=np.ones((8, 2))), r"start has shape \(8, 2\); .* has \(9, 2\)"),
+    ],
+)
+def test_what_cannot_be_projected_is_said(wrong, words):
+    with pytest.raises(InputError, match=words):
+        wrong()
+
+
+def test_umap_is_remembered_by_its_content(monkeypatch):
+    from workbench.probes import projections as project
+
+    fits = []
+    monkeypatch.setattr(project, "_maps", {})
+    monkeypatch.setattr(project, "fitted", lambda x, start, seed: fits.append(seed) or np.full((len(x), 2), seed))
+    x = directions(0, 12, 4)
+    umap_map(x)[:] = 7  # the caller's own copy
+    assert np.array_equal(umap_map(x.copy()), np.zeros((12, 2)))
+    assert len(fits) == 1
+    for seed in range(1, project.KEPT + 1):
+        umap_map(x, seed=seed)
+    umap_map(x, start=np.zeros((12, 2)))
+    assert len(fits) == project.KEPT + 2
+    assert len(project._maps) == project.KEPT
+
+
+@pytest.mark.slow
+def test_a_warm_map_stays_near_the_map_before_and_repeats():
+    rng = np.random.default_rng(0)
+    x = unit(rng.normal(size=(120, 8)) + 5 * np.eye(8)[rng.integers(0, 4, 120)])
+    before = umap_map(x)
+    after = umap_map(x + 0.01 * rng.normal(size=x.shape), start=before)
+    spread = np.linalg.norm(before - before.mean(axis=0), axis=1).mean()
+    assert np.linalg.norm(after - before, axis=1).mean() < 0.5 * spread
+    from workbench.probes.projections import fitted
+
+    assert np.array_equal(fitted(x.astype(np.float32), None, 0), before)
+
+
+def test_projections_load_neither_torch_nor_umap():
+    code = "import sys, workbench.probes.projections; print(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"torch", "umap", "plotly", "sklearn"} & {name.split(".")[0] for name in done.stdout.split()} == set()

@@ -1,0 +1,1 @@
+"""`workbench bench`: what a training will cost, estimated before it is started or measured here."""

@@ -1,0 +1,1 @@
+"""Core: errors, geometry, parameters, random numbers, devices, processes, files. No state."""

@@ -1,0 +1,110 @@
+"""Criteria (from T and the row statistics to a loss per sample) and weightings (from those to one number)."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from workbench.core.parameters import Declared, param
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Declared):
+    """-log(e^{sT} / (e^{sT} + sum_j e^{sN_j}))      (NPCFace Eq. 13)"""
+
+    name: ClassVar[str] = "softmax"
+    latex: ClassVar[tuple[str, ...]] = (r"L = -\log\frac{e^{sT}}{e^{sT} + \sum_{j \ne y} e^{sN_j}}",)
+
+    def learned(self, classes: int) -> dict[str, Tensor]:
+        """What the optimiser owns."""
+        return {}
+
+    def __call__(self, rows: Any, params: dict[str, Tensor]) -> Tensor:
+        """The loss (B, 1) of each sample from T, the scale and the other statistics of its row, and learned params."""
+        return -logsigmoid(rows.s * rows.T - rows.logsumexp)
+
+
+@dataclass(frozen=True)
+class SmoothedCrossEntropy(CrossEntropy):
+    """Cross-entropy against a target of 1 - smoothing + smoothing / C, the other classes sharing the rest evenly."""
+
+    latex: ClassVar[tuple[str, ...]] = (
+        *CrossEntropy.latex,
+        r"L \leftarrow (1 - \varepsilon) L + \frac{\varepsilon}{C} \sum_k -\log p_k",
+    )
+    smoothing: float = param(0.0, "ε", "label smoothing: share of the target given to all classes", low=0.0, high=0.5)
+
+    def __call__(self, rows: Any, params: dict[str, Tensor]) -> Tensor:
+        plain = super().__call__(rows, params)
+        if self.smoothing == 0:
+            return plain
+        log_sum = plain + rows.s * rows.T  # log of the softmax's denominator
+        mean_logit = rows.s * (rows.T + rows.N_sum) / rows.classes
+        return (1 - self.smoothing) * plain + self.smoothing * (log_sum - mean_logit)
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(CrossEntropy):
+    """One threshold for all: every target logit above b, every other below      (UniFace, Zhou et al. 2023, Eq. 8)
+
+    L = log(1 + e^{-(sT - b)}) + lambda sum_{j != y} log(1 + e^{sN_j - b});  b is learned, ln(10 C) at the start.
+    """
+
+    name: ClassVar[str] = "bce"
+    latex: ClassVar[tuple[str, ...]] = (
+        r"L = \log(1 + e^{-(sT - b)}) + \lambda \sum_{j \ne y} \log(1 + e^{sN_j - b}),\quad b \;\mathrm{learned}",
+    )
+    lam: float = param(1.0, "λ", "weight of the negatives", low=0.0, high=100.0)
+
+    def learned(self, classes: int) -> dict[str, Tensor]:
+        return {"b": torch.tensor(math.log(10 * classes))}
+
+    def __call__(self, rows: Any, params: dict[str, Tensor]) -> Tensor:
+        return -logsigmoid(rows.s * rows.T - params["b"]) + self.lam * rows.softplus_sum(params["b"])
+
+
+@dataclass(frozen=True)
+class Mean(Declared):
+    """Every sample counts the same."""
+
+    def __call__(self, per_sample: Tensor) -> Tensor:
+        """One number from the losses (B,) of a batch."""
+        return per_sample.mean()
+
+
+@dataclass(frozen=True)
+class HardMining(Mean):
+    """Only the samples with the largest losses count: the mean over the ceil(keep B) of them (OHEM; HM-softmax)."""
+
+    latex: ClassVar[tuple[str, ...]] = (
+        r"L = \mathrm{mean\ of\ the}\; \lceil \mathrm{keep}\cdot B\rceil \;\mathrm{largest}\; L_i",
+    )
+    keep: float = param(0.9, "keep", "share of the batch that counts", low=0.01, high=1.0)
+
+    def __call__(self, per_sample: Tensor) -> Tensor:
+        return per_sample.topk(math.ceil(self.keep * len(per_sample) - 1e-9)).values.mean()
+
+
+@dataclass(frozen=True)
+class Focal(Mean):
+    """Samples count the less the surer their class: mean of (1 - p_y)^gamma L, p_y = e^{-L}, per sample (Lin et al.).
+
+    Gradient: through the weight too.
+    Follows / differs: face.evoLVe and CurricularFace's code take p from the batch's mean loss (p="batch").
+    """
+
+    latex: ClassVar[tuple[str, ...]] = (r"L = \mathrm{mean}_i\,(1 - p_i)^\gamma L_i,\quad p_i = e^{-L_i}",)
+    gamma: float = param(2.0, "γ", "how fast sure samples fade; 0: not at all", low=0.0, high=5.0)
+    p: str = param("sample", "p", "p of each sample, or one of the batch's mean loss", choices=("sample", "batch"))
+
+    def __call__(self, per_sample: Tensor) -> Tensor:
+        if self.p == "batch":
+            per_sample = per_sample.mean(dim=0, keepdim=True)
+        unsure = -torch.expm1(-per_sample)
+        return (unsure.clamp_min(torch.finfo(unsure.dtype).tiny) ** self.gamma * per_sample).mean()
+
+
+WEIGHTINGS = {"mean": Mean, "hard mining": HardMining, "focal": Focal}

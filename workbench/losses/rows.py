@@ -1,0 +1,128 @@
+"""Row statistics: the few sums over a sample's non-target classes that the criteria and the margins need.
+
+    z = s T - rows.logsumexp;   per_sample = -logsigmoid(z)
+
+is the whole softmax loss, however the statistics were gathered. Here they come from all B x C cosines at once (dense):
+the readable reference, differentiated by autograd.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from workbench.margins.base import Context, Margin, State
+from workbench.margins.source import called, explained
+
+
+@dataclass
+class DenseRows:
+    """Statistics of the non-target classes of each sample, each computed when it is first asked for; all (B, 1).
+
+    cos (B, C): all cosines; norm (B, 1): the embeddings' lengths; y (B, 1): the target column; s: the scale; params,
+    state: what the margin has learned and what it keeps between batches.
+    """
+
+    margin: Margin
+    cos: Tensor
+    norm: Tensor
+    y: Tensor
+    params: dict[str, Tensor]
+    state: State
+    s: float | Tensor = 1.0
+
+    @property
+    def labels(self) -> Tensor:
+        """The labels (B, 1), as places among what the margin has learned for each class."""
+        return self.y
+
+    @cached_property
+    def pos(self) -> Tensor:
+        """cos(theta_y)."""
+        return self.target(self.cos)
+
+    @cached_property
+    def ctx(self) -> Context:
+        """The margin's context; where the hard set is the K largest cosines, with the tau that selects them."""
+        try:
+            ctx = self.margin.context(self.pos, self.norm, self.labels, self.params, self.state)
+        except Exception as error:
+            raise explained(self.margin, error) from error
+        if self.margin.selects:
+            ctx.tau = self.below_the_largest(self.margin.selects)
+        return ctx
+
+    @cached_property
+    def T(self) -> Tensor:
+        """The target's logit, before scale."""
+        return called(self.margin, "T", self.pos, self.ctx, self)
+
+    @cached_property
+    def N(self) -> Tensor:
+        """The non-target logits (B, C), before scale; the target column holds a value that means nothing."""
+        return called(self.margin, "N", self.cos, self.ctx)
+
+    @cached_property
+    def hard(self) -> Tensor:
+        """M_ij (B, C) as numbers, 0 in the target column; a constant."""
+        with torch.no_grad():
+            return self.with_target(called(self.margin, "hard", self.cos, self.ctx).to(self.cos.dtype), 0)
+
+    @cached_property
+    def hard_weight(self) -> Tensor:
+        """sum_j M_ij: how many hard negatives the sample has."""
+        return self.hard.sum(dim=1, keepdim=True)
+
+    @cached_property
+    def hard_mean(self) -> Tensor:
+        """The mean cosine of the sample's hard negatives, 0 where it has none; a constant (NPCFace Eq. 11)."""
+        with torch.no_grad():
+            return torch.linalg.vecdot(self.cos, self.hard)[:, None] / self.hard_weight.clamp_min(1e-12)
+
+    @cached_property
+    def logsumexp(self) -> Tensor:
+        """log sum_{j != y} exp(s N(cos_j))."""
+        return self.with_target(self.s * self.N, -torch.inf).logsumexp(dim=1, keepdim=True)
+
+    @cached_property
+    def N_sum(self) -> Tensor:
+        """sum_{j != y} N(cos_j)."""
+        return self.with_target(self.N, 0).sum(dim=1, keepdim=True)
+
+    def softplus_sum(self, b: float | Tensor) -> Tensor:
+        """sum_{j != y} log(1 + exp(s N(cos_j) - b))."""
+        return self.with_target(-logsigmoid(b - self.s * self.N), 0).sum(dim=1, keepdim=True)
+
+    def below_the_largest(self, K: int) -> Tensor:
+        """A threshold just below the K largest non-target cosines: the next one, or below all of them."""
+        return next_largest(self.largest(K + 1), K)
+
+    def largest(self, K: int) -> Tensor:
+        """The K largest non-target cosines (B, K), or all; -inf stands for the target."""
+        others = self.with_target(self.cos.detach(), -torch.inf)
+        return others.topk(min(K, others.shape[1]), dim=1).values
+
+    @property
+    def classes(self) -> int:
+        """How many classes were met, the target included."""
+        return self.cos.shape[1]
+
+    @property
+    def logits(self) -> Tensor:
+        """The logits (B, C) before scale, T in the target column and N elsewhere."""
+        return self.with_target(self.N, self.T)
+
+    def target(self, values: Tensor) -> Tensor:
+        """What values (B, n) hold in the target's column (B, 1)."""
+        return values.gather(1, self.y)
+
+    def with_target(self, values: Tensor, filler: float | Tensor) -> Tensor:
+        """values (B, n), a new tensor, with `filler` in the target's column."""
+        return values.scatter(1, self.y, filler)
+
+
+def next_largest(best: Tensor, K: int) -> Tensor:
+    """The largest but K of each row of best (B, n), which falls from left to right: (B, 1); -inf where n <= K."""
+    return best[:, K : K + 1] if best.shape[1] > K else torch.full_like(best[:, :1], -torch.inf)

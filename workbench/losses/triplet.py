@@ -1,0 +1,149 @@
+"""Triplet loss: the one method here that compares samples with samples. It keeps the protocol of MarginSoftmax, so that
+training, recording and evaluation treat it like any other; its class means serve the probes alone.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from workbench.core.errors import unknown
+from workbench.core.geometry import full, unit
+from workbench.core.parameters import Declared, param
+from workbench.core.random import generator
+from workbench.losses.margin_softmax import Loss, check_batch
+from workbench.losses.terms import followed
+from workbench.margins.base import State
+
+
+@dataclass(frozen=True)
+class Triplet(Declared):
+    """Pulls a sample closer to another of its class than to any of a different one, by a lead of alpha.
+
+    L = mean over triplets of [d(a, p) - d(a, n) + alpha]_+      (FaceNet Eq. 3), d of unit embeddings
+
+    all        every triplet of the batch whose hinge is positive
+    hard       for each anchor, its farthest positive and its nearest negative
+    semi-hard  for each pair (a, p), the nearest negative with d(a, p) < d(a, n) < d(a, p) + alpha, where there is one
+    random     for each pair (a, p), a random negative whose hinge is positive (FaceX-Zoo's code)
+
+    Gradient: the choice of triplets is a constant. Reduces to: nothing else here.
+    Follows / differs: FaceNet uses squared distances; PML's default is the distance itself.
+    """
+
+    latex: ClassVar[tuple[str, ...]] = (r"L = \mathrm{mean}\,[\,d(a, p) - d(a, n) + \alpha\,]_+",)
+    alpha: float = param(0.2, "α", "lead asked of the positive, in units of d", low=0.0, high=4.0)
+    mining: str = param("semi-hard", "mining", "which triplets count", choices=("all", "hard", "semi-hard", "random"))
+    distance: str = param(
+        "squared", "d", "squared Euclidean distance, or not squared", choices=("squared", "euclidean")
+    )
+
+
+class ClassMeans(nn.Module):
+    """Moving means of the embeddings' directions, `weight` (C, D): what the probes take for centers."""
+
+    def __init__(self, classes: int, dim: int, seed: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", unit(torch.randn(classes, dim, generator=generator(seed, "centers")))[0])
+        self.classes, self.dim, self.sub = classes, dim, 1
+
+
+class TripletLoss(nn.Module):
+    """The triplet loss of a batch of embeddings x (B, D) with labels y (B,); raises InputError as MarginSoftmax does.
+
+    per_sample is each anchor's mean over its triplets, 0 where it has none.
+    """
+
+    FOLLOW: ClassVar[float] = 0.5  # of the way, class means go towards a batch's
+
+    def __init__(self, margin: Triplet, classes: int, dim: int, seed: int = 0) -> None:
+        super().__init__()
+        self.margin = margin
+        self.centers = ClassMeans(classes, dim, seed)
+        self.learned = nn.ParameterDict()
+        self.register_buffer("state_seed", torch.tensor(seed))
+        self.register_buffer("state_step", torch.zeros(()))
+
+    @property
+    def state(self) -> State:
+        return {"seed": self.state_seed.clone(), "step": self.state_step.clone()}
+
+    @property
+    def s(self) -> float:
+        return float("nan")
+
+    def parameters_now(self) -> dict[str, Any]:
+        return {name: getattr(self.margin, name) for name in self.margin.parameters()}
+
+    def replace(self, **changes: Any) -> None:
+        self.change(changes)
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        for name in changes:
+            if name not in self.parameters_now():
+                raise unknown("parameter of Triplet", name, self.parameters_now())
+        self.margin = dataclasses.replace(self.margin, **changes)
+
+    def how(self, batch: int) -> str:
+        """In a sentence, how a batch of this size is compared."""
+        return f"{batch:,} samples with each other: this loss meets no classes"
+
+    def settle(self, lr: float) -> None:
+        """Nothing moves beside the network."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Loss:
+        """The loss of a batch; reads only."""
+        check_batch(x, y, self.centers.classes, self.centers.dim)
+        with torch.autocast(x.device.type, enabled=False):
+            direction = unit(full(x))[0]
+            d = (2 - 2 * direction @ direction.T).clamp_min(0)
+            if self.margin.distance == "euclidean":
+                d = d.clamp_min(1e-12).sqrt()
+            anchor, hinge, counts = self._triplets(d, y)
+            each, n = (hinge * counts).sum(dim=1), counts.sum(dim=1)
+            sums, numbers = (v.new_zeros(len(y)).index_add(0, anchor, v) for v in (each, n))
+            per_sample = sums / numbers.clamp_min(1)
+            total = each.sum() / n.sum().clamp_min(1)
+        return Loss(total, per_sample, {"triplet": total})
+
+    @torch.no_grad()
+    def observe(self, x: Tensor, y: Tensor) -> None:
+        """Move the class means towards the batch and count it."""
+        check_batch(x, y, self.centers.classes, self.centers.dim)
+        self.centers.weight.copy_(followed(self.centers.weight, unit(full(x))[0], y, self.FOLLOW))
+        self.state_step.add_(1)
+
+    def step(self, x: Tensor, y: Tensor) -> Loss:
+        """Observe the batch, then its loss."""
+        self.observe(x, y)
+        return self(x, y)
+
+    def _triplets(self, d: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Anchors (P,) of the pairs met, their hinges (P, n) with n negatives, and which of those count (P, n)."""
+        alpha, mining = self.margin.alpha, self.margin.mining
+        same = y[:, None] == y
+        positive = same & ~torch.eye(len(y), dtype=torch.bool, device=y.device)
+        if mining == "hard":
+            farthest = d.masked_fill(~positive, -torch.inf).amax(dim=1)
+            nearest = d.masked_fill(same, torch.inf).amin(dim=1)
+            counts = positive.any(dim=1) & ~same.all(dim=1)
+            hinge = torch.where(counts, farthest - nearest + alpha, 0).clamp_min(0)
+            return torch.arange(len(y), device=y.device), hinge[:, None], counts[:, None]
+        anchor, other = positive.nonzero(as_tuple=True)
+        near, far = d[anchor, other][:, None], d[anchor]
+        hinge = near - far + alpha
+        counts = ~same[anchor] & (hinge > 0)
+        if mining == "all":
+            return anchor, hinge, counts
+        if mining == "semi-hard":
+            counts = counts & (far > near)
+            order = far.detach()
+        else:
+            order = torch.rand(
+                hinge.shape, generator=generator(int(self.state_seed), f"triplets {int(self.state_step)}")
+            )
+        chosen = order.to(d).masked_fill(~counts, torch.inf).argmin(dim=1, keepdim=True)
+        return anchor, hinge.gather(1, chosen), counts.any(dim=1, keepdim=True)

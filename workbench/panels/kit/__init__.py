@@ -1,0 +1,1 @@
+"""Parts that the panels share: charts, streams of frames, selection, controls."""

@@ -1,1 +1,0 @@
-"""The live lab: widgets that show a training as it runs, and change it."""
