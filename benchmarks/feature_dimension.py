@@ -15,9 +15,8 @@ import numpy as np
 import torch
 
 from workbench.core.record import Snapshot
-from workbench.core.results import DimensionSimilarity
 from workbench.data.images import load
-from workbench.probes.dimension import dimension
+from workbench.probes.dimension import DimensionSimilarity, dimension
 from workbench.training.config import Config
 from workbench.training.fit import Job, fit, snapshot
 from workbench.views.dimension import dimension_figure

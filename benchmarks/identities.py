@@ -12,9 +12,8 @@ import csv
 import time
 from pathlib import Path
 
-from workbench.core.results import Scale
 from workbench.data.identities import families
-from workbench.probes.scale import scale
+from workbench.probes.scale import Scale, scale
 from workbench.views.scale import scale_figure
 from workbench.views.theme import CONFIG
 

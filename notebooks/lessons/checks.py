@@ -1,22 +1,16 @@
-"""For the notebooks: exercise checks that say why an answer is wrong, tables of what was seen, and text digests.
+"""Checks for the lessons: exercise answers with an explanation of common errors, and tables of expected values.
 
-`check(name, answer)` judges an exercise, `seen(rows)` verifies the numbers a lesson ends with, `digest` and
-`figure_digest` turn numbers and figures into short text that a regression test can compare. `page()` fits static
-figures into the page.
+`check(name, answer)` grades an exercise, `seen(rows)` verifies the numbers at the end of a lesson, `page()` fits
+static figures into the notebook page.
 """
 
-from collections.abc import Iterator, Mapping
 from typing import Any
-
-import numpy as np
 
 from lessons.answers import Verdict
 from lessons.exercises import EXERCISES
 from workbench.core.errors import unknown
+from workbench.views.digest import digest
 from workbench.views.theme import CONFIG, GRID, INK
-
-SHOWN = 12  # entries of an array that a digest writes out
-ZERO = 1e-12  # smaller numbers are rounding errors
 
 
 def check(name: str, answer: Any) -> Verdict:
@@ -68,42 +62,3 @@ def page() -> Any:
     # JupyterLab gives a responsive figure no height at all.
     plotly.io.renderers["plotly_mimetype"].config = CONFIG | {"responsive": False}
     return HTML(STYLE)
-
-
-def digest(value: Any) -> str:
-    """Short text for numbers, arrays and mappings of them, to 4 significant digits; anything below 1e-12 is 0."""
-    if isinstance(value, Mapping):
-        return "\n".join(f"{key}: {digest(v)}" for key, v in value.items())
-    if isinstance(value, bool | np.bool_ | int | str) or value is None:
-        return str(value)
-    array = np.asarray(value)
-    if array.ndim == 0:
-        number = float(array)
-        return "0" if abs(number) < ZERO else f"{number:.4g}"
-    if array.size <= SHOWN:
-        return f"[{', '.join(digest(v) for v in array.tolist())}]"
-    shape = " x ".join(map(str, array.shape))
-    return f"{shape}, {digest(array.min())} to {digest(array.max())}, mean {digest(array.mean(dtype=np.float64))}"
-
-
-def figure_digest(figure: Any) -> str:
-    """A plotly figure as text: a line for each trace (type, name, where its points lie) and for each axis (title)."""
-    traces = [" ".join([f"{trace.type} '{trace.name or ''}'", *extents(trace)]) for trace in figure.data]
-    layout = figure.layout.to_plotly_json()
-    axes = {name: axis for name, axis in sorted(layout.items()) if name[:5] in ("xaxis", "yaxis")}
-    return "\n".join(traces + [f"{name} '{axis.get('title', {}).get('text', '')}'" for name, axis in axes.items()])
-
-
-def extents(trace: Any) -> Iterator[str]:
-    """For each coordinate of a trace: how many points, their range and mean, gaps (NaN) aside; or its categories."""
-    for name in ("x", "y", "z"):
-        values = getattr(trace, name, None)
-        if values is None or len(values) == 0:
-            continue
-        array = np.asarray(values)
-        if array.dtype.kind not in "fiu":
-            yield f"{name}: {', '.join(map(str, values))}"
-            continue
-        known = array[np.isfinite(array)].astype(np.float64)
-        if known.size:
-            yield f"{name}: {known.size} in {digest(known.min())} to {digest(known.max())}, mean {digest(known.mean())}"

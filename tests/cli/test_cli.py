@@ -146,7 +146,7 @@ ROOMS = {
     },
     "workbench.compare.engine, workbench.training.own": {"plotly", "ipywidgets", "umap", "faiss", "sklearn"},
     "workbench.training.run": {"plotly", "ipywidgets", "umap", "faiss", "sklearn"},
-    "workbench.core.record, workbench.core.results": {"torch", "plotly", "ipywidgets", "sklearn"},
+    "workbench.core.record, workbench.core.arrays": {"torch", "plotly", "ipywidgets", "sklearn"},
     "workbench.probes.hardness, workbench.probes.similarity, workbench.probes.geometry": {"torch", "plotly", "sklearn"},
     "workbench.evaluation.verification, workbench.evaluation.identification": {"torch", "plotly", "sklearn"},
     "workbench.views.verification, workbench.views.similarity, workbench.views.hardness": {"torch", "ipywidgets"},

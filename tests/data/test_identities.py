@@ -11,9 +11,8 @@ from scipy.special import ive
 from scipy.stats import ks_2samp, vonmises_fisher
 
 from workbench.core.errors import InputError
-from workbench.core.results import Scale
 from workbench.data.identities import concentration, families, von_mises_fisher
-from workbench.probes.scale import scale
+from workbench.probes.scale import Scale, scale
 from workbench.views.scale import scale_figure
 from workbench.views.theme import INK
 

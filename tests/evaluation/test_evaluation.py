@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from workbench.core import arrays
 from workbench.core.errors import InputError
-from workbench.evaluation import verification
 from workbench.evaluation.identification import identify
 from workbench.evaluation.verification import all_pairs, pair_scores, verify
 
@@ -197,7 +197,7 @@ def cosine_loop(a, b):
 @pytest.mark.parametrize("chunk", [1, 50, 1 << 24])
 @pytest.mark.parametrize(("dtype", "atol"), [(np.float64, 1e-14), (np.float32, 1e-6)])
 def test_pairs_of_embeddings_give_their_cosines(chunk, dtype, atol, monkeypatch):
-    monkeypatch.setattr(verification, "CHUNK", chunk)
+    monkeypatch.setattr(arrays, "CHUNK", chunk)
     rng = np.random.default_rng(3)
     x = (rng.normal(size=(11, 6)) * 10.0 ** rng.integers(-3, 4, (11, 1))).astype(dtype)
     labels = rng.integers(0, 4, 11)
@@ -283,7 +283,7 @@ def identify_loop(gallery, gallery_ids, probes, probe_ids, unknown, fpirs):
 @pytest.mark.parametrize("chunk", [20, 1 << 24])
 @pytest.mark.parametrize("seed", range(5))
 def test_identification_follows_its_definitions(seed, chunk, monkeypatch):
-    monkeypatch.setattr(verification, "CHUNK", chunk)
+    monkeypatch.setattr(arrays, "CHUNK", chunk)
     rng = np.random.default_rng(seed)
     people = rng.normal(size=(9, 5))
     gallery_ids = rng.permutation(np.append(np.arange(9), rng.integers(0, 9, 8)))

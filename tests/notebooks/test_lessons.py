@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 import torch
-from lessons.checks import check, digest, figure_digest, page, seen
+from lessons.checks import check, page, seen
 from lessons.exercises import EXERCISES, THETA, Choice, Number
 
 from workbench.core.errors import InputError
@@ -15,6 +15,7 @@ from workbench.curves import boundaries
 from workbench.losses.rows import DenseRows
 from workbench.margins import ArcFace, CosFace, CurricularFace, MVSoftmax, NPCFace, ReCurricularFace
 from workbench.methods import build
+from workbench.views.digest import digest, figure_digest
 from workbench.views.lines import Axis, Line, lines_figure
 from workbench.views.sphere import sphere_figure
 

@@ -9,8 +9,7 @@ import pytest
 
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
-from workbench.core.results import DimensionSimilarity
-from workbench.probes.dimension import dimension
+from workbench.probes.dimension import DimensionSimilarity, dimension
 from workbench.views.dimension import dimension_figure
 from workbench.views.theme import INK
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr
 
+from workbench.core import arrays
 from workbench.core.errors import InputError
-from workbench.evaluation import verification
 from workbench.probes.geometry import center_angles
 from workbench.probes.hardness import hardness
 from workbench.probes.similarity import similarity
@@ -166,7 +166,7 @@ def angle_loop(a, b):
 
 @pytest.mark.parametrize("chunk", [1, 70, 1 << 24])
 def test_center_angles_take_the_nearest_other_center(chunk, monkeypatch):
-    monkeypatch.setattr(verification, "CHUNK", chunk)
+    monkeypatch.setattr(arrays, "CHUNK", chunk)
     W = np.random.default_rng(5).normal(size=(23, 6))
     expected = [min(angle_loop(a, b) for j, b in enumerate(W) if j != i) for i, a in enumerate(W)]
     found = center_angles(W, expected=0.5)

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.core.results import Roc
-from workbench.evaluation.verification import verify
+from workbench.evaluation.verification import Roc, verify
 from workbench.methods import METHODS
 from workbench.probes.hardness import hardness
 from workbench.probes.similarity import similarity

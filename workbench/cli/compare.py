@@ -13,10 +13,10 @@ from workbench.compare.results import metric_named
 from workbench.compare.tables import print_tables, write_csv
 from workbench.compare.variants import Variant, ablation, methods, sweeps
 from workbench.core.errors import InputError
+from workbench.core.progress import Progress
 from workbench.reports.comparison import write_report
 from workbench.reports.comparison_words import caution, length
 from workbench.training.config import Config
-from workbench.training.run import Progress
 
 BUDGET = "60s"
 

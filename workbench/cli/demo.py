@@ -6,10 +6,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from workbench.core.errors import InputError
+from workbench.core.progress import Progress
 from workbench.core.record import Run
 from workbench.reports import write_report
 from workbench.training.config import Config
-from workbench.training.run import Progress, evaluate, train
+from workbench.training.run import evaluate, train
 
 METHODS = ("norm_softmax", "arcface", "curricularface", "npcface", "recurricularface")
 STEPS = 500

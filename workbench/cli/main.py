@@ -15,6 +15,7 @@ from workbench import __version__
 from workbench.cli.bench import bench_app
 from workbench.cli.terminal import Threads, assignments, bar, limit_threads
 from workbench.core.errors import InputError
+from workbench.core.progress import no_progress
 
 app = typer.Typer(
     help="Margin losses of face recognition: train them, measure them, see them.",
@@ -139,7 +140,7 @@ def train(
     values = {k: v for k, v in options.items() if k in Config.__dataclass_fields__}
     given = {"parameters": assignments(set_ or []), "class_set": assignments(class_set_ or [], "--class-set")}
     try:
-        with bar(out.name) if leads() else nullcontext(runs.quiet) as progress:
+        with bar(out.name) if leads() else nullcontext(no_progress) as progress:
             say = typer.echo if leads() else runs.silent
             if resume:
                 runs.resume(out, progress, skip_broken, say)

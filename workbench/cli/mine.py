@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from workbench.core.progress import Progress
 from workbench.core.record import refuse_existing, write
-from workbench.mining.audit import Collection, Findings, Pairs, Progress, mine, read
+from workbench.mining.audit import Collection, Findings, Pairs, mine, read
 
 SAID = 5  # findings of each kind on the screen
 

@@ -1,24 +1,25 @@
 """What the commands share on a terminal: progress bars, numbers typed as options, a limit on threads."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
 
 from workbench.core.errors import InputError
+from workbench.core.progress import Progress, log_progress
 
 Threads = Annotated[int | None, typer.Option(help="CPU threads; default: as many as there are cores.")]
 
 
 @contextmanager
-def bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+def bar(title: str) -> Iterator[Progress]:
     """A progress bar as a function of (done, total, what). Without a terminal: a line now and then."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     if not sys.stderr.isatty():
-        yield lines_now_and_then(title)
+        yield log_progress(title)
         return
     from rich.console import Console
 
@@ -36,20 +37,6 @@ def bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
             progress.update(task, completed=done, total=total, what=what)
 
         yield advance
-
-
-def lines_now_and_then(title: str) -> Callable[[int, int, str], None]:
-    """Progress for a log: a line for every fifth of the way."""
-    said = -1
-
-    def advance(done: int, total: int, what: str = "") -> None:
-        nonlocal said
-        fifth = 5 * done // max(total, 1)
-        if fifth != said:
-            said = fifth
-            typer.echo(f"{title}: {done} of {total} {what}", err=True)
-
-    return advance
 
 
 def number_or_word(text: str) -> Any:

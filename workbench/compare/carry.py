@@ -4,9 +4,10 @@ import shutil
 
 from workbench.compare.plan import Task
 from workbench.core.errors import InputError
+from workbench.core.progress import Progress
 from workbench.core.record import Run
 from workbench.training.fit import TrainingFault
-from workbench.training.run import Progress, evaluate, resume, train
+from workbench.training.run import evaluate, resume, train
 
 
 def carry_out(task: Task, tell: Progress) -> None:

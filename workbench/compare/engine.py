@@ -24,10 +24,10 @@ from workbench.compare.results import METRICS, Comparison, metric_named
 from workbench.compare.variants import Variant
 from workbench.compare.worker import work
 from workbench.core.errors import InputError
+from workbench.core.progress import Progress, no_progress
 from workbench.core.record import Run
 from workbench.training.config import Config
 from workbench.training.fit import device
-from workbench.training.run import Progress, quiet
 
 SNAPSHOTS = 4  # of each run: few, since a sweep has many runs; a killed run goes on from the last one
 
@@ -43,7 +43,7 @@ def compare(
     jobs: int | None = None,
     threads: int = ONE_THREAD,
     skip_broken: bool = False,
-    progress: Progress = quiet,
+    progress: Progress = no_progress,
 ) -> Comparison:
     """Train every variant from seeds 0..seeds-1, measure each on identities it never saw, and compare.
 
@@ -72,7 +72,7 @@ def jobs_for(base: Config, jobs: int | None = None) -> int:
     return 1 if device(base.device).type == "cuda" else max(1, (os.cpu_count() or 1) // 2)
 
 
-def execute(plan: Plan, jobs: int, progress: Progress = quiet) -> None:
+def execute(plan: Plan, jobs: int, progress: Progress = no_progress) -> None:
     """Train and measure what is missing of a plan, `jobs` at a time; progress counts steps over all trainings.
 
     A run has the plan's number of threads in whatever process it is, so its bits do not depend on `jobs`.

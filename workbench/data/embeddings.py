@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from workbench.core.errors import InputError
+from workbench.core.progress import Progress, no_progress
 
 NAMES = {
     "embeddings": ("embeddings", "x"),
@@ -24,12 +25,6 @@ NAMES = {
 LABELS = ("label", "labels", "y")  # names of a parquet file's column of labels
 BLOCK = 1 << 23  # numbers looked at at once
 CELLS = 50_000_000  # cosines of the shown embeddings to the centers: their views hold a few times this many numbers
-
-Progress = Callable[[int, int, str], None]
-
-
-def silent(done: int, total: int, what: str) -> None:
-    """Progress that nobody looks at."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ class Sample:
     names: tuple[str, ...]
 
 
-def read(path: Path, progress: Progress = silent) -> Arrays:
+def read(path: Path, progress: Progress = no_progress) -> Arrays:
     """The arrays of a file, by its ending. Raises InputError that names the file and what is wrong with it."""
     path = Path(path)
     readers = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet}
@@ -85,7 +80,7 @@ def sampled(
     centers: Any = None,
     names: Sequence[str] | None = None,
     limit: int = 20_000,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Sample:
     """Check embeddings (n, D), every row of them, and draw at most `limit` for display, stratified by class.
 
@@ -114,7 +109,7 @@ def matrix(a: Any, what: str) -> np.ndarray:
     return a
 
 
-def direction_sums(x: np.ndarray, y: np.ndarray | None, classes: int, progress: Progress = silent) -> np.ndarray:
+def direction_sums(x: np.ndarray, y: np.ndarray | None, classes: int, progress: Progress = no_progress) -> np.ndarray:
     """The sum (C, D) float32 of the directions of each class's embeddings x (n, D), y (n,); y None: zeros.
 
     Raises InputError that counts the rows without a direction and names the first.

@@ -10,7 +10,7 @@ said in `ImageSet.notes`.
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from workbench.core.errors import InputError, unknown
-
-Progress = Callable[[int, int], None]
+from workbench.core.progress import Progress
 
 SPECS = ("heads", "heads:FILE.zip", "digits", "folder:PATH", "npz:PATH")
 SIZES = (8, 512)  # pixels a side: the range of `size`

@@ -4,12 +4,31 @@ An identity's score for a probe is the largest cosine over that identity's galle
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.core.arrays import chunks, unit_rows
 from workbench.core.errors import InputError
-from workbench.core.results import Identification
-from workbench.evaluation.verification import chunks, unit_rows
+
+
+@dataclass(frozen=True, eq=False)
+class Identification:
+    """How often a probe finds its identity in the gallery.
+
+    rank: {k: share of probes whose identity is among the k best}; cmc: (identities,), the same share for k = 1, 2, ...;
+    dir: {FPIR: DIR}, empty where no unknown probes were given.
+    """
+
+    rank: dict[int, float]
+    cmc: np.ndarray
+    dir: dict[float, float]
+
+    def summary(self) -> dict[str, float]:
+        return {
+            **{f"rank-{k}": rate for k, rate in self.rank.items()},
+            **{f"dir@{fpir:g}": rate for fpir, rate in self.dir.items()},
+        }
 
 
 def identify(

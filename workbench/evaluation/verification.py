@@ -4,14 +4,55 @@ A pair is accepted when score >= threshold. Scores may be any finite numbers tha
 The scores are sorted once; everything else is sums along that order, so a million pairs take about a second.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.core.arrays import chunks, unit_rows
 from workbench.core.errors import InputError
-from workbench.core.results import Roc, Verification
 
-CHUNK = 1 << 24  # numbers held at once by a product of embeddings: 64 MiB in float32
+
+@dataclass(frozen=True, eq=False)
+class Roc:
+    """The ROC, one point for each distinct score in falling order, after (0, 0) at threshold +inf.
+
+    far, tar, thresholds: (K + 1,); far[k] and tar[k] are the shares of impostor and genuine pairs with
+    score >= thresholds[k].
+    """
+
+    far: np.ndarray
+    tar: np.ndarray
+    thresholds: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """How well scores tell genuine pairs from impostor pairs.
+
+    accuracy, accuracy_std: mean and population standard deviation over the folds; tar: {FAR: TAR};
+    genuine, impostor: how many pairs of each kind were scored.
+    """
+
+    accuracy: float
+    accuracy_std: float
+    eer: float
+    auc: float
+    tar: dict[float, float]
+    roc: Roc
+    genuine: int
+    impostor: int
+
+    def summary(self) -> dict[str, float]:
+        return {
+            "accuracy": self.accuracy,
+            "accuracy_std": self.accuracy_std,
+            "eer": self.eer,
+            "auc": self.auc,
+            **{f"tar@{far:g}": tar for far, tar in self.tar.items()},
+            "genuine": float(self.genuine),
+            "impostor": float(self.impostor),
+        }
 
 
 def verify(
@@ -86,31 +127,6 @@ def all_pairs(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
         scores.append(np.concatenate([row[i + 1 :] for i, row in enumerate(block)]).clip(-1.0, 1.0))
     same = np.concatenate([labels[i + 1 :] == label for i, label in enumerate(labels)])
     return np.concatenate(scores), same
-
-
-def unit_rows(x: np.ndarray, name: str) -> np.ndarray:
-    """Rows of `x` (n, D) scaled to length one, in float32 where that holds the input's type and in float64 elsewhere.
-
-    Raises InputError, naming the first row at fault, where a row is zero or not finite, and where `x` is not a matrix.
-    """
-    x = np.asarray(x)
-    if x.ndim != 2 or 0 in x.shape or x.dtype.kind not in "fiub":
-        raise InputError(
-            f"{name} has shape {x.shape} and type {x.dtype}; a matrix of numbers (rows, dimensions) is needed"
-        )
-    # Squares in float64: in float32 the norm of a short but healthy row would underflow to zero.
-    norms = np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64))
-    bad = np.flatnonzero(~((norms > 0) & np.isfinite(norms)))
-    if bad.size:
-        raise InputError(f"{name} row {bad[0]} has norm {norms[bad[0]]}; a cosine needs a finite norm above zero")
-    unit = np.empty(x.shape, dtype=np.result_type(x, np.float32))
-    return np.divide(x, norms[:, None], out=unit, casting="same_kind")
-
-
-def chunks(rows: int, width: int) -> Iterator[slice]:
-    """Slices that cover `rows` rows in order, so that each holds at most about CHUNK numbers of `width` a row."""
-    step = max(1, CHUNK // width)
-    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 def _last_of_ties(scores: np.ndarray) -> np.ndarray:

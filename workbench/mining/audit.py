@@ -4,7 +4,6 @@ A class's center is the mean direction of its embeddings. A sample's own center 
 (leave-one-out), which would otherwise pull its center towards it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from workbench.core.errors import InputError
+from workbench.core.progress import Progress
 from workbench.core.random import generator
 from workbench.data import embeddings
 from workbench.mining.index import directions, exact, nearest
@@ -22,8 +22,6 @@ FOUND_AGAIN = 0.95  # share of identities, split in two, whose halves the thresh
 OUTLIER = 5.0  # robust standard deviations above the usual nearest center that make a center suspiciously near
 ENOUGH = 10  # identities with two images that the split needs
 COPY = 1 - 1e-4  # a cosine that only copies reach
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

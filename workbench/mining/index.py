@@ -12,7 +12,6 @@ and a second sample, disjoint from the first, says what was reached. Centers wit
 no cells worth probing; there only an exhaustive search finds the neighbours, and `auto` falls back to it.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 from workbench.core.device import device as place
 from workbench.core.errors import InputError, unknown
 from workbench.core.geometry import full
+from workbench.core.progress import Progress
 from workbench.mining.cells import Cells
 from workbench.mining.exact import TILE, Search, Source, Stop, Stopped, directions, exact
 from workbench.mining.measures import recall
@@ -34,8 +34,6 @@ SMALL = 20_000  # classes up to which an exhaustive search takes seconds on two 
 AFFORDABLE = {"cpu": 5e13, "cuda": 5e15}  # operations of an exhaustive search taken for some minutes
 TRAINING = 40  # centers for each of FAISS's cells that train them; it wants 39
 ROUNDS = 8  # of its k-means
-
-Progress = Callable[[int, int], None]
 
 
 class Neighbours(NamedTuple):

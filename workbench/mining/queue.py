@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from workbench.core.errors import InputError
+from workbench.core.progress import Progress
 from workbench.core.random import generator
 from workbench.mining.index import directions, exact, nearest
 from workbench.mining.measures import recall, shared
@@ -101,7 +102,7 @@ class HardNegativeQueue:
         conflict: float | None = None,
         chunk: int = 2048,
         stop: Callable[[], bool] | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
         seed: int = 0,
     ) -> "HardNegativeQueue":
         """A new queue with the nearest other centers of W (C, D), for any thread; this one stays as it is.

@@ -21,11 +21,11 @@ import ipywidgets as widgets
 import numpy as np
 from PIL import Image
 
-from workbench.cli.terminal import lines_now_and_then
 from workbench.core.errors import InputError
+from workbench.core.progress import Progress, log_progress
 from workbench.core.record import Snapshot
 from workbench.core.tables import write_table
-from workbench.data.embeddings import Progress, checked_images, read, sampled
+from workbench.data.embeddings import checked_images, read, sampled
 from workbench.panels.hardness_view import HardnessView
 from workbench.panels.kit.selection import Selection
 from workbench.panels.queue_view import QueueView
@@ -65,7 +65,7 @@ class Explorer(widgets.VBox):
         images: Any = None,
         limit: int = 20_000,
     ) -> None:
-        progress = late(lines_now_and_then("Explorer"))
+        progress = late(log_progress("Explorer"))
         if isinstance(embeddings, str | os.PathLike):
             path = Path(embeddings)
             found = read(path, progress)

@@ -15,7 +15,6 @@ import numpy as np
 
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
-from workbench.core.results import PairSimilarity
 from workbench.evaluation.verification import all_pairs
 from workbench.panels.curves_view import CurvesView
 from workbench.panels.kit.chart import BLUE, GREEN, PURPLE, VERMILION, Axis, Chart, line
@@ -27,7 +26,7 @@ from workbench.panels.lab import EXTRAS, close_within, grid, leaves, mean_hard_c
 from workbench.panels.similarities_view import MOST, some_classes
 from workbench.panels.sphere_view import SphereView
 from workbench.probes.hardness import hardness
-from workbench.probes.pairs import pair_similarity
+from workbench.probes.pairs import PairSimilarity, pair_similarity
 from workbench.probes.similarity import similarity
 from workbench.training.live.session import LiveSession
 

@@ -1,15 +1,45 @@
 """Dimension: do hard negatives come closer where embeddings have more numbers? (NPCFace, section IV-E and Fig. 5)"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
-from workbench.core.results import DimensionSimilarity
 from workbench.probes.hardness import checked_cosines, clipped
 
 Measured = Snapshot | tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class DimensionSimilarity:
+    """How near the nearest other center of misclassified samples is, for embeddings of several dimensions.
+
+    dims (K,): the dimensions D, in rising order; edges (bins + 1,) from -1 to 1; nearest (K, bins): histograms of the
+    cosine, each of sum 1, or zeros where D has none; mean (K,): of the cosines, nan where there are none; count,
+    samples (K,): misclassified samples, and all; overlap: of all the histograms, in [0, 1], nan where one is empty.
+    """
+
+    dims: np.ndarray
+    edges: np.ndarray
+    nearest: np.ndarray
+    mean: np.ndarray
+    count: np.ndarray
+    samples: np.ndarray
+    overlap: float
+
+    @property
+    def share(self) -> np.ndarray:
+        """Share of the samples that is misclassified, (K,)."""
+        return self.count / self.samples
+
+    def summary(self) -> dict[str, float]:
+        columns = {"mean": self.mean, "share": self.share, "count": self.count}
+        each = {
+            f"{name}@{dim}": float(column[k]) for k, dim in enumerate(self.dims) for name, column in columns.items()
+        }
+        return {"overlap": self.overlap, **each}
 
 
 def dimension(measured: Mapping[int, Measured], bins: int = 50) -> DimensionSimilarity:

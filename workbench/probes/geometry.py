@@ -1,10 +1,28 @@
 """Geometry: how far apart do the class centers lie on the hypersphere? (ReCurricularFace, section 3)"""
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from workbench.core.arrays import chunks, unit_rows
 from workbench.core.errors import InputError
-from workbench.core.results import CenterAngles
-from workbench.evaluation.verification import chunks, unit_rows
+
+
+@dataclass(frozen=True, eq=False)
+class CenterAngles:
+    """How far apart the class centers lie, in radians.
+
+    nearest: (C,) angle of each center to its nearest other center; mean, minimum: of these; expected: what
+    ReCurricularFace's Eq. 2 predicts for so many classes in so many dimensions, nan where nobody asked.
+    """
+
+    nearest: np.ndarray
+    mean: float
+    minimum: float
+    expected: float
+
+    def summary(self) -> dict[str, float]:
+        return {"mean": self.mean, "minimum": self.minimum, "expected": self.expected}
 
 
 def center_angles(W: np.ndarray, expected: float = float("nan")) -> CenterAngles:

@@ -1,15 +1,38 @@
 """Hardness: do the hardest positives also make the hardest negatives? (NPCFace, section IV-A and Fig. 3)"""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from workbench.core.errors import InputError, unknown
-from workbench.core.results import HardnessCorrelation
 
 DISTANCES = {
     "cosine": lambda cos: 1.0 - cos,
     "angle": np.arccos,
     "euclidean": lambda cos: np.sqrt(2.0 - 2.0 * cos),
 }
+
+
+@dataclass(frozen=True, eq=False)
+class HardnessCorrelation:
+    """How the hardness of a misclassified sample as a positive goes with its hardness as a negative.
+
+    r: Pearson correlation of own and nearest, nan where it is not defined; own, nearest: (count,) distances of the
+    misclassified samples to their own center and to the nearest other one; misclassified: (n,) bool over all samples.
+    """
+
+    r: float
+    own: np.ndarray
+    nearest: np.ndarray
+    misclassified: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """The number of misclassified samples."""
+        return len(self.own)
+
+    def summary(self) -> dict[str, float]:
+        return {"r": self.r, "count": float(self.count), "misclassified": float(self.misclassified.mean())}
 
 
 def hardness(cos: np.ndarray, y: np.ndarray, distance: str = "cosine") -> HardnessCorrelation:

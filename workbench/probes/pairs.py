@@ -1,12 +1,36 @@
 """Pairs: where do the cosines of genuine and of impostor pairs lie, and what would each threshold accept?"""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from workbench.core.errors import InputError
-from workbench.core.results import PairSimilarity
 
 FINE = 256  # thresholds in a unit of cosine: a power of two, so that comparing with one is exact in floating point
 BINS = 64  # of the histograms on [-1, 1], each of 2 FINE / BINS of the steps between two thresholds
+
+
+@dataclass(frozen=True, eq=False)
+class PairSimilarity:
+    """Where the cosines of genuine and of impostor pairs lie, and what each threshold accepts.
+
+    edges (bins + 1,) from -1 to 1; genuine, impostor (bins,): histograms, each of sum 1, or zeros where there are no
+    such pairs; overlap: of the two, in [0, 1], nan where one is empty; n_genuine, n_impostor: pairs of each kind;
+    thresholds (K,) in rising order; far, tar (K,): shares of impostor and genuine pairs with score >= threshold.
+    """
+
+    edges: np.ndarray
+    genuine: np.ndarray
+    impostor: np.ndarray
+    overlap: float
+    n_genuine: int
+    n_impostor: int
+    thresholds: np.ndarray
+    far: np.ndarray
+    tar: np.ndarray
+
+    def summary(self) -> dict[str, float]:
+        return {"overlap": self.overlap, "genuine": float(self.n_genuine), "impostor": float(self.n_impostor)}
 
 
 def pair_similarity(scores: np.ndarray, same: np.ndarray) -> PairSimilarity:

@@ -2,15 +2,44 @@
 Fig. 3), and which few of the classes hold the softmax mass of all the negatives?
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from workbench.core.errors import InputError
-from workbench.core.results import Scale
+from workbench.core.progress import Progress
 from workbench.data.identities import Identities
 from workbench.probes.hardness import hardness
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """What changes as more and more identities join, for the same samples.
+
+    classes (k,): how many identities, in rising order; samples: how many samples; r (k,): the hardness correlation, nan
+    where it is not defined; count (k,): the misclassified samples it rests on; K (q,): lengths of queues, in rising
+    order; captured (k, q): share of the negatives' softmax mass in the K classes nearest to the sample's own; share:
+    of the classes that a random choice takes; random (k,): the mass in it.
+    """
+
+    classes: np.ndarray
+    samples: int
+    r: np.ndarray
+    count: np.ndarray
+    K: np.ndarray
+    captured: np.ndarray
+    share: float
+    random: np.ndarray
+
+    def summary(self) -> dict[str, float]:
+        columns = {"r": self.r, "count": self.count, "random": self.random}
+        columns |= {f"captured{K}": self.captured[:, q] for q, K in enumerate(self.K)}
+        return {
+            f"{name}@{classes}": float(column[k])
+            for k, classes in enumerate(self.classes)
+            for name, column in columns.items()
+        }
 
 
 def scale(
@@ -22,7 +51,7 @@ def scale(
     s: float = 64.0,
     m: float = 0.4,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Scale:
     """The same samples beside more and more of a population of identities, the larger sets holding the smaller ones.
 

@@ -1,10 +1,30 @@
 """Similarity: does a low cosine to the own center give a misclassified sample away? (NPCFace, section IV-D, Fig. 4)"""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from workbench.core.errors import InputError
-from workbench.core.results import Similarity
 from workbench.probes.hardness import checked_cosines, clipped
+
+
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """Where the cosines to the own center lie, for well-classified and for misclassified samples.
+
+    edges: (bins + 1,) from -1 to 1; well, mis: (bins,) histograms, each of sum 1, or zeros where the group is empty;
+    overlap: in [0, 1], nan where a group is empty; n_well, n_mis: samples in each group.
+    """
+
+    edges: np.ndarray
+    well: np.ndarray
+    mis: np.ndarray
+    overlap: float
+    n_well: int
+    n_mis: int
+
+    def summary(self) -> dict[str, float]:
+        return {"overlap": self.overlap, "n_well": float(self.n_well), "n_mis": float(self.n_mis)}
 
 
 def similarity(cos: np.ndarray, y: np.ndarray, bins: int = 50) -> Similarity:

@@ -10,13 +10,13 @@ import numpy as np
 from workbench.core.errors import InputError, unknown
 from workbench.core.parameters import Declared
 from workbench.core.record import Run
-from workbench.core.results import HardnessCorrelation, Roc, Similarity
 from workbench.curves import boundaries, ideal_boundaries
+from workbench.evaluation.verification import Roc
 from workbench.methods import METHODS
 from workbench.methods.method import Method
 from workbench.probes.geometry import center_angles
-from workbench.probes.hardness import hardness
-from workbench.probes.similarity import similarity
+from workbench.probes.hardness import HardnessCorrelation, hardness
+from workbench.probes.similarity import Similarity, similarity
 from workbench.training.run import THETA, boundaries_of
 from workbench.views.theme import Look, look
 from workbench.views.training import FEW, Stretch

@@ -7,7 +7,6 @@ on the slice, and the gradient map) are drawn by the same views as everywhere; w
 import inspect
 import math
 import re
-from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from workbench.core.parameters import Declared, Param
+from workbench.core.progress import Progress
 from workbench.core.record import write
 from workbench.curves import boundaries, curve, ideal_boundaries
 from workbench.curves.gradients import gradient_map, put
@@ -173,7 +173,7 @@ def later(margin: Margin) -> dict[str, torch.Tensor]:
     return {name: state[name] for name in margin.states}
 
 
-def write_pages(folder: Path, progress: Callable[[int, int, str], None] = lambda done, total, what: None) -> None:
+def write_pages(folder: Path, progress: Progress = lambda done, total, what: None) -> None:
     """Write every page and picture into `folder`, which is made if it is not there."""
     import kaleido
 

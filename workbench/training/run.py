@@ -19,6 +19,7 @@ from workbench import __version__
 from workbench.core.distributed import PartnerLost, anywhere, processes, rank
 from workbench.core.errors import InputError
 from workbench.core.geometry import expected_angle
+from workbench.core.progress import Progress, no_progress
 from workbench.core.record import Run, Snapshot, refuse_existing
 from workbench.curves import boundaries, ideal_boundaries
 from workbench.data.images import ImageSet, load
@@ -42,12 +43,6 @@ SNAPSHOT_LIMIT = 2000  # embeddings in a snapshot
 CHECKPOINT = "checkpoint.safetensors"
 VERSIONS = ("torch", "numpy", "pillow", "scikit-learn")
 
-Progress = Callable[[int, int, str], None]  # done, total, what
-
-
-def quiet(done: int, total: int, what: str) -> None:
-    """Progress that says nothing."""
-
 
 def silent(sentence: str) -> None:
     """Says nothing."""
@@ -56,7 +51,7 @@ def silent(sentence: str) -> None:
 def train(
     config: Config,
     out: Path,
-    progress: Progress = quiet,
+    progress: Progress = no_progress,
     skip_broken: bool = False,
     say: Callable[[str], None] = silent,
 ) -> Run | Follower:
@@ -82,7 +77,7 @@ def train(
 
 
 def resume(
-    path: Path, progress: Progress = quiet, skip_broken: bool = False, say: Callable[[str], None] = silent
+    path: Path, progress: Progress = no_progress, skip_broken: bool = False, say: Callable[[str], None] = silent
 ) -> Run | Follower:
     """Go on with a run that was stopped or killed, from its last checkpoint, to the bits it would have had."""
     run = Run.open(path)
@@ -158,7 +153,7 @@ def carry_on(
     return run
 
 
-def evaluate(path: Path, progress: Progress = quiet) -> dict[str, Any]:
+def evaluate(path: Path, progress: Progress = no_progress) -> dict[str, Any]:
     """Measure a run on the identities it never saw, and its snapshots over time; writes and returns the results.
 
     Embeddings are those of an image plus of its mirror image. ROC, EER, AUC and TAR are over every pair of test images;

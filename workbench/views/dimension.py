@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from workbench.core.results import DimensionSimilarity
+from workbench.probes.dimension import DimensionSimilarity
 from workbench.views.theme import BLUE, DASHES, GREEN, ORANGE, PURPLE, SKY, VERMILION, template
 from workbench.views.training import FEW
 

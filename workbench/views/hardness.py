@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.core.results import HardnessCorrelation
+from workbench.probes.hardness import HardnessCorrelation
 from workbench.views.theme import GREY, Look, template
 from workbench.views.training import Stretch, Track, mark_stretches, track_traces
 

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.core.results import Scale
+from workbench.probes.scale import Scale
 from workbench.views.theme import BLUE, DASHES, GREEN, GREY, ORANGE, PURPLE, VERMILION, template
 from workbench.views.training import FEW
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from workbench.core.results import Similarity
+from workbench.probes.similarity import Similarity
 from workbench.views.theme import MISCLASSIFIED, WELL, template
 from workbench.views.training import FEW, Stretch, Track, over_time
 

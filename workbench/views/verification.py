@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from workbench.core.results import Roc
+from workbench.evaluation.verification import Roc
 from workbench.views.theme import GREY, Look, template
 
 LOWEST = 1e-4  # left end of the FAR axis

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from workbench.compare.cost.measure import Progress, counted, interleaved, peak
+from workbench.compare.cost.measure import counted, interleaved, peak
 from workbench.compare.cost.memory import SMALL, Footprint, allocations, free_memory, sizes
 from workbench.compare.cost.results import SPARED, Cost, at_least, too_large
 from workbench.compare.cost.ways import ABSENT, Batch, Way, checked, ways
+from workbench.core.progress import Progress
 
 
 def heads(

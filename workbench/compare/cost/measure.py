@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from workbench.compare.cost.results import Cost
+from workbench.core.progress import Progress
 
-Progress = Callable[[int, int, str], None]
 Run = Callable[[], None]
 
 

@@ -5,9 +5,10 @@ from functools import partial
 
 import torch
 
-from workbench.compare.cost.measure import Progress, counted, interleaved, peak
+from workbench.compare.cost.measure import counted, interleaved, peak
 from workbench.compare.cost.memory import allocations, free_memory, needs, two_steps
 from workbench.compare.cost.results import SPARED, Cost, at_least, too_large
+from workbench.core.progress import Progress
 from workbench.core.random import generator
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.methods import build

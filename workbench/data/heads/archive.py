@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from workbench.core.errors import InputError
+from workbench.core.progress import Progress
 from workbench.data.heads.look import random_look
 from workbench.data.heads.model import ASSETS, head_model
 from workbench.data.heads.scene import NUISANCE, Scene, random_nuisance
@@ -52,7 +53,7 @@ def render(
     images: int,
     size: int,
     seed: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Render a data set into the archive `out` and return its path; needs the extra `synth` but no display.
 

@@ -7,7 +7,6 @@ replay can say whether it arrived where the session was.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from workbench.core.errors import InputError
+from workbench.core.progress import Progress, no_progress
 from workbench.core.record import read_json, write_json
 from workbench.data.images import ImageSet
 from workbench.margins.base import Margin
@@ -22,7 +22,7 @@ from workbench.training.config import Config
 from workbench.training.events import Event
 from workbench.training.fit import Job
 from workbench.training.live.session import Entry, LiveSession
-from workbench.training.run import quiet, versions
+from workbench.training.run import versions
 
 SCHEMA = 1  # of the file; older ones stay readable
 
@@ -84,7 +84,7 @@ def replay(
     margin: Margin | None = None,
     name: str = "replay",
     where: str = "the record",
-    progress: Callable[[int, int, str], None] = quiet,
+    progress: Progress = no_progress,
 ) -> LiveSession:
     """The session that was saved, trained again from its first step; paused where it was when it was saved.
 
@@ -112,7 +112,7 @@ def replay(
     return session
 
 
-def go_on(session: LiveSession, until: int, whole: int, progress: Callable[[int, int, str], None]) -> None:
+def go_on(session: LiveSession, until: int, whole: int, progress: Progress) -> None:
     """Train until the session has taken so many steps."""
     while session.at < until:
         session.run(min(50, until - session.at), block=True)
