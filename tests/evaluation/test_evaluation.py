@@ -212,7 +212,7 @@ def test_pairs_of_embeddings_give_their_cosines(chunk, dtype, atol, monkeypatch)
 
 def test_cosines_of_equal_rows_stay_within_one():
     x = np.random.default_rng(0).normal(size=(100, 64)).astype(np.float32)
-    unit = verification.unit_rows(x, "x")
+    unit = arrays.unit_rows(x, "x")
     assert np.einsum("nd,nd->n", unit, unit).max() > 1  # what rounding does to some of these rows
     assert pair_scores(x, np.arange(100), np.arange(100)).max() == 1
     assert all_pairs(np.repeat(x, 2, axis=0), np.zeros(200))[0].max() == 1
