@@ -7,8 +7,13 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny tensors a second thread costs more than it gives
 
+import hypothesis
 import pytest
 from browsing import Lab, Notebooks, find_chromium, running_chromium, running_lab
+
+# The same examples in each run, and no limit of time: sound code is slow on a busy computer.
+hypothesis.settings.register_profile("workbench", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("workbench")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -2,7 +2,6 @@
 
 import math
 import re
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +64,7 @@ def test_the_map_is_the_gradient_of_the_plain_loops(name):
 
 
 @given(st.floats(0.3, 2.4), st.floats(0.1, 3.0), st.floats(0.0, 0.6), st.floats(1.0, 64.0), st.integers(0, 5))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_arcface_against_finite_differences(theta_y, theta_j, m, s, rest):
     def loss(c_y, c_j):
         others = math.exp(s * c_j) + rest * math.exp(s * math.cos(1.2))
@@ -146,16 +145,6 @@ def test_bad_input_is_one_line(call, message):
     with pytest.raises(InputError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
-
-
-def test_a_map_is_fast_enough_to_follow_a_slider():
-    gradient_map(NPCFace())
-    times = []
-    for m in np.linspace(0.1, 0.9, 7):
-        start = time.perf_counter()
-        gradient_map(NPCFace(m0=m), rest=8)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.1
 
 
 # The slopes

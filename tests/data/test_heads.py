@@ -238,7 +238,8 @@ def test_embedded_nuisance_is_in_range(embedded):
 def test_embedded_nuisance_is_drawn_again_by_its_seed(embedded, k, j):
     again = random_nuisance(head_model(), heads._generator(2026, k, j)).values()
     stored = [values[14 * k + j] for values in embedded[2].values()]
-    np.testing.assert_array_equal(np.array(again, np.float32), stored)
+    # the logarithm and exponential of a normal draw may differ in the last digit between C libraries
+    np.testing.assert_allclose(np.array(again, np.float32), stored, rtol=2e-7)
 
 
 def test_raw_pixels_do_not_tell_the_identities_apart(embedded):

@@ -28,7 +28,7 @@ def test_samples_are_distributed_as_scipy_draws_them(dim, kappa):
     assert ks_2samp(own[:, 0], other[:, 0]).pvalue > 0.01
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(2, 600), st.floats(0.05, 1.5))
 def test_the_concentration_gives_the_mean_cosine_that_was_asked_for(dim, angle):
     kappa = float(concentration(np.array(angle), dim))
@@ -47,7 +47,7 @@ def test_members_of_a_family_lie_at_the_spread_from_its_center_and_families_anyw
     assert cos[~same].std() == pytest.approx(64**-0.5, rel=0.05)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 300), st.sampled_from([1, 3, 50, 70]), st.integers(0, 5), st.data())
 def test_the_same_bits_whatever_is_asked_for(classes, family, seed, data):
     some = families(classes, 5, family=family, seed=seed)

@@ -68,7 +68,7 @@ def fold_accuracies_loop(scores, same, folds):
     return accuracies
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(tied_pairs())
 def test_verification_follows_its_definitions_with_ties(pairs):
     scores, same, folds = pairs
@@ -84,7 +84,7 @@ def test_verification_follows_its_definitions_with_ties(pairs):
     assert (found.genuine, found.impostor) == (same.sum(), (~same).sum())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(tied_pairs())
 def test_roc_and_auc_agree_with_scikit_learn(pairs):
     scores, same, _ = pairs
@@ -96,7 +96,7 @@ def test_roc_and_auc_agree_with_scikit_learn(pairs):
     assert found.auc == pytest.approx(roc_auc_score(same, scores), abs=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(tied_pairs())
 def test_a_rising_transform_of_the_scores_changes_nothing(pairs):
     scores, same, folds = pairs
@@ -104,7 +104,7 @@ def test_a_rising_transform_of_the_scores_changes_nothing(pairs):
     assert before.summary() == after.summary()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(tied_pairs(), st.randoms(use_true_random=False))
 def test_the_order_of_the_pairs_does_not_matter_where_folds_are_given(pairs, random):
     scores, same, folds = pairs

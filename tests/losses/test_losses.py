@@ -109,7 +109,7 @@ def test_the_embedding_s_length_is_the_scale_and_has_a_gradient():
     assert (
         relative(obj(x, y).per_sample.detach(), cross_entropy(lengths * logits, y, reduction="none").detach()) < 1e-13
     )
-    assert torch.equal(obj.margin_logits(3 * x, y).round(decimals=10), logits.round(decimals=10))
+    torch.testing.assert_close(obj.margin_logits(3 * x, y), logits, rtol=1e-12, atol=1e-12)
     x.requires_grad_(True)
     obj(x, y).total.backward()
     along = (x.grad * x).sum(dim=1)  # by the length alone

@@ -74,7 +74,8 @@ def test_streaming_equals_dense(key, parameters):
         assert len(found) == len(wanted)
         assert max(relative(a, b) for a, b in zip(found, wanted, strict=True)) < 1e-10
         assert all(relative(tiled.state[n].double(), v.double()) < 1e-10 for n, v in dense.state.items())
-    assert torch.equal(tiled.margin_logits(x, y), dense.margin_logits(x, y))
+    logits, wanted = (objective.margin_logits(x, y).detach() for objective in (tiled, dense))
+    assert relative(logits, wanted) < 1e-10  # the bound of the state that they depend on
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ def test_label_smoothing_streams():
 
 
 @given(st.integers(1, 9), st.integers(2, 300), st.integers(1, 4096))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_batch_any_classes_any_tile(n, classes, tile):
     own = torch.Generator().manual_seed(n * classes)
     x = torch.randn(n, 5, dtype=torch.float64, generator=own)

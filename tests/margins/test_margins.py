@@ -215,7 +215,8 @@ def test_N_is_elementwise_and_sends_no_gradient_into_the_target(name, settings):
         whole = f(similarities, ctx)
         assert not whole.requires_grad
         one_by_one = torch.cat([f(similarities[:, j : j + 1], ctx) for j in range(9)], dim=1)
-        assert torch.equal(whole, one_by_one)
+        # vector and scalar code of a CPU may round a cosine differently: a few units of the last digit of a float64
+        torch.testing.assert_close(whole, one_by_one, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", METHODS)

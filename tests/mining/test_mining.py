@@ -223,7 +223,7 @@ def entries_of(queue: HardNegativeQueue, c: int) -> list[tuple[int, float, int]]
 score = st.sampled_from([-1.0, -0.3, 0.0, 0.2, 0.2001, 0.5, 0.7, 1.0, float("nan"), float("-inf")])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), K=st.integers(0, 4), conflict=st.sampled_from([None, 0.45]), max_age=st.sampled_from([None, 1]))
 def test_merging_is_what_one_would_do_by_hand(data, K, conflict, max_age):
     C = 7

@@ -157,7 +157,7 @@ def test_centers_are_the_mean_directions_of_all_rows(given_arrays, monkeypatch):
     assert len(said) == 13
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(1, 70))
 def test_every_class_gives_in_turn(labels, limit):
     y = np.array(labels)

@@ -5,7 +5,6 @@ import gc
 import json
 import math
 import threading
-import time
 import weakref
 
 import numpy as np
@@ -214,10 +213,12 @@ def test_the_call_makes_the_lab_again(lab):
 def test_closing_ends_its_threads(lab):
     shown = lab(name="closing")
     shown.session.play()
+    threads = [shown._pump._thread, *(t for t in threading.enumerate() if t.name == "worker of closing")]
+    assert len(threads) == 2
     shown.close()
-    time.sleep(0.1)
-    assert not [t for t in threading.enumerate() if t.name == "worker of closing"]
-    assert not shown._pump._thread.is_alive()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_running_the_cell_again_leaves_nothing_of_the_old_lab():

@@ -7,7 +7,6 @@ import math
 import os
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +74,7 @@ def layer(chart, kind, name=None):
 # --- probes
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 60), st.integers(0, 10**6))
 def test_rates_and_histograms_of_pairs_are_plain_counts(pairs, seed):
     rng = np.random.default_rng(seed)
@@ -131,7 +130,7 @@ def test_own_and_nearest_extend_what_hardness_measures():
 # --- axes, trails
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(1e-9, 1e9))
 def test_an_axis_ends_at_a_round_number_not_far_above(value):
     end = end_above(value)
@@ -150,7 +149,7 @@ def test_an_axis_grows_in_steps_and_fits_only_when_asked():
     chart.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 30_000), st.integers(0, 10**6))
 def test_decimation_keeps_the_extremes_and_the_ends(points, seed):
     y = np.random.default_rng(seed).normal(size=points)
@@ -493,16 +492,34 @@ def test_every_step_is_kept_and_the_drawing_keeps_the_extremes():
     view.close()
 
 
-def test_what_is_added_is_drawn_soon_and_not_each_time():
+def test_what_is_added_is_drawn_soon_and_not_each_time(monkeypatch):
+    waiting = []
+
+    class Timer:
+        """A threading.Timer that fires when the test calls its function."""
+
+        def __init__(self, seconds, function):
+            self.function = function
+
+        def start(self):
+            waiting.append(self.function)
+
+        def cancel(self):
+            pass
+
+    monkeypatch.setattr("workbench.panels.training_view.threading.Timer", Timer)
     view = TrainingView()
+    chart = charts(view)[0]
+    drawn = chart.pushed
     for step in steps_of(np.ones(300)):
         view.add(step)
-    deadline = time.monotonic() + 5
-    while view._timer is not None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    chart = charts(view)[0]
+    assert (len(waiting), chart.pushed) == (1, drawn)
+    waiting.pop()()
     assert layer(chart, "line", "loss")[0][-1] == 299
-    assert chart.pushed < 30
+    assert chart.pushed == drawn + 1
+    for step in steps_of(np.ones(301))[300:]:
+        view.add(step)
+    assert len(waiting) == 1  # what comes after a drawing waits for the next one
     view.close()
 
 

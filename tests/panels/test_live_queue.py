@@ -36,7 +36,7 @@ def cosine(a, b):
     return sum(p * q for p, q in zip(a, b, strict=True)) / math.sqrt(sum(p * p for p in a) * sum(q * q for q in b))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 12), st.integers(1, 14), st.integers(0, 5), st.sampled_from([1, 3]))
 def test_rivals_are_those_of_a_plain_loop(classes, K, seed, sub):
     seen = snapshot(classes, n=3 * classes, dim=4, sub=sub, seed=seed)

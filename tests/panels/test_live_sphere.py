@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,33 @@ def test_a_map_is_drawn_on_demand_started_from_the_one_before_and_shown_as_old(v
     assert np.allclose(starts[1].mean(axis=0), 0)
     view.show(snapshot(16, n=50))  # another sample: that map is not of it
     assert shown(view)[0]["empty"]
+
+
+def test_a_map_of_another_sample_of_the_same_size_is_neither_shown_nor_started_from(view, monkeypatch):
+    starts, late = [], threading.Event()
+
+    def umap_map(x, start=None):
+        starts.append(start)
+        assert late.wait(10)
+        return np.arange(2.0 * len(x)).reshape(-1, 2)
+
+    monkeypatch.setattr("workbench.panels.sphere_view.umap_map", umap_map)
+    seen = snapshot(16)
+    other = replace(seen, y=seen.y[::-1].copy())
+    view.show(seen)
+    view.projection = "umap"
+    mapping = view.draw_map()
+    view.show(other)  # while the map is computed
+    late.set()
+    mapping.join(10)
+    assert "the sample has changed" in view.note
+    assert shown(view)[0]["empty"]
+    view.draw_map().join(10)
+    assert "took" in shown(view)[0]["line"]
+    view.show(seen)
+    assert shown(view)[0]["empty"]
+    view.draw_map().join(10)
+    assert starts == [None, None, None]
 
 
 def test_a_map_that_fails_says_so(view, monkeypatch):

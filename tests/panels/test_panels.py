@@ -3,7 +3,6 @@
 import functools
 import math
 import threading
-import time
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -134,7 +133,7 @@ def test_no_boundary_means_one_region():
     assert trace(figure, "other class wins").x[2] == pytest.approx(math.degrees(0.5), abs=1e-4)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), st.sampled_from([0.0, 0.4, 1.4]), st.booleans(), st.booleans()),
@@ -562,15 +561,6 @@ def test_a_page_that_is_loaded_again_starts_from_the_present_gradients():
     again = go.Figure(stored["_widget_data"], stored["_widget_layout"])
     np.testing.assert_allclose(np.array(again.data[0].z, float), panel.result.map.target, atol=5e-4)
     assert len(again.layout.annotations) == len(shown(panel).layout.annotations) == 3
-
-
-def test_a_drag_of_the_gradient_panel_is_answered_at_once():
-    panel, times = GradientPanel("npcface"), []
-    for m0 in np.linspace(0.1, 0.9, 9):
-        start = time.perf_counter()
-        panel.set(m0=m0)
-        times.append(time.perf_counter() - start)
-    assert np.median(times) < 0.1
 
 
 @given(st.floats(1e-3, 1e4))

@@ -38,7 +38,7 @@ def hardness_loop(cos, y, distance):
     return misclassified, own, nearest
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(DISTANCES)), st.integers(3, 40), st.integers(2, 6), st.integers(0, 10**6))
 def test_hardness_correlates_the_two_distances_of_misclassified_samples(distance, samples, classes, seed):
     cos, y = random_cosines(samples, classes, seed)

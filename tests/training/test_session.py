@@ -59,8 +59,7 @@ def test_runs_steps_and_pauses(live):
     assert session.at == session.job.step == 6
     assert [step.step for step in session.steps] == list(range(6))
     session.play()
-    deadline = time.monotonic() + 20
-    while session.at < 10 and time.monotonic() < deadline:
+    while session.at < 10:  # the limit of pytest-timeout ends a session that never gets there
         time.sleep(0.01)
     session.pause()
     session.between(lambda: None)  # the step that was being taken is over

@@ -49,7 +49,7 @@ def probe_sample(seed=0, n=300, classes=12, signal=0.5):
     return x @ W.T / np.linalg.norm(x, axis=1, keepdims=True), y
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=400), st.integers(1, 50))
 def test_blocks_keep_the_mean_and_stay_few(values, points):
     whole = track(values)
@@ -146,7 +146,7 @@ def test_the_straight_line_through_the_distances_has_the_sign_of_r(slope):
     assert list(equally.x) == list(equally.y)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 40), st.integers(0, 8))
 def test_the_staircase_is_the_largest_tar_at_each_far(seed, genuine, impostor, ties):
     rng = np.random.default_rng(seed)

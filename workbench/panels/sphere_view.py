@@ -117,7 +117,7 @@ class SphereView(Streamed):
             if self._mapper is None or not self._mapper.is_alive():
                 took = f"; the last one took {self._map[1]:.1f} s" if self._map else "; the first takes about 20 s"
                 self.note = f"drawing the map of step {snapshot.step}{took}"
-                self._mapper = spawn(partial(self._drawn_map, snapshot), "map")
+                self._mapper = spawn(partial(self._compute_map, snapshot), "map")
             return self._mapper
 
     def close(self) -> None:
@@ -180,7 +180,7 @@ class SphereView(Streamed):
         if dim > 2 and classes > 1:
             names = (*names[:-3], "plane", *names[-3:])
         self._forget()
-        self._y, self._map = np.empty(0, dtype=int), None
+        self._y = np.empty(0, dtype=int)  # so that the sample counts as another one
         self.offered = [[name, PROJECTIONS[name]] for name in names]
         self.pair = self.pair if max(self.pair) < classes else (0, 1)
         self.at = self.at if self.at < classes else 0
@@ -191,7 +191,7 @@ class SphereView(Streamed):
         """For another sample: its classes, and which centers are shown."""
         classes = len(self._W)
         ids = np.arange(classes) if classes <= MOST_CENTERS else np.unique(snapshot.y)
-        self._y = snapshot.y
+        self._y, self._map = snapshot.y, None  # a map of other samples neither shows these nor can be aligned to
         self.ids, self.titles = ids.tolist(), [self._name(j) for j in ids]
         self.labels = np.searchsorted(ids, snapshot.y).astype(np.int32).tobytes()
         self._select()
@@ -291,8 +291,7 @@ class SphereView(Streamed):
         return head, axes.of(sides), axes.of(log_map(W, at))
 
     def _umap(self, x: np.ndarray, W: np.ndarray) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-        n = len(x) + len(self.ids)
-        if self._map is None or len(self._map[2]) != n:
+        if self._map is None:
             return {"keeps": "no map yet", "empty": "No map yet: press “Draw the map now”"}, x[:0, :2], 0 * W[:, :2]
         step, seconds, found = self._map
         centers = np.zeros((len(W), 2))
@@ -300,15 +299,18 @@ class SphereView(Streamed):
         said = f"UMAP, on demand, step {step:,} (took {seconds:.1f} s): near stays near, distances say little"
         return {"keeps": said}, found[: len(x)], centers
 
-    def _drawn_map(self, snapshot: Snapshot) -> None:
-        """The thread of a map: from the map before if the sample is the same; what fails is said, not thrown."""
+    def _compute_map(self, snapshot: Snapshot) -> None:
+        """Compute a map in its thread, from the previous map of the same sample; an error becomes the note."""
         try:
             started = time.monotonic()
-            vectors = np.concatenate([snapshot.x, snapshot.centers[self.ids]])
-            before = self._map[2] if self._map and len(self._map[2]) == len(vectors) else None
+            with self._lock:
+                vectors = np.concatenate([snapshot.x, snapshot.centers[self.ids]])
+                before = self._map[2] if self._map else None
             found = umap_map(vectors, start=before)
             found -= 0 if before is not None else found.mean(axis=0)
             with self._lock:
+                if not np.array_equal(snapshot.y, self._y):
+                    raise InputError("the sample has changed meanwhile; draw the map again")
                 self._map = (snapshot.step, time.monotonic() - started, found)
                 self._reach = 0.0
                 self._draw()

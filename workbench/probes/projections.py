@@ -1,8 +1,7 @@
-"""Directions of many numbers brought to two, to be drawn: each projection is held still, or says what moved it.
+"""Projections of embeddings to two dimensions.
 
-The plane through two centers, the axes of the largest variance, the tangent plane at a center: linear maps that a
-person can hold still while the points move. UMAP is none of that; it is drawn on demand, started from the map before
-and turned to fit it.
+Linear maps whose axes stay fixed while the points move: the plane through two centers, the two principal axes, the
+tangent plane at a center. A UMAP map is computed on demand, started from the previous map and aligned to it.
 """
 
 import hashlib
@@ -106,23 +105,28 @@ def perpendicular(a: np.ndarray, *axes: np.ndarray) -> np.ndarray:
     return unit(rest - (frame @ rest) @ frame)
 
 
-def aligned(points: np.ndarray, to: np.ndarray) -> np.ndarray:
-    """Points (n, 2) moved, turned and mirrored, but not stretched, to lie as near as they can to others (n, 2).
+def align(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Points (n, 2), rotated or reflected and translated to the least sum of squared distances to a target (n, 2).
 
-    Orthogonal Procrustes: the rotation is U V' of the singular value decomposition of points' to.
+    Row i of both is the same point. Orthogonal Procrustes (Schönemann 1966), without scaling: distances between the
+    points are kept. Raises InputError for shapes that differ.
     """
-    if points.shape != to.shape:
-        raise InputError(f"points have shape {points.shape}; to lie on the others they need {to.shape}")
-    moved, goal = points - points.mean(axis=0), to - to.mean(axis=0)
-    U, _, Vt = np.linalg.svd(moved.T @ goal)
-    return moved @ (U @ Vt) + to.mean(axis=0)
+    from scipy.linalg import orthogonal_procrustes
+
+    if points.shape != target.shape:
+        raise InputError(f"points have shape {points.shape}; aligning them to the target needs {target.shape}")
+    centered, goal = points - points.mean(axis=0), target.mean(axis=0)
+    rotation, _ = orthogonal_procrustes(centered, target - goal)
+    return centered @ rotation + goal
 
 
 def umap_map(x: np.ndarray, start: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
     """UMAP (McInnes, Healy and Melville 2018, cosine distance) of vectors (n, D) -> (n, 2): seconds to minutes.
 
-    start (n, 2): the map before, from which few epochs are enough; the new map is aligned to it. The same arguments
-    give the same bits, and the last KEPT maps are remembered. Raises InputError for fewer than 5 vectors.
+    start (n, 2): the previous map of the same n vectors, from which few epochs are enough. The new map is aligned to
+    it; it is not scaled, although UMAP scales every start to a square of side 10 and a first warm map is often smaller.
+    The same arguments give the same bits on the same computer. The last KEPT maps are kept. Raises InputError for
+    fewer than 5 vectors and for a start of another shape.
     """
     x = np.ascontiguousarray(x, dtype=np.float32)
     if x.ndim != 2 or len(x) < 5:
@@ -134,14 +138,15 @@ def umap_map(x: np.ndarray, start: np.ndarray | None = None, seed: int = 0) -> n
     content.update(b"" if first is None else first.tobytes())
     key = content.hexdigest()
     if key not in _maps:
-        _maps[key] = fitted(x, first, seed)
+        found = fit_umap(x, first, seed)
+        _maps[key] = found if first is None else align(found, first.astype(np.float64))
         for old in list(_maps)[:-KEPT]:
             _maps.pop(old, None)
     return _maps[key].copy()
 
 
-def fitted(x: np.ndarray, start: np.ndarray | None, seed: int) -> np.ndarray:
-    """UMAP's own fit, on one thread, since only that repeats."""
+def fit_umap(x: np.ndarray, start: np.ndarray | None, seed: int) -> np.ndarray:
+    """UMAP of vectors (n, D) -> (n, 2), not aligned; on one thread, which gives the same bits each time."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numba and of spectral starts of tiny samples: nothing a person can act on
         from umap import UMAP
@@ -150,5 +155,4 @@ def fitted(x: np.ndarray, start: np.ndarray | None, seed: int) -> np.ndarray:
         settings |= {"init": "random"} if len(x) < 2 * NEIGHBOURS else {}
         if start is not None:
             settings |= {"init": start, "n_epochs": EPOCHS_WARM}
-        found = UMAP(**settings).fit_transform(x).astype(np.float64)
-    return found if start is None else aligned(found, start.astype(np.float64))
+        return UMAP(**settings).fit_transform(x).astype(np.float64)
