@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from workbench.core.errors import InputError
+from workbench.core.errors import InputError, quote
 from workbench.core.results import Roc, Verification
+from workbench.data.embeddings import as_array
 
 CHUNK = 1 << 24  # numbers held at once by a product of embeddings: 64 MiB in float32
 
@@ -30,7 +31,7 @@ def verify(
     """
     scores, same = _checked_pairs(scores, same)
     folds = _checked_folds(folds, len(scores))
-    fars = [float(far) for far in fars]
+    fars = numbers(fars, "fars")
     for far in fars:
         if not 0 < far < 1:
             raise InputError(f"fars holds {far}; a target FAR lies between 0 and 1, both excluded")
@@ -75,7 +76,7 @@ def all_pairs(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
     The pairs come row by row: (0, 1), (0, 2), ..., (1, 2), ... (the order of `np.triu_indices(n, 1)`).
     Raises InputError for a row that has no direction, for labels that do not fit, and for fewer than two embeddings.
     """
-    x, labels = unit_rows(embeddings, "embeddings"), np.asarray(labels)
+    x, labels = unit_rows(embeddings, "embeddings"), as_array(labels)
     if labels.shape != (len(x),):
         raise InputError(f"labels has shape {labels.shape}; {len(x)} embeddings need shape ({len(x)},)")
     if len(x) < 2:
@@ -93,7 +94,7 @@ def unit_rows(x: np.ndarray, name: str) -> np.ndarray:
 
     Raises InputError, naming the first row at fault, where a row is zero or not finite, and where `x` is not a matrix.
     """
-    x = np.asarray(x)
+    x = as_array(x)
     if x.ndim != 2 or 0 in x.shape or x.dtype.kind not in "fiub":
         raise InputError(
             f"{name} has shape {x.shape} and type {x.dtype}; a matrix of numbers (rows, dimensions) is needed"
@@ -105,6 +106,14 @@ def unit_rows(x: np.ndarray, name: str) -> np.ndarray:
         raise InputError(f"{name} row {bad[0]} has norm {norms[bad[0]]}; a cosine needs a finite norm above zero")
     unit = np.empty(x.shape, dtype=np.result_type(x, np.float32))
     return np.divide(x, norms[:, None], out=unit, casting="same_kind")
+
+
+def numbers(values: float | Iterable[float], name: str) -> list[float]:
+    """One number or several as a list; InputError for anything else."""
+    found = as_array(values if isinstance(values, float | int) or hasattr(values, "dtype") else list(values))
+    if found.dtype.kind not in "fiu" and found.size:
+        raise InputError(f"{name} = {quote(values)}; numbers are needed")
+    return [float(value) for value in np.atleast_1d(found).ravel()]
 
 
 def chunks(rows: int, width: int) -> Iterator[slice]:
@@ -146,7 +155,11 @@ def _fold_accuracies(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) ->
 
 
 def _checked_pairs(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    scores, same = np.asarray(scores, dtype=np.float64), np.asarray(same)
+    scores, same = as_array(scores), as_array(same)
+    for name, values in (("scores", scores), ("same", same)):
+        if values.dtype.kind not in "fiub":
+            raise InputError(f"{name} has type {values.dtype}; numbers are needed, one a pair")
+    scores = scores.astype(np.float64)
     if scores.ndim != 1 or scores.shape != same.shape:
         raise InputError(f"scores has shape {scores.shape} and same {same.shape}; both need one entry a pair")
     bad = np.flatnonzero(~np.isfinite(scores))
@@ -168,7 +181,7 @@ def _checked_folds(folds: np.ndarray | None, pairs: int) -> np.ndarray:
         if pairs < 10:
             raise InputError(f"scores holds {pairs} pairs; 10 folds need at least 10, or give folds of your own")
         return np.sort(np.arange(pairs) % 10)
-    folds = np.asarray(folds)
+    folds = as_array(folds)
     if folds.shape != (pairs,) or folds.dtype.kind not in "iu":
         raise InputError(f"folds has shape {folds.shape} and type {folds.dtype}; {pairs} pairs need {pairs} integers")
     if (folds == folds[0]).all():
@@ -177,7 +190,7 @@ def _checked_folds(folds: np.ndarray | None, pairs: int) -> np.ndarray:
 
 
 def _checked_indices(indices: Sequence[int] | np.ndarray, name: str, rows: int) -> np.ndarray:
-    indices = np.asarray(indices)
+    indices = as_array(indices)
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
         raise InputError(f"{name} has shape {indices.shape} and type {indices.dtype}; a list of row numbers is needed")
     bad = np.flatnonzero((indices < 0) | (indices >= rows))

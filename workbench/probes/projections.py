@@ -13,6 +13,7 @@ import numpy as np
 
 from workbench.core.errors import InputError
 
+SAFE = (1e-15, 1e15)  # lengths whose squares float32 sums without overflow or underflow
 TINY = 1e-9  # a sine smaller than this leaves no direction to go
 KEPT = 8  # maps that are remembered
 NEIGHBOURS = 15
@@ -22,8 +23,28 @@ _maps: dict[str, np.ndarray] = {}
 
 
 def unit(a: np.ndarray) -> np.ndarray:
-    """Directions of vectors (n, D), or (D,); a zero vector stays zero."""
+    """Directions of vectors (..., D), or (D,); a zero vector stays zero."""
+    a = in_safe_range(a)
     return a / np.maximum(np.linalg.norm(a, axis=-1, keepdims=True), np.finfo(a.dtype).tiny)
+
+
+def in_safe_range(a: np.ndarray) -> np.ndarray:
+    """Vectors (..., D) of which those whose squares would overflow or underflow are multiplied by a power of two.
+
+    The directions stay the same; all other vectors keep their bits.
+    """
+    if a.dtype.kind != "f":
+        return a
+    with np.errstate(over="ignore", under="ignore"):
+        length = np.linalg.norm(a, axis=-1, keepdims=True)
+    outside = ~((length > SAFE[0]) & (length < SAFE[1]))
+    if not outside.any():
+        return a
+    largest = np.abs(a).max(axis=-1, keepdims=True)
+    limit = np.finfo(a.dtype).maxexp - 2
+    exponent = np.clip(np.frexp(largest)[1], -limit, limit)
+    outside &= (largest > 0) & np.isfinite(largest)
+    return a * np.where(outside, np.ldexp(np.ones_like(largest), -exponent), np.ones_like(largest))
 
 
 @dataclass(frozen=True)
@@ -124,11 +145,12 @@ def umap_map(x: np.ndarray, start: np.ndarray | None = None, seed: int = 0) -> n
     start (n, 2): the map before, from which few epochs are enough; the new map is aligned to it. The same arguments
     give the same bits, and the last KEPT maps are remembered. Raises InputError for fewer than 5 vectors.
     """
-    x = np.ascontiguousarray(x, dtype=np.float32)
+    x = np.asarray(x)
     if x.ndim != 2 or len(x) < 5:
         raise InputError(f"x has shape {x.shape}; UMAP needs at least 5 vectors (n, D)")
     if start is not None and start.shape != (len(x), 2):
         raise InputError(f"start has shape {start.shape}; a map of {len(x)} vectors has {(len(x), 2)}")
+    x = np.ascontiguousarray(in_safe_range(x), dtype=np.float32)
     first = None if start is None else np.ascontiguousarray(start, dtype=np.float32)
     content = hashlib.sha256(repr((x.shape, seed, first is None)).encode() + x.tobytes())
     content.update(b"" if first is None else first.tobytes())
