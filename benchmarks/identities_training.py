@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from workbench.compare.statistics import interval, spread
+from workbench.core.files import write
 from workbench.core.random import generator
-from workbench.core.record import write
 from workbench.data.identities import families
 from workbench.evaluation.verification import pair_scores, verify
 from workbench.losses.margin_softmax import MarginSoftmax

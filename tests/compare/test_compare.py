@@ -21,7 +21,7 @@ from workbench.compare import carry, engine, parsing, statistics, variants
 from workbench.compare.engine import compare, execute, gather
 from workbench.compare.plan import Plan, prepare, round_steps
 from workbench.compare.results import METRICS, Comparison, placed, verdict
-from workbench.compare.tables import missing_lines, print_tables, write_csv
+from workbench.compare.tables import missing_lines, print_tables, write_tables
 from workbench.compare.variants import Variant
 from workbench.core.errors import InputError
 from workbench.core.record import Run
@@ -273,7 +273,7 @@ def test_tables_figures_and_report(tmp_path):
     console = Console(width=160, file=io.StringIO())
     print_tables(found, console)
     assert "Ranking by EER (smaller is better)" in console.file.getvalue()
-    write_csv(found, tmp_path)
+    write_tables(found, tmp_path)
     files = {name: (tmp_path / f"{name}.csv").read_text().splitlines() for name in ("per_seed", "summary", "pairs")}
     rows = {name: list(csv.DictReader(lines)) for name, lines in files.items()}
     assert {name: len(lines) for name, lines in rows.items()} == {"per_seed": 12, "summary": 24, "pairs": 3}
@@ -448,7 +448,7 @@ def test_a_folder_of_another_comparison_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds something that is not a comparison"):
         prepare(TWO, 2, TINY, tmp_path / "thesis")
     (out / "compare.json").write_text('{"variants": 3}')
-    with pytest.raises(InputError, match=r"compare\.json is damaged"):
+    with pytest.raises(InputError, match=r"compare\.json: 'seeds' is missing"):
         prepare(TWO, 3, TINY, out)
 
 

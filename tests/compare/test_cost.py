@@ -11,7 +11,7 @@ from workbench.compare.cost import classifiers as heads_module
 from workbench.compare.cost import scaling as scaling_module
 from workbench.compare.cost.classifiers import heads
 from workbench.compare.cost.measure import counted, interleaved, peak
-from workbench.compare.cost.results import COLUMNS, Cost, beside, write_csv
+from workbench.compare.cost.results import COLUMNS, Cost, beside, write_costs
 from workbench.compare.cost.scaling import CURVES, scaling
 from workbench.compare.cost.tables import HEADS, SCALING, heads_rows, scaling_rows
 from workbench.compare.cost.ways import ABSENT, PML, WRITTEN, Batch, bf16_error, composed, eager, foreign, stepped, ways
@@ -189,7 +189,7 @@ def test_quartiles_and_ratios():
 
 
 def test_the_csv_has_a_line_for_each_and_gaps_where_nothing_was_measured(tmp_path):
-    write_csv(tmp_path / "x.csv", [cost("queued", estimated=7), Cost("full, dense", 9, note="does not fit")])
+    write_costs(tmp_path / "x.csv", [cost("queued", estimated=7), Cost("full, dense", 9, note="does not fit")])
     with (tmp_path / "x.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS

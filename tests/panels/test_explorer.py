@@ -90,7 +90,7 @@ def test_files_of_other_kinds_are_refused(tmp_path):
     for name, words in {
         "pickle.npy": "pickle.npy: not a readable npy file",
         "pickle.npz": "pickle.npz: array 'x' is unreadable",
-        "else.npz": "holds neither embeddings nor centers under these names: embeddings, x, centers, W",
+        "else.npz": "holds neither embeddings nor centers under these names: embeddings, embedding, x, centers, W",
         "e.csv": "'.csv' is not one of .npy, .npz, .safetensors, .parquet",
         "none.npy": "none.npy: no such file",
         "folder.npy": "folder.npy: no such file",

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workbench.core.arrays import unit
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.panels.kit.selection import Selection
 from workbench.panels.sphere_view import FINEST, SphereView
-from workbench.probes.projections import log_map, unit
+from workbench.probes.projections import log_map
 
 
 def snapshot(dim: int, classes: int = 5, n: int = 60, step: int = 3, seed: int = 0) -> Snapshot:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workbench.core.arrays import unit
 from workbench.core.errors import InputError
-from workbench.probes.projections import align, fit_umap, log_map, plane, principal, tangent, umap_map, unit
+from workbench.probes.projections import align, fit_umap, log_map, plane, principal, tangent, umap_map
 
 SHAPES = given(seed=st.integers(0, 10_000), dim=st.integers(2, 24))
 

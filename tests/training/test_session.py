@@ -375,10 +375,12 @@ def test_replay_that_ends_elsewhere_says_so(live):
     [
         (lambda known: known.pop("schema"), "is not a saved session"),
         (lambda known: known.update(schema=99), "schema 99"),
-        (lambda known: known.pop("log"), "damaged"),
-        (lambda known: known["log"].append({"do": "set"}), "damaged"),
+        (lambda known: known.pop("log"), "'log' is missing"),
+        (lambda known: known["log"].append({"do": "set"}), r"log\[1\].at' is missing"),
         (lambda known: known["config"].update(method="arcfase"), "arcface"),
         (lambda known: known.update(images="0"), "other images"),
+        (lambda known: known.update(margin={}), "'margin.name' is missing"),
+        (lambda known: known.update(threads="2"), "threads is '2'; expected a whole number from 1 to 1024"),
     ],
 )
 def test_a_bad_record_is_one_clear_line(live, tmp_path, edit, says):

@@ -311,7 +311,7 @@ def test_damaged_run_folders_are_named(finished, tmp_path):
     with pytest.raises(InputError, match=r"run\.json is missing or damaged"):
         Run.open(tmp_path)
     (tmp_path / "run.json").write_text('{"x": 1}')
-    with pytest.raises(InputError, match="no 'config' and 'status'"):
+    with pytest.raises(InputError, match="'config' is missing"):
         Run.open(tmp_path)
     with pytest.raises(InputError, match="exists already"):
         Run.create(finished, {}, {})

@@ -27,7 +27,7 @@ class Cosine(Declared):
 
     def compare(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
         """Similarities (B, C) of what was prepared; under autocast only this product is done in less than float32."""
-        return full(torch.nn.functional.linear(x, W, bias))
+        return full(torch.nn.functional.linear(x.to(W.dtype), W, bias))
 
     def own(self, x: Tensor, W: Tensor, bias: Tensor | None, y: Tensor) -> Tensor:
         """The similarity (B, 1) of each prepared embedding to its own class, at place y (B,) of unprepared rows W."""

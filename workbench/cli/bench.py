@@ -5,18 +5,22 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.terminal import Threads, bar, limit_threads
-from workbench.compare.cost.results import Cost, write_csv
+from workbench.cli.terminal import Threads, bar, limit_threads, path
+from workbench.compare.cost.results import Cost, write_costs
 from workbench.compare.cost.tables import HEADS, SCALING, heads_rows, scaling_rows
-from workbench.core.errors import InputError
+from workbench.core.errors import InputError, missing_extra, quote
+from workbench.core.files import check_writable, make_folder, write
 
 if TYPE_CHECKING:
     from workbench.compare.cost.memory import Need
+
+MOST_CLASSES = 10**12
 
 bench_app = typer.Typer(help="What a training costs: estimated before it starts, or measured.", no_args_is_help=True)
 
@@ -24,7 +28,7 @@ Sizes = Annotated[str, typer.Option(help="Numbers of identities between commas; 
 Dim = Annotated[int, typer.Option(help="Numbers in an embedding.")]
 Images = Annotated[int, typer.Option(help="Images in a batch.")]
 Rounds = Annotated[int, typer.Option(help="Times that everything is measured, one after another.")]
-Out = Annotated[Path | None, typer.Option(help="Folder for a CSV file and the figure as HTML.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for a CSV file and the figure as HTML.", parser=path)]
 Svg = Annotated[bool, typer.Option("--svg", help="The figure as SVG too (extra 'export').")]
 Method = Annotated[str, typer.Option(help="The loss; `workbench methods` lists them.")]
 
@@ -41,8 +45,8 @@ def memory(
     processes: Annotated[int, typer.Option(help="Sharded: how many processes share the classes.")] = 2,
 ) -> None:
     """Estimate what the classifier needs at its peak: full, streaming, sampled, queued, sharded; and what fits here."""
-    if classes != int(classes):
-        raise InputError(f"--classes {classes:g}: a whole number is needed")
+    if not (2 <= classes <= MOST_CLASSES and classes == int(classes)):
+        raise InputError(f"--classes {classes:g}: a whole number from 2 to {MOST_CLASSES:.0e} is needed")
     from workbench.compare.cost.memory import free_gpu_memory, free_memory, needs
 
     found = needs(method, int(classes), dim, batch, rate, most, queue, processes)
@@ -101,15 +105,22 @@ def numbers(text: str) -> list[int]:
     """Whole numbers between commas, 1e5 or 100000, in rising order."""
     try:
         found = [float(number) for number in text.split(",")]
-        if not all(number == int(number) for number in found):
+        if not all(2 <= number <= MOST_CLASSES and number == int(number) for number in found):
             raise ValueError
     except (ValueError, OverflowError):
-        raise InputError(f"--classes {text}: whole numbers between commas are needed, as 1e4,1e5") from None
+        raise InputError(
+            f"--classes {quote(text)}: whole numbers between commas, from 2 to {MOST_CLASSES:.0e}, are needed, such as"
+            " 1e4,1e5"
+        ) from None
     return sorted({int(number) for number in found})
 
 
 def run(measure: Callable[..., None], name: str, setting: str, out: Path | None, svg: bool) -> None:
     """Measure into a list of costs, print the table, write the files; after Ctrl-C, of what there is until then."""
+    if out is not None:
+        check_writable(out)
+    if svg and find_spec("kaleido") is None:
+        raise missing_extra("kaleido", "--svg")
     costs: list[Cost] = []
     complete = True
     try:
@@ -149,13 +160,12 @@ def show(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
 
 def save(out: Path, name: str, costs: Sequence[Cost], setting: str, svg: bool) -> None:
     """NAME.csv, NAME.html and, if asked for, NAME.svg in a folder."""
-    from workbench.core.record import write
     from workbench.views.cost import heads_figure, scaling_figure
     from workbench.views.theme import CONFIG
 
     figure = {"heads": heads_figure, "scaling": scaling_figure}[name](costs, setting)
-    out.mkdir(parents=True, exist_ok=True)
-    write_csv(out / f"{name}.csv", costs)
+    make_folder(out)
+    write_costs(out / f"{name}.csv", costs)
     page: dict[str, Any] = {"include_plotlyjs": True, "config": CONFIG}
     write(out / f"{name}.html", lambda path: figure.write_html(path, **page))
     if svg:

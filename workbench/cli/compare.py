@@ -10,7 +10,7 @@ from workbench.compare.engine import SNAPSHOTS, execute, gather, jobs_for
 from workbench.compare.parsing import seconds
 from workbench.compare.plan import Plan, prepare
 from workbench.compare.results import metric_named
-from workbench.compare.tables import print_tables, write_csv
+from workbench.compare.tables import print_tables, write_tables
 from workbench.compare.variants import Variant, ablation, methods, sweeps
 from workbench.core.errors import InputError
 from workbench.core.progress import Progress
@@ -82,7 +82,7 @@ def tell(plan: Plan, metric: str) -> None:
     from rich.console import Console
 
     found = gather(plan, metric)
-    write_csv(found, plan.out)
+    write_tables(found, plan.out)
     report = write_report(found, plan.out / "report.html")
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     print_tables(found, console)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core.errors import InputError
+from workbench.core.files import check_writable
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 OVERRIDES = {
@@ -29,8 +30,14 @@ def settings_folder() -> Path:
 
 def command(port: int = 8888, browser: bool = True) -> list[str]:
     """The command line that starts JupyterLab in the notebooks' parent folder, at the index."""
+    if not 1 <= port <= 65535:
+        raise InputError(f"--port {port}: a number from 1 to 65535")
     if not (NOTEBOOKS / "00_index.ipynb").is_file():
         raise InputError(f"no notebooks at {NOTEBOOKS}: they come with a clone of the repository")
+    from jupyter_core.paths import jupyter_data_dir, jupyter_runtime_dir
+
+    for folder in (jupyter_data_dir(), jupyter_runtime_dir()):
+        check_writable(folder, "the folder of Jupyter (JUPYTER_DATA_DIR, JUPYTER_RUNTIME_DIR)")
     return [
         sys.executable,
         "-m",
@@ -52,6 +59,8 @@ def app_command(settings: dict[str, Any], port: int = 8866, browser: bool = True
     """
     if importlib.util.find_spec("voila") is None:
         raise InputError("workbench app needs Voila: pip install -c constraints.txt -e '.[app]'")
+    if not 1 <= port <= 65535:
+        raise InputError(f"--port {port}: a number from 1 to 65535")
     from workbench.training.config import Config
 
     Config(**settings)
@@ -78,11 +87,11 @@ def app_command(settings: dict[str, Any], port: int = 8866, browser: bool = True
 
 def free_port(wanted: int) -> int:
     """The first port from `wanted` on that nothing on 127.0.0.1 listens on; InputError if none of 50 is free."""
-    for port in range(wanted, wanted + 50):
+    for port in range(wanted, min(wanted + 50, 65536)):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
             return port
-    raise InputError(f"--port {wanted}: it and the next 49 ports are in use")
+    raise InputError(f"--port {wanted}: it and the next 49 ports are in use, or no ports (1 to 65535)")

@@ -4,6 +4,7 @@ Bad input is one line on standard error and exit status 2; an interrupted traini
 """
 
 import os
+import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,8 +14,8 @@ import typer
 
 from workbench import __version__
 from workbench.cli.bench import bench_app
-from workbench.cli.terminal import Threads, assignments, bar, limit_threads
-from workbench.core.errors import InputError
+from workbench.cli.terminal import MOST_PROCESSES, Port, Threads, assignments, bar, limit_threads, path
+from workbench.core.errors import one_line, quote
 from workbench.core.progress import no_progress
 
 app = typer.Typer(
@@ -29,18 +30,42 @@ app.add_typer(bench_app, name="bench")
 
 
 def main() -> None:
-    """Run the command line; every error of input is one line."""
+    """Run the command line: every error of input, files, memory and missing extras is one line and status 2.
+
+    An error of the program itself keeps its traceback.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not where a test or a notebook has put another object
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
-    except InputError as error:
-        fail(str(error), 2)
+        sys.exit(app(standalone_mode=False) or 0)
+    except BrokenPipeError:  # the reader of a pipe has ended, as in `workbench methods | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + 13)
     except KeyboardInterrupt:
         fail("interrupted", 130)
+    except Exception as error:
+        line = usage(error) or one_line(error)
+        if line is None:
+            raise
+        fail(line, 2)
+
+
+def usage(error: Exception) -> str | None:
+    """The line for a wrong call of a command (the parser's error), None for other errors."""
+    context = getattr(error, "ctx", None)
+    if not hasattr(error, "format_message"):
+        return None
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(error.format_message(), err=True)
+        sys.exit(2)
+    text = " ".join(error.format_message().split())
+    return quote(text, 200) + (f"; see {context.command_path} --help" if context else "")
 
 
 def fail(message: str, status: int, quiet: bool = False) -> None:
     if not quiet:
-        typer.echo(f"workbench: {message}", err=True)
+        typer.echo(f"workbench: {' '.join(message.splitlines())}", err=True)
     sys.exit(status)
 
 
@@ -53,7 +78,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder of the runs and the report.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Folder of the runs and the report.", parser=path)] = Path("runs/demo"),
     steps: Annotated[int | None, typer.Option(help="Steps for each loss; default: the demo's own.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, centers, batches and the split.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -72,7 +97,7 @@ def demo(
 
 @app.command()
 def train(
-    out: Annotated[Path, typer.Option(help="Folder of the run; must be new or empty.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; must be new or empty.", parser=path)],
     method: Annotated[str, typer.Option(help="The loss; `workbench methods` lists them.")] = "npcface",
     preset: Annotated[str, typer.Option(help="Whose values: paper, or a peer's.")] = "paper",
     recipe: Annotated[
@@ -114,7 +139,12 @@ def train(
         typer.Option("--class-set", help="An option of sampled, queued or sharded centers, NAME=VALUE."),
     ] = None,
     nproc: Annotated[
-        int, typer.Option(min=1, help="Processes on this computer that share classes and batches (--centers sharded).")
+        int,
+        typer.Option(
+            min=1,
+            max=MOST_PROCESSES,
+            help="Processes on this computer that share classes and batches (--centers sharded).",
+        ),
     ] = 1,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")] = False,
     resume: Annotated[
@@ -131,7 +161,9 @@ def train(
     from workbench.training.fit import TrainingFault
     from workbench.training.processes import LOST, launch, launched, leads, started
 
-    again = f"`workbench train --out {out} --resume{f' --nproc {nproc}' if nproc > 1 else ''}` goes on"
+    again = (
+        f"`workbench train --out {shlex.quote(str(out))} --resume{f' --nproc {nproc}' if nproc > 1 else ''}` goes on"
+    )
     if nproc > 1 and not started():
         status, said = launch([sys.executable, "-m", "workbench.cli", *sys.argv[1:]], nproc)
         if said:
@@ -153,12 +185,12 @@ def train(
     except KeyboardInterrupt:
         fail(f"stopped; {again} from here", 130)
     if leads():
-        typer.echo(f"{out} is trained; next: workbench evaluate {out}")
+        typer.echo(f"{out} is trained; next: workbench evaluate {shlex.quote(str(out))}")
 
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", parser=path)],
     report: Annotated[bool, typer.Option(help="Also write report.html into the run's folder.")] = True,
     threads: Threads = None,
 ) -> None:
@@ -191,7 +223,7 @@ def compare(
     seeds: Annotated[int, typer.Option(help="Trainings of each loss, from seeds 0, 1, ...")] = 5,
     budget: Annotated[str | None, typer.Option(help="Time of a training, as 60s (default), 2m or 1.5h.")] = None,
     steps: Annotated[int | None, typer.Option(help="Batches of each training, instead of --budget.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder; goes on with what is there.")] = Path("runs/compare"),
+    out: Annotated[Path, typer.Option(help="Folder; goes on with what is there.", parser=path)] = Path("runs/compare"),
     metric: Annotated[str, typer.Option(help="What the ranking goes by: eer, tar@0.01, rank-1, accuracy, ...")] = "eer",
     jobs: Annotated[int | None, typer.Option(help="Trainings side by side; default: half the cores.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads of each training; its bits depend on them.")] = 1,
@@ -221,7 +253,8 @@ def compare(
 def methods(
     markdown: Annotated[bool, typer.Option("--markdown", help="As the Markdown table of README.md.")] = False,
     pages: Annotated[
-        Path | None, typer.Option(help="Write a page and pictures of each method into this folder (needs kaleido).")
+        Path | None,
+        typer.Option(help="Write a page and pictures of each method into this folder (needs kaleido).", parser=path),
     ] = None,
 ) -> None:
     """List the losses, their presets, and their parameters as the papers have them."""
@@ -277,7 +310,7 @@ def data_list() -> None:
 
 @data_app.command("render")
 def data_render(
-    out: Annotated[Path, typer.Option(help="Archive to write (.zip).")],
+    out: Annotated[Path, typer.Option(help="Archive to write (.zip).", parser=path)],
     identities: Annotated[int, typer.Option(help="How many identities.")] = 200,
     images: Annotated[int, typer.Option(help="Images of each.")] = 14,
     size: Annotated[int, typer.Option(help="Side in px.")] = 56,
@@ -294,10 +327,15 @@ def data_render(
 @app.command()
 def mine(
     embeddings: Annotated[
-        Path, typer.Option(help=".npz, .safetensors or .parquet: `embeddings` and `labels`, or `centers`; `images`.")
+        Path,
+        typer.Option(
+            help=".npz, .safetensors or .parquet: `embeddings` and `labels`, or `centers`; `images`.", parser=path
+        ),
     ],
     k: Annotated[int, typer.Option(help="Nearest classes of each class.")] = 32,
-    out: Annotated[Path | None, typer.Option(help="Folder for CSV files and a page; must be new or empty.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for CSV files and a page; must be new or empty.", parser=path)
+    ] = None,
     index: Annotated[str, typer.Option(help="auto, exact, flat, ivf, hnsw or pq.")] = "auto",
     duplicate: Annotated[
         float | None, typer.Option(help="Cosine of centers above which two classes are one; default: measured.")
@@ -318,7 +356,7 @@ def mine(
 
 @app.command()
 def lab(
-    port: Annotated[int, typer.Option(help="Port; the next free one is taken if it is in use.")] = 8888,
+    port: Port = 8888,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
     """JupyterLab on 127.0.0.1 with a token, at notebooks/00_index.ipynb."""
@@ -335,7 +373,7 @@ def live_app(
     dim: Annotated[int, typer.Option(help="Numbers in an embedding; 2 and 3 are seen as they are.")] = 3,
     size: Annotated[int | None, typer.Option(help="Side of an image in px; default: the data's own.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, centers and batches.")] = 0,
-    port: Annotated[int, typer.Option(help="Port; the next free one is taken if it is in use.")] = 8866,
+    port: Port = 8866,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
     """The live lab as a page of its own, on 127.0.0.1 with a token; needs pip install -e '.[app]'."""

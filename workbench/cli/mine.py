@@ -1,13 +1,12 @@
 """`workbench mine`: embeddings or centers in; tables on the screen, or CSV files and a page in a folder."""
 
-import csv
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from workbench.core.files import make_folder, refuse_existing, write_csv
 from workbench.core.progress import Progress
-from workbench.core.record import refuse_existing, write
 from workbench.mining.audit import Collection, Findings, Pairs, mine, read
 
 SAID = 5  # findings of each kind on the screen
@@ -30,6 +29,8 @@ def run(
     if out is not None:
         refuse_existing(out)
     data = read(path)
+    for note in data.notes:
+        say(f"{path.name}: {note}")
     found = mine(data, K, index, device, duplicate, margin, seed, progress)
     tell(data, found, say)
     if out is not None:
@@ -58,19 +59,23 @@ def save(data: Collection, found: Findings, out: Path, pairs: int, source: str) 
     """pairs.csv (the hardest `pairs`), duplicates.csv, label_errors.csv and index.html in a new folder."""
     from workbench.reports.mining import write_page
 
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     heads = ("class_a", "class_b", "cosine", "angle_degrees")
-    write_csv(out / "pairs.csv", heads, rows_of(data, found.pairs, pairs))
-    write_csv(out / "duplicates.csv", heads, rows_of(data, found.duplicates, None))
+    write_csv(out / "pairs.csv", [heads, *rows_of(data, found.pairs, pairs)])
+    write_csv(out / "duplicates.csv", [heads, *rows_of(data, found.duplicates, None)])
     if found.errors is not None:
         e, name = found.errors, data.names
         write_csv(
             out / "label_errors.csv",
-            ("sample", "label", "nearer", "own_cosine", "nearer_cosine", "gap"),
-            (
-                (int(i), name[y], name[z], f"{own:.6f}", f"{other:.6f}", f"{other - own:.6f}")
-                for i, y, z, own, other in zip(e.sample, e.label, e.nearer, e.own_cosine, e.nearer_cosine, strict=True)
-            ),
+            [
+                ("sample", "label", "nearer", "own_cosine", "nearer_cosine", "gap"),
+                *(
+                    (int(i), name[y], name[z], f"{own:.6f}", f"{cos:.6f}", f"{cos - own:.6f}")
+                    for i, y, z, own, cos in zip(
+                        e.sample, e.label, e.nearer, e.own_cosine, e.nearer_cosine, strict=True
+                    )
+                ),
+            ],
         )
     write_page(data, found, out / "index.html", source)
 
@@ -79,13 +84,3 @@ def rows_of(data: Collection, pairs: Pairs, limit: int | None) -> Iterable[tuple
     for a, b, cos in zip(pairs.a[:limit], pairs.b[:limit], pairs.cosine[:limit], strict=True):
         angle = math.degrees(math.acos(min(1.0, max(-1.0, float(cos)))))
         yield data.names[a], data.names[b], f"{cos:.6f}", f"{angle:.3f}"
-
-
-def write_csv(path: Path, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    def save(temporary: Path) -> None:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(heads)
-            writer.writerows(rows)
-
-    write(path, save)

@@ -3,14 +3,27 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from workbench.core.errors import InputError
+from workbench.core.errors import InputError, quote
 from workbench.core.progress import Progress, log_progress
 
+MOST_THREADS = 1024
+MOST_PROCESSES = 1024
 Threads = Annotated[int | None, typer.Option(help="CPU threads; default: as many as there are cores.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port; the next free one is taken if it is in use.")]
+
+
+def path(text: str | Path) -> Path:
+    """The path that an option names; an empty one is refused, since it would be the current folder."""
+    if not str(text).strip():
+        raise typer.BadParameter("the path is empty; give a file or folder, or . for the current folder")
+    if "\0" in str(text):
+        raise typer.BadParameter("the path holds a null character")
+    return Path(text)
 
 
 @contextmanager
@@ -53,7 +66,7 @@ def assignments(pairs: list[str], option: str = "--set") -> dict[str, Any]:
     """--set NAME=VALUE ... as a dictionary."""
     for pair in pairs:
         if "=" not in pair:
-            raise InputError(f"{option} {pair}: expected NAME=VALUE")
+            raise InputError(f"{option} {quote(pair)}: expected NAME=VALUE")
     return {name.strip(): number_or_word(value.strip()) for name, value in (pair.split("=", 1) for pair in pairs)}
 
 
@@ -61,6 +74,6 @@ def limit_threads(threads: int | None) -> None:
     import torch
 
     if threads is not None:
-        if threads < 1:
-            raise InputError(f"--threads {threads}: at least 1")
+        if not 1 <= threads <= MOST_THREADS:
+            raise InputError(f"--threads {quote(threads)}: at least 1, at most {MOST_THREADS}")
         torch.set_num_threads(threads)

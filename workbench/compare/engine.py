@@ -23,12 +23,13 @@ from workbench.compare.plan import ONE_THREAD, Plan, Task, cpu_threads, prepare
 from workbench.compare.results import METRICS, Comparison, metric_named
 from workbench.compare.variants import Variant
 from workbench.compare.worker import work
-from workbench.core.errors import InputError
+from workbench.core.errors import InputError, quote
 from workbench.core.progress import Progress, no_progress
 from workbench.core.record import Run
 from workbench.training.config import Config
 from workbench.training.fit import device
 
+MOST_JOBS = 1024
 SNAPSHOTS = 4  # of each run: few, since a sweep has many runs; a killed run goes on from the last one
 
 
@@ -66,8 +67,8 @@ def compare(
 def jobs_for(base: Config, jobs: int | None = None) -> int:
     """How many trainings run side by side; when nobody says, half the cores, and one where they would share a GPU."""
     if jobs is not None:
-        if jobs < 1:
-            raise InputError(f"--jobs {jobs}: at least 1")
+        if not 1 <= jobs <= MOST_JOBS:
+            raise InputError(f"--jobs {quote(jobs)}: at least 1, at most {MOST_JOBS}")
         return jobs
     return 1 if device(base.device).type == "cuda" else max(1, (os.cpu_count() or 1) // 2)
 

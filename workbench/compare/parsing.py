@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal, InvalidOperation
 
-from workbench.core.errors import InputError
+from workbench.core.errors import InputError, quote
 
 MOST = 1000  # values in one sweep; more is a slip of the step
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -24,7 +24,7 @@ def values(text: str, option: str) -> tuple[Value, ...]:
     found = tuple(value for word in words for value in (spread(word, option) if ":" in word else (single(word),)))
     twice = next((value for i, value in enumerate(found) if value in found[:i]), None)
     if twice is not None:
-        raise InputError(f"{option}: the value {twice} is there twice")
+        raise InputError(f"{option}: the value {quote(twice)} is there twice")
     return found
 
 
@@ -33,12 +33,15 @@ def spread(text: str, option: str) -> tuple[float, ...]:
     parts = text.split(":")
     numbers = [decimal(part) for part in parts]
     if len(parts) != 3 or None in numbers:
-        raise InputError(f"{option}: '{text}' is not a range; expected START:END:STEP, three numbers")
+        raise InputError(f"{option}: '{quote(text)}' is not a range; expected START:END:STEP, three numbers")
     start, end, step = numbers
     if step == 0 or (end - start) * step < 0:
-        raise InputError(f"{option}: the range '{text}' is empty: from {start} a step of {step} never comes to {end}")
+        raise InputError(
+            f"{option}: the range '{quote(text)}' is empty: from {quote(start)} a step of {quote(step)} never comes to"
+            f" {quote(end)}"
+        )
     if (end - start) / step >= MOST:
-        raise InputError(f"{option}: the range '{text}' has more than {MOST} values; take a larger step")
+        raise InputError(f"{option}: the range '{quote(text)}' has more than {MOST} values; take a larger step")
     return tuple(float(start + k * step) for k in range(int((end - start) / step) + 1))
 
 
@@ -64,5 +67,5 @@ def seconds(text: str, option: str = "--budget") -> float:
     found = DURATION.fullmatch(text.strip())
     duration = float(found[1]) * UNITS[found[2]] if found else 0.0
     if not 0 < duration < float("inf"):
-        raise InputError(f"{option} {text}: expected a time such as 60s, 2m, 1.5h or 90 (seconds), more than 0")
+        raise InputError(f"{option} {quote(text)}: expected a time such as 60s, 2m, 1.5h or 90 (seconds), more than 0")
     return duration

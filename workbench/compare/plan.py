@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.compare.variants import Variant, all_different
-from workbench.core.errors import InputError
-from workbench.core.record import read_json, write_json
+from workbench.compare.variants import Variant, all_different, checked
+from workbench.core.errors import InputError, quote
+from workbench.core.files import check_writable, make_folder, read_json, write_json
+from workbench.core.formats import PLAN
+from workbench.core.schema import check
 from workbench.data.images import load
 from workbench.data.pairs import split_identities
 from workbench.training.config import Config
@@ -23,6 +25,7 @@ from workbench.training.fit import Job, fit
 
 NAME = "compare.json"
 SETTLE, TIMED = 5, 20  # steps that a calibration takes before it counts, and that it counts
+MOST_SEEDS, MOST_THREADS = 10_000, 1024
 ONE_THREAD = 1  # of each run: its bits then do not depend on how many train side by side
 
 
@@ -89,15 +92,14 @@ class Plan:
         path = Path(out) / NAME
         if not path.is_file():
             raise InputError(f"{out} is not a comparison: it has no {NAME}")
-        info = read_json(path)
-        try:
-            known = [{k: v for k, v in one.items() if k != "settings"} for one in info["variants"]]
-            variants = tuple(Variant(**one) for one in known)
-            base = Config.from_json(info["common"])
-            rest = {name: info[name] for name in ("threads", "budget", "measured", "skip_broken")}
-            return cls(path.parent, variants, tuple(info["seeds"]), base, **rest)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path} is damaged: {error!r}") from None
+        info = check(read_json(path), PLAN, str(path))
+        known = [{k: v for k, v in one.items() if k != "settings"} for one in info["variants"]]
+        variants = tuple(Variant(**one) for one in known)
+        base = Config.from_json(info["common"])
+        for variant in variants:
+            checked(variant, base, f"{path}: variants")
+        rest = {name: info[name] for name in ("threads", "budget", "measured", "skip_broken")}
+        return cls(path.parent, variants, tuple(info["seeds"]), base, **rest)
 
 
 def prepare(
@@ -114,10 +116,11 @@ def prepare(
     budget: s of training a run, from which base.steps follows; None: base.steps holds. Raises InputError for input that
     cannot be used, and where `out` holds anything but an earlier part of the same comparison.
     """
-    for option, value in (("seeds", seeds), ("threads", threads)):
-        if value < 1:
-            raise InputError(f"--{option} {value}: at least 1")
+    for option, value, most in (("seeds", seeds, MOST_SEEDS), ("threads", threads, MOST_THREADS)):
+        if not 1 <= value <= most:
+            raise InputError(f"--{option} {quote(value)}: at least 1, at most {most}")
     plan = Plan(Path(out), all_different(variants), tuple(range(seeds)), base, threads, budget, None, skip_broken)
+    check_writable(plan.out)
     there = earlier(plan.out)
     if budget is not None:
         measured = there.measured if there and there.budget == budget else None
@@ -128,7 +131,7 @@ def prepare(
         plan = replace(plan, measured=measured, base=replace(base, steps=steps))
     if there:
         refuse_another(plan, read_json(plan.out / NAME))
-    plan.out.mkdir(parents=True, exist_ok=True)
+    make_folder(plan.out)
     write_json(plan.out / NAME, plan.to_json())
     return plan
 

@@ -1,6 +1,5 @@
 """A comparison as CSV files, and as tables on a terminal."""
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,21 +9,15 @@ import numpy as np
 
 from workbench.compare.results import METRICS, Comparison, Metric, placed, verdict
 from workbench.compare.statistics import LEVEL, interval
-from workbench.core.record import write
+from workbench.core.files import write_csv
 
 SHOWN = ("eer", "tar@0.01", "rank-1")  # beside the metric of the ranking
 
 
-def write_csv(found: Comparison, out: Path) -> None:
+def write_tables(found: Comparison, out: Path) -> None:
     """per_seed.csv, a line a run; summary.csv, a line a variant and metric; pairs.csv, a line a pair of variants."""
     for name, rows in (("per_seed", per_seed(found)), ("summary", summary(found)), ("pairs", pairs(found))):
-        write(out / f"{name}.csv", lambda path, rows=rows: write_rows(path, rows))
-
-
-def write_rows(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Rows as CSV; a number that does not exist is an empty cell."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["" if v is None or v != v else v for v in row] for row in rows])
+        write_csv(out / f"{name}.csv", rows)
 
 
 def per_seed(found: Comparison) -> Iterable[Sequence[Any]]:

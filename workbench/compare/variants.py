@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from workbench.compare.parsing import Value, values
-from workbench.core.errors import InputError, unknown
+from workbench.core.errors import InputError, quote, unknown
 from workbench.methods import METHODS, build
 from workbench.methods.method import Method
 from workbench.training.config import Config
@@ -49,8 +49,8 @@ def methods(text: str, base: Config) -> list[Variant]:
     """The variants of --methods: METHOD or METHOD:PRESET between commas."""
     found = []
     for word in text.split(","):
-        method, preset = method_of(word.strip(), f"--methods {text}")
-        found.append(checked(Variant(titled(method, preset), method.key, preset), base, f"--methods {text}"))
+        method, preset = method_of(word.strip(), f"--methods {quote(text)}")
+        found.append(checked(Variant(titled(method, preset), method.key, preset), base, f"--methods {quote(text)}"))
     return found
 
 
@@ -58,7 +58,7 @@ def sweeps(texts: Sequence[str], base: Config) -> list[Variant]:
     """The variants of every --sweep METHOD[:PRESET].PARAMETER=VALUES: for each method the grid over its parameters."""
     grids: dict[tuple[str, str], dict[str, tuple[Value, ...]]] = {}
     for text in texts:
-        option = f"--sweep {text}"
+        option = f"--sweep {quote(text)}"
         target, equals, listed = text.partition("=")
         owner, dot, name = target.rpartition(".")
         if not (equals and dot):

@@ -15,6 +15,7 @@ from workbench.core.errors import InputError
 GUARDS = ("wrap", "mm", "easy", "plain", "gtm", "clip")
 ADDITIVE_GUARDS = ("wrap", "easy", "gtm")  # the ones that make sense for cos(theta) - m, which never turns back up
 GRADS = ("exact", "detached")
+SAFE = (1e-15, 1e15)  # lengths whose squares float32 sums without overflow or underflow
 CLIP = 1e-3  # rad kept free at both ends of [0, pi] by the guard "clip" (AdaFace's released code)
 
 
@@ -24,9 +25,27 @@ def full(x: Tensor) -> Tensor:
 
 
 def unit(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Directions (n, D) and lengths (n, 1) of vectors (n, D). A zero row gives NaN, not a direction."""
+    """Directions (..., D) and lengths (..., 1) of vectors (..., D). A zero row gives NaN, not a direction.
+
+    Rows whose squares would overflow or underflow are multiplied by a power of two first; all others keep their bits.
+    """
     norm = x.norm(dim=-1, keepdim=True)
-    return x / norm, norm
+    outside = ~((norm > SAFE[0]) & (norm < SAFE[1]))
+    if not bool(outside.any()):
+        return x / norm, norm
+    scale = torch.where(outside, power_of_two(x), 1.0)
+    x = x * scale
+    norm = x.norm(dim=-1, keepdim=True)
+    return x / norm, norm / scale
+
+
+def power_of_two(x: Tensor) -> Tensor:
+    """The power of two (..., 1) that brings the largest entry of each row of x (..., D) into [0.5, 1); 1 where none."""
+    largest = x.detach().abs().amax(dim=-1, keepdim=True)
+    limit = math.frexp(torch.finfo(x.dtype).max)[1] - 2
+    exponent = torch.frexp(largest)[1].clamp(-limit, limit)
+    usable = (largest > 0) & largest.isfinite()
+    return torch.where(usable, torch.ldexp(torch.ones_like(largest), -exponent), 1.0)
 
 
 class Direction(torch.autograd.Function):

@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from math import isfinite
 from typing import Any, ClassVar
 
-from workbench.core.errors import InputError
+from workbench.core.errors import InputError, quote
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,16 @@ class Param:
         """The value as a float (or one of the choices); InputError names the owner, the parameter and the range."""
         if self.choices:
             if value not in self.choices:
-                raise InputError(f"{owner}: {name} = {value!r} is not one of {', '.join(map(str, self.choices))}")
+                raise InputError(
+                    f"{owner}: {name} = {quote(repr(value))} is not one of {', '.join(map(str, self.choices))}"
+                )
             return value
         try:
             number = float(value)
-        except (TypeError, ValueError):
-            raise InputError(f"{owner}: {name} = {value!r} is not a number") from None
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f"{owner}: {name} = {quote(repr(value))} is not a number") from None
         if not (isfinite(number) and self.low <= number <= self.high):
-            raise InputError(f"{owner}: {name} = {value} is outside [{self.low:g}, {self.high:g}]")
+            raise InputError(f"{owner}: {name} = {quote(value)} is outside [{self.low:g}, {self.high:g}]")
         return number
 
 

@@ -15,15 +15,17 @@ status that says so.
 import csv
 import json
 import os
-import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from workbench.core.arrays import unit
 from workbench.core.errors import InputError
+from workbench.core.files import make_folder, read_json, refuse_existing, write, write_json
+from workbench.core.formats import RESULTS, RUN, SPLIT, check_lengths
+from workbench.core.schema import check
 
 
 @dataclass(frozen=True)
@@ -79,24 +81,7 @@ class Snapshot:
         return self.W.reshape(*votes.shape, -1)[np.arange(len(votes)), votes.argmax(axis=1)]
 
     def _all_cosines(self) -> np.ndarray:
-        x, W = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in (self.x, self.W))
-        return x @ W.T
-
-
-def write(path: Path, save: Callable[[Path], Any]) -> None:
-    """Let `save` write to a temporary file in the same folder, then put it in place; nothing half-written is left."""
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
-    try:
-        save(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, one line for short lists of numbers."""
-    text = json.dumps(value, indent=1, default=float)
-    write(path, lambda p: p.write_text(text + "\n", encoding="utf-8"))
+        return unit(self.x) @ unit(self.W).T
 
 
 @dataclass
@@ -110,7 +95,7 @@ class Run:
     def create(cls, path: Path, info: dict[str, Any], split: dict[str, Any]) -> "Run":
         """A new folder for a run with its settings and split. InputError if the folder holds anything already."""
         path = refuse_existing(path)
-        (path / "snapshots").mkdir(parents=True)
+        make_folder(path / "snapshots")
         run = cls(path, info | {"status": "running", "process": os.getpid()})
         write_json(path / "split.json", split)
         (path / "steps.csv").write_text(",".join(f.name for f in fields(Step)) + "\n", encoding="utf-8")
@@ -124,10 +109,7 @@ class Run:
         path = Path(path)
         if not (path / "run.json").is_file():
             raise InputError(f"{path} is not a run: it has no run.json")
-        info = read_json(path / "run.json")
-        if not isinstance(info, dict) or "config" not in info or "status" not in info:
-            raise InputError(f"{path / 'run.json'} is damaged: no 'config' and 'status' in it")
-        return cls(path, info)
+        return cls(path, check(read_json(path / "run.json"), RUN, str(path / "run.json")))
 
     @property
     def status(self) -> str:
@@ -190,7 +172,10 @@ class Run:
 
     @property
     def split(self) -> dict[str, Any]:
-        return read_json(self.path / "split.json")
+        path = self.path / "split.json"
+        found = check(read_json(path), SPLIT, str(path))
+        check_lengths(found["pairs"], str(path))
+        return found
 
     @property
     def steps(self) -> dict[str, np.ndarray]:
@@ -244,7 +229,7 @@ class Run:
         """What the evaluation measured; InputError if it has not run yet."""
         if not (self.path / "results.json").is_file():
             raise InputError(f"{self.path} has no results yet: run `workbench evaluate {self.path}`")
-        return read_json(self.path / "results.json")
+        return check(read_json(self.path / "results.json"), RESULTS, str(self.path / "results.json"))
 
     @property
     def curves(self) -> dict[str, np.ndarray]:
@@ -259,22 +244,6 @@ class Run:
 def event_step(line: str) -> int:
     """The step of a line of events.jsonl."""
     return json.loads(line)["step"]
-
-
-def refuse_existing(path: Path) -> Path:
-    """The path of a folder that is new or empty; InputError if anything is there."""
-    path = Path(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} exists already; choose another --out, or remove it")
-    return path
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; InputError names it if it is missing or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is missing or damaged: {error}") from None
 
 
 def alive(process: int | None) -> bool:

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from workbench.core.arrays import as_array, in_safe_range
 from workbench.core.errors import InputError
 from workbench.core.progress import Progress, no_progress
+from workbench.data.columns import chosen_columns, some
 
 NAMES = {
-    "embeddings": ("embeddings", "x"),
-    "labels": ("labels", "y"),
+    "embeddings": ("embeddings", "embedding", "x"),
+    "labels": ("labels", "label", "y"),
     "centers": ("centers", "W"),
     "images": ("images",),
 }
@@ -29,12 +31,17 @@ CELLS = 50_000_000  # cosines of the shown embeddings to the centers: their view
 
 @dataclass(frozen=True)
 class Arrays:
-    """What a file holds, as it holds it; None for what it does not."""
+    """What a file holds, as it holds it; None for what it does not. notes: what was taken and what was left out.
+
+    held: the names of all arrays in the file.
+    """
 
     embeddings: np.ndarray | None = None
     labels: np.ndarray | None = None
     centers: np.ndarray | None = None
     images: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,8 @@ def read(path: Path, progress: Progress = no_progress) -> Arrays:
     except Exception as error:  # damaged and foreign files raise many kinds
         raise InputError(f"{path}: not a readable {kind[1:]} file: {' '.join(str(error).split())}") from None
     if found.embeddings is None and found.centers is None:
-        raise InputError(f"{path}: holds neither embeddings nor centers under these names: {', '.join(_known())}")
+        held = f"; it holds {some(found.held)}" if found.held else ""
+        raise InputError(f"{path}: holds neither embeddings nor centers under these names: {', '.join(_known())}{held}")
     return found
 
 
@@ -103,7 +111,7 @@ def sampled(
 
 def matrix(a: Any, what: str) -> np.ndarray:
     """An array or tensor of numbers (n, D), at least one row and two columns; not copied where it is an array."""
-    a = _numpy(a)
+    a = as_array(a)
     if a.ndim != 2 or not len(a) or a.shape[1] < 2 or a.dtype.kind not in "fiu":
         raise InputError(f"{what} is {a.dtype} {a.shape}; numbers of shape (n, D), D at least 2, are needed")
     return a
@@ -151,7 +159,7 @@ def stratified(y: np.ndarray, limit: int, seed: int = 0) -> np.ndarray:
 
 def checked_images(images: Any, n: int, what: str) -> np.ndarray:
     """Images as they are, uint8, (n, H, W) or (n, H, W, 3 or 4); InputError for anything else."""
-    images = _numpy(images)
+    images = as_array(images)
     shapes = images.ndim >= 3 and 0 not in images.shape and images.shape[3:] in ((), (3,), (4,))
     if images.dtype != np.uint8 or not shapes or len(images) != n:
         form = f"uint8 ({n}, H, W) or ({n}, H, W, 3 or 4)"
@@ -167,7 +175,7 @@ def _classes(
         if C not in (None, 1):
             raise InputError(f"{C} centers but no labels: labels (n,) say whose each embedding is")
         return np.zeros(n, dtype=np.intp), np.zeros(1, dtype=np.intp), ("all",)
-    labels = _numpy(labels)
+    labels = as_array(labels)
     if labels.dtype.kind == "O" and all(isinstance(v, str) for v in labels.flat):  # text as tables hold it
         labels = labels.astype(str)
     if labels.shape != (n,) or labels.dtype.kind not in "iuUS":
@@ -208,7 +216,7 @@ def _places(values: np.ndarray, C: int | None, names: Sequence[str] | None) -> n
 
 def _unit_centers(W: np.ndarray, names: Sequence[str], given: bool) -> np.ndarray:
     """Centers (C, D) float32 of length one."""
-    W = W.astype(np.float32)
+    W = in_safe_range(W).astype(np.float32) if given else W.astype(np.float32)
     length = np.linalg.norm(W, axis=1, keepdims=True)
     bad = np.flatnonzero(~(np.isfinite(length[:, 0]) & (length[:, 0] > (0 if given else 1e-6))))
     if len(bad):
@@ -216,16 +224,6 @@ def _unit_centers(W: np.ndarray, names: Sequence[str], given: bool) -> np.ndarra
         cancel = f"the embeddings of '{names[bad[0]]}' cancel out, so it has no mean direction"
         raise InputError(what if given else cancel)
     return W / length
-
-
-def _numpy(a: Any) -> np.ndarray:
-    if hasattr(a, "detach"):  # a torch tensor; numpy has no bfloat16
-        a = a.detach().cpu()
-        a = a.float() if a.is_floating_point() else a
-    try:
-        return a if isinstance(a, np.ndarray) else np.asarray(a)
-    except ValueError as error:
-        raise InputError(f"not an array: {' '.join(str(error).split())}") from None
 
 
 def _known() -> list[str]:
@@ -245,7 +243,7 @@ def _safetensors(path: Path, _: Progress) -> Arrays:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        return _named(path, file.keys(), lambda key: _numpy(file.get_tensor(key)))
+        return _named(path, file.keys(), lambda key: as_array(file.get_tensor(key)))
 
 
 def _named(path: Path, keys: Sequence[str], load: Callable[[str], np.ndarray]) -> Arrays:
@@ -257,27 +255,19 @@ def _named(path: Path, keys: Sequence[str], load: Callable[[str], np.ndarray]) -
                 found[what] = np.asarray(load(key))
             except Exception as error:  # zip, zlib and numpy raise many kinds
                 raise InputError(f"{path}: array '{key}' is unreadable: {' '.join(str(error).split())}") from None
-    return Arrays(**found)
+    return Arrays(**found, held=tuple(keys))
 
 
 def _parquet(path: Path, progress: Progress) -> Arrays:
     try:
         import pyarrow.parquet as pq
-        from pyarrow import types
     except ImportError:
         raise InputError(
             f"{path}: parquet needs pyarrow, which is not installed: pip install 'hypersphere-workbench[parquet]'"
         ) from None
-    with pq.ParquetFile(path) as file:
-        fields = {field.name: field.type for field in file.schema_arrow}
-        label = next((name for name in LABELS if name in fields), None)
-        lists = [
-            n for n, t in fields.items() if types.is_list(t) or types.is_large_list(t) or types.is_fixed_size_list(t)
-        ]
-        numbers = [n for n, t in fields.items() if n != label and (types.is_floating(t) or types.is_integer(t))]
-        columns = [name for name in lists if name in NAMES["embeddings"]][:1] or lists or numbers
-        if not columns or (lists and len(columns) > 1):
-            raise InputError(f"{path}: columns {', '.join(fields)}; one of lists or some of numbers are needed")
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        label = next((name for name in LABELS if name in file.schema_arrow.names), None)
+        columns, lists, notes = chosen_columns(path, file.schema_arrow, label, NAMES["embeddings"])
         blocks, labels, total = [], [], file.metadata.num_rows
         for batch in file.iter_batches(columns=[*columns, *([label] if label else [])]):
             blocks.append(_listed(path, batch.column(columns[0])) if lists else _stacked(batch, columns))
@@ -286,7 +276,7 @@ def _parquet(path: Path, progress: Progress) -> Arrays:
             progress(sum(map(len, blocks)), total, "rows read")
     if len({block.shape[1] for block in blocks}) != 1:
         raise InputError(f"{path}: column '{columns[0]}' has no rows, or lists of different lengths")
-    return Arrays(np.concatenate(blocks), np.array(labels) if label else None)
+    return Arrays(np.concatenate(blocks), np.array(labels) if label else None, notes=notes)
 
 
 def _listed(path: Path, column: Any) -> np.ndarray:

@@ -9,24 +9,27 @@ said in `ImageSet.notes`.
 """
 
 import os
+import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from workbench.core.errors import InputError, unknown
 from workbench.core.progress import Progress
+from workbench.data.pixels import few_bits, resized, square, to_bytes, upright, usual_size
 
 SPECS = ("heads", "heads:FILE.zip", "digits", "folder:PATH", "npz:PATH")
 SIZES = (8, 512)  # pixels a side: the range of `size`
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff", ".gif"}
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff", ".gif"}
+NOTES = {".txt", ".md", ".csv", ".json", ".xml", ".ini", ".db"}  # endings of files beside images that are no images
 # A file is decoded by its content, whatever its suffix says; formats that run programs (EPS) are not among these.
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
-BACKGROUND = (128, 128, 128, 255)  # what shows through transparent pixels
 NAMED = 3  # broken files named in a message; the others are counted
 
 
@@ -130,7 +133,7 @@ def load(spec: str, size: int | None = None, skip_broken: bool = False, progress
     if single := np.count_nonzero(np.bincount(loaded.labels) == 1):
         note = f"identities with a single image, which forms no genuine pair: {single} of {loaded.classes}"
         loaded = replace(loaded, notes=(*loaded.notes, note))
-    return loaded
+    return replace(loaded, notes=(*loaded.notes, *_alike(loaded.names)))
 
 
 def _heads(path: Path | None, source: str, size: int | None, progress: Progress | None) -> ImageSet:
@@ -138,7 +141,7 @@ def _heads(path: Path | None, source: str, size: int | None, progress: Progress 
 
     images, labels, nuisance = load_heads(path)
     names = tuple(f"head {i}" for i in range(labels.max() + 1))
-    return ImageSet(_resized(images, size or images.shape[1], progress), labels, names, source, nuisance)
+    return ImageSet(resized(images, size or images.shape[1], progress), labels, names, source, nuisance)
 
 
 def _digits(size: int | None, progress: Progress | None) -> ImageSet:
@@ -146,7 +149,7 @@ def _digits(size: int | None, progress: Progress | None) -> ImageSet:
 
     digits = load_digits()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # 8 x 8 pixels, values 0..16
-    images = _resized(images, size or 32, progress)
+    images = resized(images, size or 32, progress)
     notes = (f"8 x 8 pixels enlarged to {images.shape[1]} x {images.shape[1]}",)
     return ImageSet(images, digits.target.astype(np.int64), tuple("0123456789"), "digits", notes=notes)
 
@@ -157,13 +160,17 @@ def _folder(root: Path, source: str, size: int | None, skip_broken: bool, progre
         # PIL warns of odd metadata, which does not matter here, and of huge images, which must not be decoded.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        size = size or _usual_size(_shorter_sides(files))
+        size = size or usual_size(_shorter_sides(files))
         images, broken, padded = np.empty((len(files), size, size, 3), np.uint8), {}, 0
+        damaged, dark = [], []
         for i, path in enumerate(files):
             try:
                 with _open(path) as image:
-                    images[i] = _square(ImageOps.exif_transpose(image), size)
+                    turned, readable = upright(image)
+                    images[i] = square(turned, size)
                     padded += image.width != image.height
+                    damaged += [] if readable else [path]
+                    dark += [path] if few_bits(image) else []
             except Exception as error:  # PIL's decoders raise many kinds
                 broken[i] = f"{_shown(path, root)} ({_reason(error)})"
             if progress:
@@ -179,6 +186,8 @@ def _folder(root: Path, source: str, size: int | None, skip_broken: bool, progre
         notes.append(f"{count} skipped: {listed}")
     if padded:
         notes.append(f"images not square, filled up at the edges: {padded}")
+    notes += _counted((damaged, "images with damaged metadata, not turned"), root=root)
+    notes += _counted((dark, "16-bit images that use 12 bits or fewer, read as 16-bit and so dark"), root=root)
     good = [i for i in range(len(files)) if i not in broken]
     images = images[good] if broken else images
     # Only the folders of good files are numbered: an identity whose files are all broken has no label.
@@ -196,7 +205,7 @@ def _npz(path: Path, source: str, size: int | None, progress: Progress | None) -
     if labels.shape != (len(images),) or labels.dtype.kind not in "iuUS":
         form = f"integers or strings of shape ({len(images)},), one an image"
         raise InputError(f"{source}: labels is {labels.dtype} {labels.shape}; it must be {form}")
-    pixels, notes = _bytes(images, source)
+    pixels, notes = to_bytes(images, source)
     if images.shape[1] != images.shape[2]:
         notes.append(f"images not square, filled up at the edges: {len(images)}")
     values, labels = np.unique(labels, return_inverse=True)
@@ -205,7 +214,7 @@ def _npz(path: Path, source: str, size: int | None, progress: Progress | None) -
     left = sorted((arrays.keys() | unreadable.keys()) - extra.keys())
     if left:
         notes.append(f"arrays left out, not one number an image: {', '.join(left)}")
-    pixels = _resized(pixels, size or _usual_size([min(images.shape[1:3])]), progress)
+    pixels = resized(pixels, size or usual_size([min(images.shape[1:3])]), progress)
     return ImageSet(pixels, labels.astype(np.int64), names, source, extra, tuple(notes))
 
 
@@ -221,36 +230,70 @@ def _image_files(root: Path, source: str) -> tuple[list[Path], list[str]]:
     def is_image(entry: Path) -> bool:
         return entry.suffix.lower() in SUFFIXES and not entry.is_dir()
 
+    def is_other(entry: Path) -> bool:
+        return entry.suffix.lower() not in NOTES and not entry.is_dir()
+
     def leaves(entry: Path) -> bool:
         return not Path(os.path.realpath(entry)).is_relative_to(home)
 
-    files, leaving, empty = [], [], []
+    files, leaving, empty, others = [], [], [], []
     try:
         top = entries(root)
         for folder in filter(Path.is_dir, top):
             if leaves(folder):
                 leaving.append(folder)
                 continue
-            images = list(filter(is_image, entries(folder)))
+            inside = entries(folder)
+            images = list(filter(is_image, inside))
+            others += [entry for entry in inside if entry not in images and is_other(entry)]
             for image in images:
                 (leaving if leaves(image) else files).append(image)
             if not images:
                 empty.append(folder)
     except OSError as error:
         raise InputError(f"{source}: {error.filename!r}: {_reason(error)}") from None
-    if not files:
-        raise InputError(f"{source}: no image in a sub-folder; it must hold one sub-folder an identity, images in each")
-
-    notes = []
-    for passed, what in (
+    notes = _counted(
         (leaving, "links that leave the folder, not followed"),
+        (others, f"files with other endings, left out ({_endings(others)})"),
         (empty, "sub-folders without an image of their own"),
         (list(filter(is_image, top)), "images outside the sub-folders, left out"),
-    ):
-        if passed:
-            more = ", ..." if len(passed) > 1 else ""
-            notes.append(f"{what}: {len(passed)} ({_shown(passed[0], root)}{more})")
+        root=root,
+    )
+    if not files:
+        found = f"; found: {'; '.join(notes)}" if notes else ""
+        raise InputError(
+            f"{source}: no image in a sub-folder; it must hold one sub-folder an identity, images in each{found}"
+        )
     return files, notes
+
+
+def _counted(*found: tuple[list[Path], str], root: Path) -> list[str]:
+    """A note for each kind of file that there is: what it is, how many and the first of them."""
+    return [
+        f"{what}: {len(paths)} ({_shown(paths[0], root)}{', ...' if len(paths) > 1 else ''})"
+        for paths, what in found
+        if paths
+    ]
+
+
+def _endings(files: Sequence[Path]) -> str:
+    """'.avif 2, .heic 1': how many files have each ending, the most frequent first."""
+    counts = Counter(path.suffix.lower() or "none" for path in files).most_common(NAMED)
+    return ", ".join(f"{ascii(ending)[1:-1][:20]} {count}" for ending, count in counts)
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """A note where names of two identities are the same but for Unicode form, case or blanks around them."""
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        plain = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).strip()
+        spellings.setdefault(plain, []).append(name)
+    twice = [found for found in spellings.values() if len(found) > 1]
+    if not twice:
+        return []
+    first = " and ".join(f"{name!r} ({len(name)} characters)" for name in twice[0][:2])
+    what = "identities whose names differ only in Unicode form, case or blanks; each counts as another person"
+    return [f"{what}: {len(twice)} ({first}{', ...' if len(twice) > 1 else ''})"]
 
 
 def _open(path: Path) -> Image.Image:
@@ -300,56 +343,3 @@ def _npz_arrays(path: Path, source: str) -> tuple[dict[str, np.ndarray], dict[st
             held = ", ".join([*arrays, *unreadable]) or "nothing"
             raise InputError(f"{source}: no array '{key}'; it holds {held}")
     return arrays, unreadable
-
-
-def _bytes(images: np.ndarray, source: str) -> tuple[np.ndarray, list[str]]:
-    """Pixel values as uint8 in 0..255, with a note when they were rescaled."""
-    low, high = images.min(), images.max()
-    if images.dtype == np.uint8 and high > 1:
-        return images, []
-    if images.dtype == np.uint16 and high > 255:
-        return np.rint(images / 257).astype(np.uint8), ["16-bit values scaled to 0..255"]
-    if not (low >= 0 and high <= 255):  # written so that NaN fails too
-        raise InputError(f"{source}: images has values from {low:g} to {high:g}; they must lie in 0..1 or 0..255")
-    if high <= 1:
-        return np.rint(images * np.float32(255)).astype(np.uint8), ["values 0..1 scaled to 0..255"]
-    return np.rint(images).astype(np.uint8), []
-
-
-def _resized(arrays: np.ndarray, size: int, progress: Progress | None) -> np.ndarray:
-    """(n, H, W) or (n, H, W, 1, 3 or 4) uint8 -> (n, size, size, 3) uint8 RGB."""
-    if arrays.shape[1:] == (size, size, 3):
-        return arrays
-    if arrays.shape[3:] == (1,):
-        arrays = arrays[..., 0]
-    images = np.empty((len(arrays), size, size, 3), np.uint8)
-    for i, array in enumerate(arrays):
-        images[i] = _square(Image.fromarray(array), size)
-        if progress:
-            progress(i + 1, len(arrays))
-    return images
-
-
-def _square(image: Image.Image, size: int) -> Image.Image:
-    """Any PIL image as size x size RGB: transparent pixels on mid-grey, the shorter side filled up with edge pixels."""
-    if image.mode == "F":
-        raise ValueError("floating-point pixels")
-    if image.mode.startswith("I"):  # 16-bit grey; PIL gives a 16-bit PGM as 32-bit "I"
-        grey = np.asarray(image)
-        if not 0 <= grey.min() <= grey.max() <= 65535:
-            raise ValueError("pixels of more than 16 bits")
-        image = Image.fromarray(np.rint(grey / 257).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
-    longer = max(image.size)
-    width, height = (max(1, round(side * size / longer)) for side in image.size)
-    pixels = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC))
-    left, top = (size - width) // 2, (size - height) // 2
-    edges = (top, size - height - top), (left, size - width - left), (0, 0)
-    return Image.fromarray(np.pad(pixels, edges, mode="edge"))
-
-
-def _usual_size(shorter_sides: Sequence[int]) -> int:
-    """The default S for images with these shorter sides: their median, within 32..64."""
-    return int(np.clip(np.median(shorter_sides), 32, 64)) if shorter_sides else 32

@@ -11,7 +11,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from workbench.core.errors import InputError, unknown
+from workbench.core.errors import InputError, quote, unknown
+from workbench.core.schema import MapOf, check
 from workbench.data.pairs import split_identities
 
 ROOT = Path(__file__).resolve().parents[2]  # the repository; an installed wheel has no manifests beside the package
@@ -30,6 +31,7 @@ FIELDS = {
 }
 SPLIT_FIELDS = {"test": int | float, "seed": int}
 FILE_FIELDS = {"path": str, "sha256": str}
+MOST = 10**9  # identities, images, pixels
 WORDS = {str: "text", int: "a whole number", int | float: "a number", dict: "a table", list: "an array of tables"}
 
 
@@ -79,13 +81,14 @@ def read(path: str | Path) -> Manifest:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path.name}: {error.strerror}") from None
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise InputError(f"{path.name}: not a TOML file: {error}") from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested too deeply
+        raise InputError(f"{path.name}: not a TOML file: {quote(error)}") from None
+    check(table, MapOf(), path.name)
     _check(table, FIELDS, path.name, optional=("files",))
     _check(table["split"], SPLIT_FIELDS, f"{path.name}: split")
     for field in ("identities", "images", "size"):
-        if table[field] < 1:
-            raise InputError(f"{path.name}: '{field}' is {table[field]}; it must be at least 1")
+        if not 1 <= table[field] <= MOST:
+            raise InputError(f"{path.name}: '{field}' is {table[field]}; it must be at least 1, at most {MOST}")
     try:
         split_identities(table["identities"], **table["split"])
     except InputError as error:
@@ -149,4 +152,4 @@ def _check(table: dict, fields: dict[str, type], where: str, optional: tuple[str
             raise InputError(f"{where}: field '{name}' is missing; it must be {WORDS[kind]}")
         value = table[name]
         if not isinstance(value, kind) or isinstance(value, bool) or value == "":
-            raise InputError(f"{where}: '{name}' is {value!r}; it must be {WORDS[kind]}")
+            raise InputError(f"{where}: '{name}' is {quote(repr(value))}; it must be {WORDS[kind]}")

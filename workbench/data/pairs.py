@@ -75,7 +75,8 @@ def sample_pairs(labels: np.ndarray, pairs: int = 6000, folds: int = 10, seed: i
     half = min(pairs // 2, genuine, everything - genuine) // folds
     if half == 0:
         raise InputError(
-            f"{genuine} genuine and {everything - genuine} impostor pairs do not fill {folds} folds; take fewer folds"
+            f"{genuine} genuine and {everything - genuine} impostor pairs do not fill {folds} folds; hold out more"
+            " identities (--test), give more images of each, or take fewer folds"
         )
 
     rng = _generator(seed)

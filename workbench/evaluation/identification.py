@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.core.arrays import chunks, unit_rows
+from workbench.core.arrays import as_array, chunks, unit_rows
 from workbench.core.errors import InputError
+from workbench.evaluation.verification import numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +57,9 @@ def identify(
     gallery, probes = unit_rows(gallery, "gallery"), unit_rows(probes, "probes")
     _check_dimensions("probes", probes, gallery)
     gallery_ids, probe_ids = _checked_ids(gallery_ids, "gallery", gallery), _checked_ids(probe_ids, "probe", probes)
-    ranks, fpirs = [int(k) for k in ranks], [float(fpir) for fpir in fpirs]
+    ranks, fpirs = numbers(ranks, "ranks"), numbers(fpirs, "fpirs")
     _check_targets(ranks, fpirs)
+    ranks = [int(k) for k in ranks]
 
     identities, owner, entries = np.unique(gallery_ids, return_inverse=True, return_counts=True)
     gallery = gallery[np.argsort(owner, kind="stable")]
@@ -101,7 +103,7 @@ def _columns(identities: np.ndarray, probe_ids: np.ndarray) -> np.ndarray:
 
 
 def _checked_ids(ids: np.ndarray, name: str, embeddings: np.ndarray) -> np.ndarray:
-    ids = np.asarray(ids)
+    ids = as_array(ids)
     if ids.shape != (len(embeddings),):
         raise InputError(f"{name}_ids has shape {ids.shape}; {len(embeddings)} embeddings need one identity each")
     return ids
@@ -112,10 +114,10 @@ def _check_dimensions(name: str, embeddings: np.ndarray, gallery: np.ndarray) ->
         raise InputError(f"{name} has {embeddings.shape[1]} dimensions and gallery {gallery.shape[1]}; they must agree")
 
 
-def _check_targets(ranks: list[int], fpirs: list[float]) -> None:
+def _check_targets(ranks: list[float], fpirs: list[float]) -> None:
     for k in ranks:
-        if k < 1:
-            raise InputError(f"ranks holds {k}; the best rank is 1")
+        if not (k >= 1 and k == k // 1):
+            raise InputError(f"ranks holds {k:g}; a whole number is needed, the best rank is 1")
     for fpir in fpirs:
         if not 0 < fpir < 1:
             raise InputError(f"fpirs holds {fpir}; a target FPIR lies between 0 and 1, both excluded")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.core.arrays import chunks, unit_rows
-from workbench.core.errors import InputError
+from workbench.core.arrays import as_array, chunks, unit_rows
+from workbench.core.errors import InputError, quote
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ def verify(
     """
     scores, same = _checked_pairs(scores, same)
     folds = _checked_folds(folds, len(scores))
-    fars = [float(far) for far in fars]
+    fars = numbers(fars, "fars")
     for far in fars:
         if not 0 < far < 1:
             raise InputError(f"fars holds {far}; a target FAR lies between 0 and 1, both excluded")
@@ -116,7 +116,7 @@ def all_pairs(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
     The pairs come row by row: (0, 1), (0, 2), ..., (1, 2), ... (the order of `np.triu_indices(n, 1)`).
     Raises InputError for a row that has no direction, for labels that do not fit, and for fewer than two embeddings.
     """
-    x, labels = unit_rows(embeddings, "embeddings"), np.asarray(labels)
+    x, labels = unit_rows(embeddings, "embeddings"), as_array(labels)
     if labels.shape != (len(x),):
         raise InputError(f"labels has shape {labels.shape}; {len(x)} embeddings need shape ({len(x)},)")
     if len(x) < 2:
@@ -127,6 +127,14 @@ def all_pairs(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
         scores.append(np.concatenate([row[i + 1 :] for i, row in enumerate(block)]).clip(-1.0, 1.0))
     same = np.concatenate([labels[i + 1 :] == label for i, label in enumerate(labels)])
     return np.concatenate(scores), same
+
+
+def numbers(values: float | Iterable[float], name: str) -> list[float]:
+    """One number or several as a list; InputError for anything else."""
+    found = as_array(values if isinstance(values, float | int) or hasattr(values, "dtype") else list(values))
+    if found.dtype.kind not in "fiu" and found.size:
+        raise InputError(f"{name} = {quote(values)}; numbers are needed")
+    return [float(value) for value in np.atleast_1d(found).ravel()]
 
 
 def _last_of_ties(scores: np.ndarray) -> np.ndarray:
@@ -162,7 +170,11 @@ def _fold_accuracies(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) ->
 
 
 def _checked_pairs(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    scores, same = np.asarray(scores, dtype=np.float64), np.asarray(same)
+    scores, same = as_array(scores), as_array(same)
+    for name, values in (("scores", scores), ("same", same)):
+        if values.dtype.kind not in "fiub":
+            raise InputError(f"{name} has type {values.dtype}; numbers are needed, one a pair")
+    scores = scores.astype(np.float64)
     if scores.ndim != 1 or scores.shape != same.shape:
         raise InputError(f"scores has shape {scores.shape} and same {same.shape}; both need one entry a pair")
     bad = np.flatnonzero(~np.isfinite(scores))
@@ -184,7 +196,7 @@ def _checked_folds(folds: np.ndarray | None, pairs: int) -> np.ndarray:
         if pairs < 10:
             raise InputError(f"scores holds {pairs} pairs; 10 folds need at least 10, or give folds of your own")
         return np.sort(np.arange(pairs) % 10)
-    folds = np.asarray(folds)
+    folds = as_array(folds)
     if folds.shape != (pairs,) or folds.dtype.kind not in "iu":
         raise InputError(f"folds has shape {folds.shape} and type {folds.dtype}; {pairs} pairs need {pairs} integers")
     if (folds == folds[0]).all():
@@ -193,7 +205,7 @@ def _checked_folds(folds: np.ndarray | None, pairs: int) -> np.ndarray:
 
 
 def _checked_indices(indices: Sequence[int] | np.ndarray, name: str, rows: int) -> np.ndarray:
-    indices = np.asarray(indices)
+    indices = as_array(indices)
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
         raise InputError(f"{name} has shape {indices.shape} and type {indices.dtype}; a list of row numbers is needed")
     bad = np.flatnonzero((indices < 0) | (indices >= rows))

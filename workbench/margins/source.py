@@ -38,13 +38,14 @@ def called(margin: Margin, method: str, c: Tensor, *rest: Any) -> Tensor:
 
     Raises FormulaError where the formula fails, returns another shape or changes its cosines in place.
     """
-    version = c._version
+    tracked = not c.is_inference()  # tensors of torch.inference_mode count no changes
+    version = c._version if tracked else 0
     try:
         made = getattr(margin, method)(c, *rest)
     except Exception as error:
         raise explained(margin, error) from error
     name = f"{type(margin).__name__}.{method}"
-    if c._version != version:
+    if tracked and c._version != version:
         raise FormulaError(f"{name} changes its cosines in place; write a new tensor{quoted(margin, method)}")
     if not isinstance(made, Tensor):
         raise FormulaError(f"{name} returns {type(made).__name__}, not a tensor{quoted(margin, method)}")

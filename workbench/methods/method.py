@@ -99,6 +99,11 @@ class Method:
             raise unknown(f"preset of {self.key}", preset, self.presets)
         return {name: value for part in self.parts for name, value in part.defaults().items()} | self.presets[preset]
 
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """InputError where a setting of any part is out of its range."""
+        for part in self.parts:
+            made(part, settings)
+
     def margin_of(self, settings: Mapping[str, Any]) -> Declared:
         """The margin with its own of these settings."""
         return made(self.margin, settings)

@@ -30,6 +30,7 @@ class Collection:
 
     names: of the C classes. x (n, D), y (n,): the embeddings, length one, and their classes; None for centers alone.
     images: (n, H, W) or (n, H, W, 3 or 4) uint8, one an embedding, or one a center without embeddings; or None.
+    notes: what was taken from the file and what was left out.
     """
 
     centers: Tensor
@@ -37,6 +38,7 @@ class Collection:
     x: Tensor | None = None
     y: Tensor | None = None
     images: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def read(path: Path) -> Collection:
     if found.centers is not None:
         centers = _directions(found.centers, f"{path}: centers")
         _check_images(found.images, len(centers), path)
-        return Collection(centers, tuple(map(str, range(len(centers)))), images=found.images)
+        return Collection(centers, tuple(map(str, range(len(centers)))), images=found.images, notes=found.notes)
     x = _directions(found.embeddings, f"{path}: embeddings")
     labels = found.labels
     if labels is None or labels.shape != (len(x),) or labels.dtype.kind not in "iuUS":
@@ -103,7 +105,7 @@ def read(path: Path) -> Collection:
         raise InputError(f"{path}: labels name one class; at least two are needed")
     names = tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values)
     y = torch.from_numpy(y.astype(np.int64))
-    return Collection(_lengthened(_sums(x, y, len(names)), path), names, x, y, found.images)
+    return Collection(_lengthened(_sums(x, y, len(names)), path), names, x, y, found.images, found.notes)
 
 
 def mine(

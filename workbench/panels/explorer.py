@@ -10,6 +10,7 @@ The views are those of the live lab, and show one snapshot.
 
 import io
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -22,9 +23,9 @@ import numpy as np
 from PIL import Image
 
 from workbench.core.errors import InputError
+from workbench.core.files import write_table
 from workbench.core.progress import Progress, log_progress
 from workbench.core.record import Snapshot
-from workbench.core.tables import write_table
 from workbench.data.embeddings import checked_images, read, sampled
 from workbench.panels.hardness_view import HardnessView
 from workbench.panels.kit.selection import Selection
@@ -71,6 +72,8 @@ class Explorer(widgets.VBox):
             found = read(path, progress)
             if found.embeddings is None:
                 raise InputError(f"{path}: holds centers but no embeddings")
+            for note in found.notes:
+                print(f"Explorer: {note}", file=sys.stderr)
             embeddings = found.embeddings
             labels, centers, images = (
                 file if given is None else given

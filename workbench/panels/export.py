@@ -18,8 +18,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from workbench.core.record import Snapshot, refuse_existing, write
-from workbench.core.tables import write_table
+from workbench.core.files import make_folder, refuse_existing, to_json, write, write_table, write_text
+from workbench.core.record import Snapshot
 from workbench.curves import boundaries, curve, ideal_boundaries
 from workbench.probes.hardness import hardness, own_and_nearest
 from workbench.probes.similarity import similarity
@@ -53,12 +53,12 @@ def export(session: LiveSession, seen: Snapshot, theta: float, state: dict[str, 
     Pictures need kaleido (extra `export`) and Parquet needs pyarrow (extra `parquet`); without them there are none.
     """
     folder = refuse_existing(Path(folder))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     shown = list(figures_of(session, seen, theta))
     texts = {"lab.html": page(session, seen, shown), "call.py": call(session, theta) + "\n"}
-    texts["session.json"] = json.dumps(state, indent=1, default=float) + "\n"
+    texts["session.json"] = to_json(state) + "\n"
     for name, text in texts.items():
-        write(folder / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        write_text(folder / name, text)
     endings = (".csv", ".parquet") if find_spec("pyarrow") else (".csv",)
     for name, columns in tables_of(session, seen).items():
         for ending in endings:

@@ -18,8 +18,9 @@ import torch
 from PIL import Image
 
 from workbench.core.errors import InputError, unknown
+from workbench.core.files import read_json, write_json
 from workbench.core.parameters import Param
-from workbench.core.record import Snapshot, read_json, write_json
+from workbench.core.record import Snapshot
 from workbench.losses.rows import DenseRows
 from workbench.margins.base import Margin
 from workbench.panels.bar import RunBar

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import traitlets
 
+from workbench.core.arrays import unit
 from workbench.core.errors import InputError, unknown
 from workbench.core.record import Snapshot
 from workbench.core.threads import spawn
 from workbench.panels.kit.selection import Selection
 from workbench.panels.kit.stream import Streamed, source
-from workbench.probes.projections import Axes, log_map, plane, principal, tangent, umap_map, unit
+from workbench.probes.projections import Axes, log_map, plane, principal, tangent, umap_map
 
 PROJECTIONS = {
     "circle": "Circle",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.core.arrays import in_safe_range, unit
 from workbench.core.errors import InputError
 
 TINY = 1e-9  # a sine smaller than this leaves no direction to go
@@ -18,11 +19,6 @@ NEIGHBOURS = 15
 EPOCHS_WARM = 50  # from the map before; from nothing UMAP's own default (500 below 10,000 samples) is needed
 
 _maps: dict[str, np.ndarray] = {}
-
-
-def unit(a: np.ndarray) -> np.ndarray:
-    """Directions of vectors (n, D), or (D,); a zero vector stays zero."""
-    return a / np.maximum(np.linalg.norm(a, axis=-1, keepdims=True), np.finfo(a.dtype).tiny)
 
 
 @dataclass(frozen=True)
@@ -128,11 +124,12 @@ def umap_map(x: np.ndarray, start: np.ndarray | None = None, seed: int = 0) -> n
     The same arguments give the same bits on the same computer. The last KEPT maps are kept. Raises InputError for
     fewer than 5 vectors and for a start of another shape.
     """
-    x = np.ascontiguousarray(x, dtype=np.float32)
+    x = np.asarray(x)
     if x.ndim != 2 or len(x) < 5:
         raise InputError(f"x has shape {x.shape}; UMAP needs at least 5 vectors (n, D)")
     if start is not None and start.shape != (len(x), 2):
         raise InputError(f"start has shape {start.shape}; a map of {len(x)} vectors has {(len(x), 2)}")
+    x = np.ascontiguousarray(in_safe_range(x), dtype=np.float32)
     first = None if start is None else np.ascontiguousarray(start, dtype=np.float32)
     content = hashlib.sha256(repr((x.shape, seed, first is None)).encode() + x.tobytes())
     content.update(b"" if first is None else first.tobytes())

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.core.arrays import unit
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.probes.hardness import own_and_nearest
-from workbench.probes.projections import unit
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from workbench import reports
 from workbench.compare.results import Comparison
 from workbench.compare.statistics import LEVEL, RESAMPLES
 from workbench.compare.tables import shown_metrics
-from workbench.core.record import write
+from workbench.core.files import write_text
 from workbench.reports import comparison_words as words
 from workbench.reports.figures import Figures
 from workbench.reports.sweeps import axis_title, left_out, lines_against, meanings, own_values, swept_names, symbols
@@ -40,7 +40,7 @@ def write_report(found: Comparison, out: Path, title: str = TITLE) -> Path:
         resamples=f"{RESAMPLES:,}",
         level=LEVEL_TEXT,
     )
-    write(Path(out), lambda path: path.write_text(page, encoding="utf-8"))
+    write_text(Path(out), page)
     return Path(out)
 
 

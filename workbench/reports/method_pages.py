@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
+from workbench.core.errors import missing_extra
+from workbench.core.files import check_writable, make_folder, write_text
 from workbench.core.parameters import Declared, Param
 from workbench.core.progress import Progress
-from workbench.core.record import write
 from workbench.curves import boundaries, curve, ideal_boundaries
 from workbench.curves.gradients import gradient_map, put
 from workbench.margins.base import Margin
@@ -175,15 +176,17 @@ def later(margin: Margin) -> dict[str, torch.Tensor]:
 
 def write_pages(folder: Path, progress: Progress = lambda done, total, what: None) -> None:
     """Write every page and picture into `folder`, which is made if it is not there."""
-    import kaleido
-
-    folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "README.md", lambda p: p.write_text(index(), encoding="utf-8"))
+    try:
+        import kaleido
+    except ImportError:
+        raise missing_extra("kaleido", "writing the pages of methods") from None
+    make_folder(check_writable(folder, "--pages"))
+    write_text(folder / "README.md", index())
     figures = []
     for done, (key, method) in enumerate(METHODS.items()):
         progress(done, len(METHODS), key)
         text = page(method)
-        write(folder / f"{key}.md", lambda p, text=text: p.write_text(text, encoding="utf-8"))
+        write_text(folder / f"{key}.md", text)
         for dark in (False, True) if method.drawn else ():
             for what, figure in draw(method, dark).items():
                 figures.append({"fig": figure, "path": str(folder / f"{key}-{what}{'-dark' * dark}.svg")})

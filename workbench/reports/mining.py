@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from workbench.core.record import write
+from workbench.core.files import write_text
 from workbench.mining.audit import Collection, Findings, Pairs
 
 SHOWN = 30  # rows of each table; the CSV files have the rest
@@ -32,7 +32,7 @@ def write_page(data: Collection, found: Findings, out: Path, source: str) -> Pat
         errors=error_table(data, found),
         pairs=pair_table(data, found.pairs, "pairs.csv"),
     )
-    write(out, lambda path: path.write_text(page, encoding="utf-8"))
+    write_text(out, page)
     return out
 
 

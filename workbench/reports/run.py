@@ -10,7 +10,8 @@ from string import Template
 from plotly.offline import get_plotlyjs
 
 from workbench.core.errors import InputError
-from workbench.core.record import Run, write
+from workbench.core.files import write_text
+from workbench.core.record import Run
 from workbench.reports import drawings, tables, words
 from workbench.reports.equations import SOFTMAX, equations
 from workbench.reports.evidence import Evidence, gather
@@ -46,7 +47,7 @@ def write_report(
         plotly=get_plotlyjs(),
         figures=figures.to_json(),
     )
-    write(out, lambda path: path.write_text(page, encoding="utf-8"))
+    write_text(out, page)
     return out
 
 

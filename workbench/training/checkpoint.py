@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from workbench.centers.sharded import ShardedCenters
 from workbench.core.distributed import rank
 from workbench.core.errors import InputError
-from workbench.core.record import write
+from workbench.core.files import finite, write
+from workbench.core.formats import CHECKPOINT
+from workbench.core.schema import check
 from workbench.training.fit import Job
 
 
@@ -32,7 +34,7 @@ def save(job: Job, path: Path) -> None:
     if rank() > 0:
         return
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write(path, lambda p: save_file(whole, p, metadata={"job": json.dumps(header)}))
+    write(path, lambda p: save_file(whole, p, metadata={"job": json.dumps(finite(header))}))
 
 
 def load(job: Job, path: Path) -> Job:
@@ -43,10 +45,12 @@ def load(job: Job, path: Path) -> Job:
     places = split(job)
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads(file.metadata()["job"])
+            header = check(json.loads(file.metadata()["job"]), CHECKPOINT, str(path))
             check_shapes(job, file, places, path)
             tensors = {name: read(job, file, name, places.get(name)) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
+    except InputError:
+        raise
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is missing or damaged: {error}") from None
     parts = {name: part(tensors, name) for name in ("backbone", "objective", "momentum")}
     job.objective.replace(**header["parameters"])

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from workbench.centers import each_of
-from workbench.core.errors import InputError, unknown
+from workbench.core.errors import InputError, quote, unknown
+from workbench.core.formats import CONFIG
 from workbench.losses.margin_softmax import COMPUTE
 from workbench.methods import METHODS
 from workbench.methods.catalogue import CENTERS
@@ -107,6 +108,11 @@ class Config:
     class_set: dict[str, Any] = field(default_factory=dict)  # options of sampled, queued and sharded centers
 
     def __post_init__(self) -> None:
+        for option, form in CONFIG.items():
+            value = getattr(self, option)
+            value = value.item() if hasattr(value, "item") else value  # a scalar of numpy or torch
+            if not form.accepts(value):
+                raise InputError(f"{option} = {quote(value)}; expected {form.expected}")
         for option, value, known in (
             ("method", self.method, METHODS),
             ("recipe", self.recipe, RECIPES),
@@ -127,7 +133,11 @@ class Config:
         for option, low, high in LIMITS:
             value = getattr(self, option)
             if value is not None and not low <= value <= high:
-                raise InputError(f"{option} = {value} is outside [{low:g}, {high:g}]")
+                raise InputError(f"{option} = {quote(value)} is outside [{low:g}, {high:g}]")
+        if not 0 < self.test < 1:
+            raise InputError(f"test {self.test} is no share of the identities; a number between 0 and 0.9 is needed")
+        if self.size is not None and not SIDES[0] <= self.size <= SIDES[1]:
+            raise InputError(f"size {self.size} is out of range; images are {SIDES[0]} to {SIDES[1]} px a side")
 
     def for_images(self, n: int) -> "Config":
         """The same settings with epochs turned into steps, for n images to train on."""
@@ -202,7 +212,12 @@ class Config:
         """The configuration that a run recorded."""
         return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
 
+    def check_loss(self) -> None:
+        """InputError where a parameter of the loss is unknown or out of its range; before any image is read."""
+        METHODS[self.method].check(self.settings())
 
+
+SIDES = (16, 512)  # px a side: what the networks take
 PRECISIONS = ("auto", "fp32", "bf16")
 LIMITS = (
     ("test", 0.0, 0.9),

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from workbench.centers.bank import others
 from workbench.centers.sharded import every_center
-from workbench.core.device import device
+from workbench.core.device import device, float32_default
 from workbench.core.distributed import gathered, own_stretch, processes
 from workbench.core.errors import InputError
 from workbench.core.geometry import full, unit
@@ -60,6 +60,7 @@ class Job:
     step: int = 0
 
     @classmethod
+    @float32_default()
     def start(cls, config: Config, classes: int, size: int, objective: MarginSoftmax | None = None) -> "Job":
         """A job before its first step, for `classes` identities and images of `size` px.
 
@@ -166,7 +167,7 @@ def augmented(pixels: Tensor, step: int, seed: int) -> Tensor:
     own, n = generator(seed, f"augment {step}"), len(pixels)
 
     def uniform(*shape: int) -> Tensor:
-        return 2 * torch.rand(*shape, generator=own) - 1
+        return 2 * torch.rand(*shape, generator=own, dtype=torch.float32) - 1
 
     turn, zoom, move, tint = TURN * uniform(n), 1 + ZOOM * uniform(n), MOVE * uniform(n, 2), TINT * uniform(n, 3, 1, 1)
     mirror = uniform(n).sign()
@@ -180,7 +181,8 @@ def augmented(pixels: Tensor, step: int, seed: int) -> Tensor:
 
 def mirrored(pixels: Tensor, step: int, seed: int) -> Tensor:
     """Each image mirrored with probability 1/2 and not changed otherwise (NPCFace, section V-A)."""
-    mirror = torch.rand(len(pixels), generator=generator(seed, f"augment {step}")) < 0.5
+    own = generator(seed, f"augment {step}")
+    mirror = torch.rand(len(pixels), generator=own, dtype=torch.float32) < 0.5
     return torch.where(mirror.to(pixels.device)[:, None, None, None], pixels.flip(3), pixels)
 
 

@@ -18,9 +18,10 @@ import torch
 from workbench import __version__
 from workbench.core.distributed import PartnerLost, anywhere, processes, rank
 from workbench.core.errors import InputError
+from workbench.core.files import WriteError, check_writable, refuse_existing
 from workbench.core.geometry import expected_angle
 from workbench.core.progress import Progress, no_progress
-from workbench.core.record import Run, Snapshot, refuse_existing
+from workbench.core.record import Run, Snapshot
 from workbench.curves import boundaries, ideal_boundaries
 from workbench.data.images import ImageSet, load
 from workbench.data.pairs import sample_pairs, split_identities, stratified
@@ -61,6 +62,7 @@ def train(
     InputError for input that cannot be used and TrainingFault where the loss stops being finite; the run is saved
     first.
     """
+    config.check_loss()
     with joined(config.device):
         if rank() == 0:
             refuse_existing(out)  # before anything that takes time
@@ -71,8 +73,7 @@ def train(
         if rank() > 0:
             return carry_on(Follower(out), job, data.of(known), progress, say)
         info = described(job, data)
-        with disk_full_said(out):
-            run = Run.create(out, info, split_record(data, known, unseen, config.seed))
+        run = Run.create(out, info, split_record(data, known, unseen, config.seed))
         return carry_on(run, job, data.of(known), progress, say)
 
 
@@ -160,6 +161,7 @@ def evaluate(path: Path, progress: Progress = no_progress) -> dict[str, Any]:
     the fold accuracy is over the run's own balanced pairs; rank-k has the first image of each identity as its gallery.
     """
     run = Run.open(path)
+    check_writable(run.path, "RUN")
     config, split = Config.from_json(run.config), run.split
     data = load(config.data, config.size, bool(run.info["data"]["notes"]))
     test = data.of(split["test"])
@@ -184,8 +186,7 @@ def evaluate(path: Path, progress: Progress = no_progress) -> dict[str, Any]:
         | {"pairs": len(pairs["same"])},
     }
     roc = {"far": whole.roc.far, "tar": whole.roc.tar, "thresholds": whole.roc.thresholds, "cmc": ranks.cmc}
-    with disk_full_said(run.path):
-        run.save_results(results, roc)
+    run.save_results(results, roc)
     progress(2, 2, "done")
     return results
 
@@ -260,6 +261,8 @@ def disk_full_said(path: Path):
     """Turn a full disk or a folder that cannot be written into one line."""
     try:
         yield
+    except WriteError:  # one line already
+        raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR):
             raise InputError(f"cannot write to {path}: {error.strerror}") from None

@@ -6,9 +6,10 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from workbench.core.arrays import unit
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
-from workbench.probes.projections import principal, unit
+from workbench.probes.projections import principal
 from workbench.views.theme import BLUE, GREEN, GREY, MISCLASSIFIED, ORANGE, PURPLE, SKY, VERMILION, WELL, template
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY)

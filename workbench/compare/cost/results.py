@@ -1,6 +1,5 @@
 """Cost: what one way of computing something took, in seconds and in bytes; as a table of numbers and as a CSV file."""
 
-import csv
 import math
 import statistics
 from collections.abc import Iterable, Sequence
@@ -46,21 +45,16 @@ def beside(costs: Sequence[Cost], cost: Cost, other: str) -> Cost | None:
     return next(found, None)
 
 
-def write_csv(path: Path, costs: Iterable[Cost]) -> None:
+def write_costs(path: Path, costs: Iterable[Cost]) -> None:
     """One line a way and number of classes (COLUMNS); seconds and bytes that were not measured stay empty."""
-    from workbench.core.record import write
+    from workbench.core.files import write_csv
 
     lines = []
     for c in costs:
         low, median, high = (f"{q:.6f}" if c.seconds else "" for q in c.quartiles)
         sizes = ("" if size is None else size for size in (c.bytes, c.estimated))
         lines.append([c.classes, c.way, median, low, high, len(c.seconds), *sizes, c.note])
-
-    def save(temporary: Path) -> None:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([COLUMNS, *lines])
-
-    write(path, save)
+    write_csv(path, [COLUMNS, *lines])
 
 
 def at_least(**given: tuple[int, int]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from workbench.core.errors import InputError
+from workbench.core.files import check_writable
 from workbench.core.progress import Progress
 from workbench.data.heads.look import random_look
 from workbench.data.heads.model import ASSETS, head_model
@@ -71,7 +72,8 @@ def render(
     ):
         if not low <= value <= high:
             raise InputError(f"{name} is {value}; it must lie between {low} and {high}")
-    if out.exists():
+    check_writable(out.parent)
+    if os.path.lexists(out):
         raise InputError(f"'{out}' exists already; choose another name or remove it")
     with Scene(head_model(), size) as scene:
         part = out.with_name(out.name + ".part")

@@ -6,16 +6,17 @@ replay can say whether it arrived where the session was.
 
 import dataclasses
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from workbench.core.errors import InputError
+from workbench.core.errors import InputError, quote
+from workbench.core.files import read_json, write_json
+from workbench.core.formats import SESSION
 from workbench.core.progress import Progress, no_progress
-from workbench.core.record import read_json, write_json
+from workbench.core.schema import MapOf, Table, Text, check
 from workbench.data.images import ImageSet
 from workbench.margins.base import Margin
 from workbench.training.config import Config
@@ -24,6 +25,8 @@ from workbench.training.fit import Job
 from workbench.training.live.session import Entry, LiveSession
 from workbench.training.run import versions
 
+NAMED = Table({"name": Text()})
+ASKED = {"set": MapOf(), "snapshot": NAMED, "restore": NAMED, "reset_weights": Table({})}  # arguments of each order
 SCHEMA = 1  # of the file; older ones stay readable
 
 
@@ -102,10 +105,14 @@ def replay(
     if pictured(session.images) != known["images"]:
         session.stop()
         raise InputError(f"{where}: '{config.data}' holds other images now than when the session was trained")
-    for entry in log:
-        go_on(session, entry.at, at, progress)
-        session.repeat(entry)
-    go_on(session, at, at, progress)
+    try:
+        for entry in log:
+            go_on(session, entry.at, at, progress)
+            session.repeat(entry)
+        go_on(session, at, at, progress)
+    except BaseException:
+        session.stop()
+        raise
     session.agrees = session.between(lambda: fingerprint(session.job)) == known["fingerprint"]
     if not session.agrees:
         session.notes.append(differently(known["versions"], versions(session.job.device)))
@@ -124,16 +131,21 @@ def checked(known: Any, where: str) -> tuple[Config, list[Entry], int]:
     if not isinstance(known, dict) or "schema" not in known:
         raise InputError(f"{where} is not a saved session: it has no 'schema'")
     if known["schema"] not in range(1, SCHEMA + 1):
-        raise InputError(f"{where} is of schema {known['schema']!r}; this workbench reads up to {SCHEMA}: update it")
-    try:
-        log = [Entry(**e | {"events": tuple(Event(**event) for event in e["events"])}) for e in known["log"]]
-        for name in ("margin", "threads", "images", "fingerprint", "versions"):
-            known[name]
-        return Config(**known["config"]), log, int(known["at"])
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{where} is damaged: {json.dumps(str(error))}") from None
+        raise InputError(
+            f"{where} is of schema {quote(repr(known['schema']))}; this workbench reads up to {SCHEMA}: update it"
+        )
+    check(known, SESSION, where)
+    if known["margin"] is not None and not Text().accepts(known["margin"].get("name")):
+        raise InputError(f"{where}: 'margin.name' is missing; expected text")
+    log = [Entry(**e | {"events": tuple(Event(**event) for event in e.get("events", ()))}) for e in known["log"]]
+    for i, entry in enumerate(log):
+        check(entry.asked, ASKED.get(entry.do, MapOf()), f"{where}: log[{i}].asked")
+        if entry.do not in ASKED or not (log[i - 1].at if i else 0) <= entry.at <= known["at"]:
+            raise InputError(
+                f"{where}: log[{i}] is '{quote(entry.do)}' at step {entry.at}; expected {', '.join(ASKED)}, in the"
+                f" order of their steps, up to {known['at']}"
+            )
+    return Config(**known["config"]), log, known["at"]
 
 
 def differently(then: dict[str, str], now: dict[str, str]) -> str:

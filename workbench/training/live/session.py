@@ -21,8 +21,9 @@ from typing import Any
 
 import torch
 
-from workbench.core.errors import InputError, unknown
+from workbench.core.errors import InputError, quote, unknown
 from workbench.core.record import Snapshot, Step
+from workbench.core.schema import Whole
 from workbench.data.images import ImageSet, load
 from workbench.data.pairs import stratified
 from workbench.margins.base import Margin
@@ -83,16 +84,16 @@ class LiveSession:
         threads: int = 1,
         **settings: Any,
     ) -> None:
-        if threads < 1:
-            raise InputError(f"threads = {threads}: at least 1")
+        if not Whole(1, 1024).accepts(threads):
+            raise InputError(f"threads = {quote(threads)}: a whole number from 1 to 1024 is needed")
         own = [as_method(margin)] if margin is not None else []
         self.known = METHODS | {method.key: method for method in own}
         self.config = config or Config(**({"method": "norm_softmax"} if own else {}) | settings)
         self.margin, self.name, self.threads = margin, name, threads
-        self.images = images if images is not None else load(self.config.data, self.config.size)
-        self.sample = stratified(self.images.labels, sample, sample, self.config.seed)  # places of what frames show
         key, preset = (own[0].key, "given") if own else (self.config.method, self.config.preset)
         self.start = Tuning.of(self.known, self.config, key, preset).changed(**self.config.parameters)
+        self.images = images if images is not None else load(self.config.data, self.config.size)
+        self.sample = stratified(self.images.labels, sample, sample, self.config.seed)  # places of what frames show
         self.log: list[Entry] = []
         self.steps: list[Step] = []
         self.notes: list[str] = []  # about the training's health

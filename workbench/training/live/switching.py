@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from workbench.centers import class_set
 from workbench.centers.base import ClassSet
 from workbench.centers.full import FullCenters
+from workbench.core.device import float32_default
 from workbench.data.images import ImageSet
 from workbench.losses.triplet import TripletLoss
 from workbench.methods.method import Method
@@ -29,6 +30,7 @@ class Captured:
     tensors: dict[str, dict[str, Tensor]]
 
 
+@float32_default()
 def started(config: Config, tuning: Tuning, images: ImageSet) -> tuple[Job, Feed]:
     """A job before its first step with this tuning, and its batches."""
     objective = composed(config, tuning, images.classes, None)
@@ -37,6 +39,7 @@ def started(config: Config, tuning: Tuning, images: ImageSet) -> tuple[Job, Feed
     return job, Feed(job, images.images, images.labels, tuning.composed.each)
 
 
+@float32_default()
 def composed(config: Config, tuning: Tuning, classes: int, old: nn.Module | None) -> nn.Module:
     """The objective of a tuning, over the centers of an old one where their shapes agree."""
     method = tuning.composed

@@ -1,0 +1,140 @@
+"""The forms of every JSON file: run.json, split.json, results.json, compare.json, sessions, checkpoints, manifests."""
+
+from typing import Any
+
+from workbench.core.errors import InputError
+from workbench.core.schema import Anything, Flag, ListOf, MapOf, Maybe, Number, Scalar, Table, Text, Whole
+
+COUNT = Whole(0)
+RATE = Number(0, 1)
+CONFIG = {
+    "method": Text(),
+    "preset": Text(),
+    "recipe": Text(),
+    "parameters": MapOf(Scalar()),
+    "data": Text(),
+    "size": Maybe(Whole(1, 100_000)),
+    "test": Number(),
+    "backbone": Text(),
+    "width": Number(),
+    "dim": Whole(),
+    "steps": Maybe(Whole()),
+    "epochs": Maybe(Number()),
+    "batch": Maybe(Whole()),
+    "lr": Maybe(Number()),
+    "momentum": Maybe(Number()),
+    "weight_decay": Maybe(Number()),
+    "snapshots": Whole(),
+    "seed": Whole(),
+    "device": Text(),
+    "precision": Text(),
+    "compute": Text(),
+    "centers": Text(),
+    "class_set": MapOf(Scalar()),
+}
+RESOLVED = {
+    "drops": ListOf(COUNT),
+    "augmentation": Text(),
+    "nesterov": Flag(),
+    "settings": MapOf(),
+    "recipe_says": Text(),
+}
+EVENT = Table({"step": COUNT, "name": Text(), "new": Anything(), "old": Anything()}, frozenset({"old"}))
+DATA = Table(
+    {"source": Text(), "identities": COUNT, "images": COUNT, "size": COUNT, "notes": ListOf(Text())},
+)
+RUN = Table(
+    {
+        "config": Table(CONFIG | RESOLVED, frozenset(CONFIG | RESOLVED)),
+        "status": Text(),
+        "process": Maybe(COUNT),
+        "processes": Whole(1),
+        "compute": Anything(),
+        "schedule": ListOf(EVENT),
+        "versions": MapOf(Text()),
+        "data": DATA,
+        "health": ListOf(Text()),
+    },
+    frozenset({"process", "processes", "compute", "schedule", "versions", "data", "health"}),
+)
+PAIRS = Table({"left": ListOf(COUNT), "right": ListOf(COUNT), "same": ListOf(Whole(0, 1)), "fold": ListOf(COUNT)})
+SPLIT = Table(
+    {
+        "train": ListOf(COUNT, 2),
+        "test": ListOf(COUNT, 2),
+        "train_names": ListOf(Text()),
+        "test_names": ListOf(Text()),
+        "pairs": PAIRS,
+    },
+    frozenset({"train_names", "test_names"}),
+)
+MEASURED = MapOf(Maybe(Number()))
+RESULTS = Table(
+    {
+        "verification": MEASURED,
+        "identification": MEASURED,
+        "series": ListOf(MapOf()),
+        "theta": Number(),
+        "seconds_per_step": Maybe(Number()),
+        "test": MapOf(COUNT),
+    },
+    frozenset({"series", "theta", "seconds_per_step"}),
+)
+VARIANT = Table(
+    {
+        "label": Text(),
+        "method": Text(),
+        "preset": Text(),
+        "parameters": MapOf(Scalar()),
+        "swept": Flag(),
+        "settings": MapOf(),
+    }
+)
+COMMON = {
+    name: form
+    for name, form in (CONFIG | RESOLVED).items()
+    if name not in ("method", "preset", "parameters", "seed", "settings")
+}
+PLAN = Table(
+    {
+        "variants": ListOf(VARIANT, 1),
+        "seeds": ListOf(COUNT, 1),
+        "common": Table(COMMON),
+        "threads": Whole(1, 1024),
+        "budget": Maybe(Number(above=0)),
+        "measured": Maybe(MapOf(Number(above=0))),
+        "skip_broken": Flag(),
+    }
+)
+ENTRY = Table(
+    {"at": COUNT, "step": COUNT, "do": Text(), "asked": MapOf(), "events": ListOf(EVENT), "note": Text()},
+    frozenset({"events", "note"}),
+)
+SESSION = Table(
+    {
+        "schema": Whole(1),
+        "config": Table(CONFIG, frozenset(CONFIG)),
+        "threads": Whole(1, 1024),
+        "margin": Maybe(MapOf()),
+        "log": ListOf(ENTRY),
+        "at": Whole(0, 10**9),
+        "step": COUNT,
+        "images": Text(),
+        "fingerprint": Text(),
+        "versions": MapOf(Text()),
+        "lab": Table(
+            {"theta": Number(), "samples": ListOf(COUNT), "classes": ListOf(COUNT)},
+            frozenset({"theta", "samples", "classes"}),
+        ),
+    },
+    frozenset({"lab", "step"}),
+)
+CHECKPOINT = Table({"step": COUNT, "lr": Number(above=0), "parameters": MapOf(Scalar())})
+
+
+def check_lengths(pairs: dict[str, list[Any]], where: str) -> None:
+    """InputError where the lists of test pairs differ in length."""
+    lengths = {name: len(values) for name, values in pairs.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} {n}" for name, n in lengths.items())
+        raise InputError(f"{where}: the lists of 'pairs' differ in length: {said}")
