@@ -136,7 +136,7 @@ def test_the_ablation_is_table_ii_and_its_baseline_is_arcface():
         build("npcface", 20, 8, **settings).double(),
         build("arcface", 20, 8, m=settings["m0"], s=settings["s"]).double(),
     ]
-    one, other = (loss(x, y).total.item() for loss in losses)
+    one, other = (loss.loss(x, y).total.item() for loss in losses)
     assert one == pytest.approx(other, abs=1e-12)
     assert found["NPCFace: negatives"].parameters == {"m1": 0.0}
     assert found["NPCFace: positive"].parameters == {"t": 1.0, "alpha": 0.0}

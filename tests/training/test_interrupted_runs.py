@@ -29,7 +29,7 @@ STEPS = 10
 KINDS = {
     "dense": {},
     "streaming": {"compute": "streaming"},
-    "sampled": {"centers": "sampled", "class_set": {"most": 5}},
+    "sampled": {"centers": "sampled", "class_set": {"max_active": 5}},
 }
 TARGETS = {
     "forward": (fit, "normalised"),

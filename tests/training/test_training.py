@@ -69,7 +69,7 @@ def test_methods_of_one_seed_start_alike():
     for name, job in jobs.items():
         pairs = zip(first.backbone.parameters(), job.backbone.parameters(), strict=True)
         assert all(torch.equal(a, b) for a, b in pairs), name
-        if METHODS[name].drawn and job.objective.centers.sub == 1:
+        if METHODS[name].has_logits and job.objective.centers.sub == 1:
             assert torch.equal(first.objective.centers.weight, job.objective.centers.weight), name
 
 
@@ -365,8 +365,8 @@ def test_stratified_sample_has_every_identity_and_is_seeded():
 @pytest.mark.parametrize(
     ("centers", "class_set"),
     [
-        ("sampled", {"most": 5}),
-        ("queued", {"most": 5, "K": 2, "precision": "fp32", "refresh_every": 4, "refresh_delay": 2}),
+        ("sampled", {"max_active": 5}),
+        ("queued", {"max_active": 5, "K": 2, "precision": "fp32", "refresh_every": 4, "refresh_delay": 2}),
     ],
 )
 def test_a_part_of_the_classes_trains_and_resumes_to_the_same_bits(centers, class_set, tmp_path):

@@ -50,6 +50,7 @@ RUN = Table(
         "config": Table(CONFIG | RESOLVED, frozenset(CONFIG | RESOLVED)),
         "status": Text(),
         "owner": OWNER,
+        "process": Maybe(COUNT),  # of runs before there were owners
         "processes": Whole(1),
         "compute": Anything(),
         "schedule": ListOf(EVENT),
@@ -57,7 +58,7 @@ RUN = Table(
         "data": DATA,
         "health": ListOf(Text()),
     },
-    frozenset({"owner", "processes", "compute", "schedule", "versions", "data", "health"}),
+    frozenset({"owner", "process", "processes", "compute", "schedule", "versions", "data", "health"}),
 )
 DESCRIBED = {"digests": ListOf(Text()), "order": Text()}
 PAIRS = Table({"left": ListOf(COUNT), "right": ListOf(COUNT), "same": ListOf(Whole(0, 1)), "fold": ListOf(COUNT)})

@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from workbench.core.distributed import processes, stacked, summed
+from workbench.core.distributed import all_reduce_sum, processes, stack_ranks
 from workbench.core.errors import InputError
 from workbench.core.geometry import full
 from workbench.training.interrupts import handle_signals
@@ -159,7 +159,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if processes() == 1 or not grads:
         return
-    sums = summed(torch.cat([grad.flatten() for grad in grads]))
+    sums = all_reduce_sum(torch.cat([grad.flatten() for grad in grads]))
     for grad, total in zip(grads, sums.split([grad.numel() for grad in grads]), strict=True):
         grad.copy_(total.view_as(grad))
 
@@ -192,7 +192,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
             return super().forward(x)
         values, column = full(x), (-1, *[1] * (x.ndim - 2))
         var, mean = torch.var_mean(values, [d for d in range(x.ndim) if d != 1], correction=0)
-        parts = stacked(torch.cat([values.new_tensor([x.numel() // x.shape[1]]), mean, var]))
+        parts = stack_ranks(torch.cat([values.new_tensor([x.numel() // x.shape[1]]), mean, var]))
         n, means, variances = parts.split([1, len(mean), len(mean)], dim=1)
         share = n / n.sum()
         mean = (share * means).sum(dim=0)

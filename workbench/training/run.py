@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 
 from workbench.core.device import device
-from workbench.core.distributed import PartnerLost, anywhere, processes, rank
+from workbench.core.distributed import PartnerLost, any_rank, processes, rank
 from workbench.core.errors import InputError
 from workbench.core.files import WriteError, check_writable
 from workbench.core.geometry import expected_angle
@@ -188,7 +188,7 @@ def carry_on(
         if job.step in keep:
             save()
         progress(job.step, job.config.steps, f"loss {step.loss:.3f}")
-        if anywhere(asked()):
+        if any_rank(asked()):
             raise KeyboardInterrupt
 
     with write_faults(run, job), stop_requests(parent=processes() > 1) as asked:
@@ -274,7 +274,7 @@ def look(run: Run, step: int, classes: int, config: Config) -> dict[str, Any]:
 
 def boundaries_of(method: str, seen: Snapshot) -> tuple[np.ndarray, np.ndarray]:
     """The actual and the ideal boundaries at a snapshot, in rad; none where a method has no T and N."""
-    if not METHODS[method].drawn:
+    if not METHODS[method].has_logits:
         return np.empty(0), np.empty(0)
     margin = METHODS[method].margin_of(seen.parameters)
     return tuple(find(margin, float(THETA), seen.state, seen.length) for find in (boundaries, ideal_boundaries))
