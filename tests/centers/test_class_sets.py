@@ -461,7 +461,7 @@ def test_a_process_killed_leaves_its_checkpoint_and_nothing_ahead_of_it(tmp_path
     folder.mkdir()
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder), str(saved)],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
     )

@@ -389,7 +389,7 @@ def test_ctrl_c_pauses_a_session_after_its_step(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 def test_trainings_killed_at_random_moments_resume_to_the_same_bits():
-    script = Path(__file__).parents[1] / "benchmarks" / "kill_runs.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "kill_runs.py"
     done = subprocess.run(
         [sys.executable, script, "--count", "6", "--seed", "1"],
         capture_output=True,
