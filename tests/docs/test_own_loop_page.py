@@ -1,7 +1,5 @@
 """The recipes of docs/own_loop.md run: plain loops here, several processes as scripts, other packages if installed."""
 
-import importlib.util
-import os
 import re
 import sys
 import warnings
@@ -9,37 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from packages import needs
 
 from workbench.training.processes import launch
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_loop.md"
-OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
 BLOCK = re.compile(r"<!-- test: (.*?) -->\n```python\n(.*?)```", re.DOTALL)
 
 
 def blocks(kind):
     """The recipes that are marked with a word, in order."""
     return [text for marks, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if kind in marks.split(", ")]
-
-
-def needs(package):
-    """Import a package; skip where it is not installed, except in CI, where all of them are."""
-    if importlib.util.find_spec(package) is None and not os.environ.get("CI"):
-        pytest.skip(f"{package} is not installed")
-    declare_torchvision_operators()
-    importlib.import_module(package)
-
-
-def declare_torchvision_operators():
-    """Make torchvision importable, which timm needs for its transforms, where its library is built for CUDA only."""
-    spec = importlib.util.find_spec("torchvision")
-    if spec is None or "torchvision" in sys.modules:
-        return
-    try:
-        torch.ops.load_library(Path(spec.origin).parent / "_C.so")
-    except OSError:
-        for name in ("nms", "qnms"):
-            OPERATORS.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def test_every_recipe_is_marked():

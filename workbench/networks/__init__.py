@@ -15,16 +15,20 @@ from workbench.core.errors import InputError, unknown
 from workbench.core.random import generator
 from workbench.networks.blocks import Dropout, Projection, conv_bn, summary
 from workbench.networks.compact import Bottleneck, Residual, mobilefacenet, small
+from workbench.networks.external import Factory, create, is_external, register
 from workbench.networks.large import attention56, attention92, resnet18, resnet50, resnet101, se_resnet50, vgg19
 
 __all__ = [
     "BACKBONES",
     "Bottleneck",
+    "Factory",
     "Residual",
     "backbone",
+    "check_name",
     "conv_bn",
     "draw_weights",
     "mobilefacenet",
+    "register",
     "small",
     "summary",
 ]
@@ -42,17 +46,27 @@ BACKBONES: dict[str, Callable[[int, int, float], nn.Module]] = {
 }
 
 
+def check_name(name: str) -> None:
+    """InputError, with the nearest name, for a backbone that is neither in BACKBONES nor external."""
+    if name not in BACKBONES and not is_external(name):
+        raise unknown("backbone", name, [*BACKBONES, "timm:NAME", "python:MODULE:FUNCTION"])
+
+
 def backbone(name: str, size: int, dim: int, seed: int = 0, width: float = 1.0) -> nn.Module:
     """A network for square images of `size` px and embeddings of `dim` numbers; weights from an own generator.
 
     width multiplies the channels of every layer (rounded to multiples of 8): 0.25 is quick on a CPU. Raises InputError
-    for an unknown name (with the nearest) and for a size, dimension or width that is too small.
+    for an unknown name (with the nearest), for an external network (see `external`) that is not found or has another
+    shape, and for a size, dimension or width that is too small.
     """
-    if name not in BACKBONES:
-        raise unknown("backbone", name, BACKBONES)
+    check_name(name)
     for option, value, least in (("size", size, 16), ("dim", dim, 2), ("width", width, 1 / 16)):
         if not value >= least:
             raise InputError(f"{option} = {value}: at least {least}")
+    if is_external(name):
+        if width != 1:
+            raise InputError(f"width = {width:g}: the width of {name} is its own; expected 1")
+        return create(name, size, dim, seed)
     with torch.device("meta"):  # no weights yet, so the global generator is not touched
         net = BACKBONES[name](size, dim, width)
     return draw_weights(net.to_empty(device="cpu"), generator(seed, "weights"))

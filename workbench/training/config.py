@@ -4,6 +4,8 @@ import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from torch import nn
+
 from workbench.centers import each_of
 from workbench.core.errors import InputError, quote, unknown
 from workbench.core.formats import CONFIG
@@ -11,7 +13,7 @@ from workbench.losses.margin_softmax import COMPUTE
 from workbench.methods import METHODS
 from workbench.methods.catalogue import CENTERS
 from workbench.methods.method import Method
-from workbench.networks import BACKBONES
+from workbench.networks import Factory, check_name, register
 from workbench.training.events import Event, warm_up, weakened
 
 
@@ -90,7 +92,9 @@ class Config:
     data: str = "heads"
     size: int | None = None  # px; None: the data's own
     test: float = 0.2  # share of the identities kept for the test
-    backbone: str = "small"
+    backbone: str | nn.Module | Factory = (
+        "small"  # a name, see workbench.networks.external, or an object for `register`
+    )
     width: float = 1.0  # times the network's channels
     dim: int = 128
     steps: int | None = None
@@ -108,6 +112,8 @@ class Config:
     class_set: dict[str, Any] = field(default_factory=dict)  # options of sampled, queued and sharded centers
 
     def __post_init__(self) -> None:
+        if not isinstance(self.backbone, str):
+            object.__setattr__(self, "backbone", register(self.backbone))
         for option, form in CONFIG.items():
             value = getattr(self, option)
             value = value.item() if hasattr(value, "item") else value  # a scalar of numpy or torch
@@ -116,13 +122,13 @@ class Config:
         for option, value, known in (
             ("method", self.method, METHODS),
             ("recipe", self.recipe, RECIPES),
-            ("backbone", self.backbone, BACKBONES),
             ("precision", self.precision, PRECISIONS),
             ("compute", self.compute, COMPUTE),
             ("centers", self.centers, CENTERS),
         ):
             if value not in known:
                 raise unknown(option, value, known)
+        check_name(self.backbone)
         METHODS[self.method].settings(self.preset)
         if self.steps is not None and self.epochs is not None:
             raise InputError(f"steps = {self.steps} and epochs = {self.epochs:g}: give one of them")
