@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.probes.scale import Scale
+from workbench.probes.scale import ScaleStudy
 from workbench.views.theme import BLUE, DASHES, GREEN, GREY, ORANGE, PURPLE, VERMILION, template
 from workbench.views.training import FEW
 
@@ -15,7 +15,7 @@ COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE)
 MARKERS = ("circle", "square", "diamond", "triangle-up", "star")
 
 
-def scale_figure(studies: Mapping[str, Scale], dark: bool = False) -> go.Figure:
+def scale_figure(studies: Mapping[str, ScaleStudy], dark: bool = False) -> go.Figure:
     """Above, the correlation r; below, the captured mass: a colour and a marker for each study, by its name.
 
     Solid: a queue of the smaller length, dashed: of the larger one; dotted and grey: a random share. A point of r that
@@ -53,7 +53,7 @@ def scale_figure(studies: Mapping[str, Scale], dark: bool = False) -> go.Figure:
 
 
 def share_line(
-    figure: go.Figure, study: Scale, values: np.ndarray, what: str, name: str, colour: str, symbol: str, dash: str
+    figure: go.Figure, study: ScaleStudy, values: np.ndarray, what: str, name: str, colour: str, symbol: str, dash: str
 ) -> None:
     """One line of the lower half."""
     figure.add_scatter(
@@ -70,7 +70,7 @@ def share_line(
     )
 
 
-def key(figure: go.Figure, study: Scale) -> None:
+def key(figure: go.Figure, study: ScaleStudy) -> None:
     """What the dashes of the lower half mean, in the legend."""
     meant = [(f"K = {K}", DASHES[q % 2]) for q, K in enumerate(study.K)] + [(f"random {study.share:.0%}", "dot")]
     for what, dash in meant:
