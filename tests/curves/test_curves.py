@@ -21,8 +21,8 @@ THETA = math.radians(80)
 @given(st.floats(0.5, 3.1), st.floats(0.0, 0.45))
 def test_arcface_boundary_is_half_of_what_the_margin_leaves(theta, m):
     # A sample theta - phi from the other center; theta + m must stay below pi for the closed form.
-    found = boundaries(ArcFace(m=m), theta)
-    assert found[0] == pytest.approx((theta - m) / 2, abs=1e-9)
+    positions = boundaries(ArcFace(m=m), theta)
+    assert positions[0] == pytest.approx((theta - m) / 2, abs=1e-9)
     assert ideal_boundaries(ArcFace(m=m), theta)[0] == pytest.approx((theta - m) / 2, abs=1e-9)
 
 
@@ -49,8 +49,8 @@ def test_norm_softmax_boundary_is_the_middle():
     ],
 )
 def test_published_boundaries_at_80_degrees(margin, t, degrees):
-    found = boundaries(margin, THETA, {"t": t})
-    assert math.degrees(found[0]) == pytest.approx(degrees, abs=0.06)
+    positions = boundaries(margin, THETA, {"t": t})
+    assert math.degrees(positions[0]) == pytest.approx(degrees, abs=0.06)
 
 
 def test_closed_coefficients_meet_the_ideal_boundary_exactly():

@@ -19,7 +19,7 @@ import torch
 from workbench.centers.full import FullCenters
 from workbench.core.errors import InputError, unknown
 from workbench.core.parameters import Param
-from workbench.curves.gradients import GradientMap, cosines_at, gradient_map, gradients, put
+from workbench.curves.gradients import GradientMap, cosines_at, gradient_map, gradients, set_state
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.margins.base import Margin
 from workbench.methods.method import Method, own_values
@@ -213,7 +213,7 @@ def composed(
         warnings.simplefilter("ignore")  # what a margin cautions about stands in the panel
         objective = method.objective(parameters, FullCenters(CLASSES, 2, 0, method.similarity_of(parameters)))
     names = state_names(method.margin.states | method.scale.states, parameters)
-    put(objective, {names[key]: value for key, value in given.items()})
+    set_state(objective, {names[key]: value for key, value in given.items()})
     return objective, {key: float(objective.state[name]) for key, name in names.items()}
 
 

@@ -20,7 +20,7 @@ from workbench.centers.full import FullCenters
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.core.threads import spawn
-from workbench.curves.gradients import GRID, GradientMap, cosines_at, gradient_map, gradients, put, similar
+from workbench.curves.gradients import GRID, GradientMap, cosines_at, gradient_map, gradients, set_state, similarities
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.methods import METHODS
 from workbench.methods.method import Method
@@ -194,14 +194,14 @@ def composed(method: Method, snapshot: Snapshot, classes: int) -> MarginSoftmax:
         objective = method.objective(
             snapshot.parameters, FullCenters(classes, 2, 0, method.similarity_of(snapshot.parameters))
         )
-    put(objective, snapshot.state)
+    set_state(objective, snapshot.state)
     return objective
 
 
 def logits_per_cosine(objective: MarginSoftmax, norm: float) -> float:
     """By how much a logit grows with the cosine, the margin aside: the scale, times the length where that counts."""
     length = torch.tensor([[norm]], dtype=torch.float64)
-    return float(objective.scale.value(length, objective.state) * similar(objective, torch.ones(1, 1), norm))
+    return float(objective.scale.value(length, objective.state) * similarities(objective, torch.ones(1, 1), norm))
 
 
 def the_rest(cos: np.ndarray, y: np.ndarray, s: float) -> tuple[int, float]:

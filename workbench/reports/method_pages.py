@@ -18,7 +18,7 @@ from workbench.core.files import check_writable, make_folder, write_text
 from workbench.core.parameters import Declared, Param
 from workbench.core.progress import Progress
 from workbench.curves import boundaries, curve, ideal_boundaries
-from workbench.curves.gradients import gradient_map, put
+from workbench.curves.gradients import gradient_map, set_state
 from workbench.margins.base import Margin
 from workbench.methods import METHODS, build
 from workbench.methods.method import Method, first_line, source
@@ -158,7 +158,7 @@ def draw(method: Method, dark: bool) -> dict[str, Any]:
     colour = look(method.key, method.title).colour
     slice_ = Drawn(method.title, colour, curve(margin, points=181, **at), actual, ideal)
     objective = build(method.key, 10, 2)
-    put(objective, later(margin))
+    set_state(objective, later(margin))
     plane = gradient_map(objective, norm=LENGTH)
     return {
         "curves": curves_figure([slice_], THETA, dark).update_layout(width=WIDTH, height=HEIGHT),

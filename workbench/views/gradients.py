@@ -16,11 +16,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from workbench.views.canvas import SILENT, Trace, listed
-from workbench.views.lines import Axis, Line, lines_figure
-from workbench.views.theme import BLUE, GREEN, INK, VERMILION, template
+from workbench.views.theme import INK, template
 
 if TYPE_CHECKING:  # a view draws results; it never needs torch
-    from workbench.curves.gradients import GradientMap, Slopes
+    from workbench.curves.gradients import GradientMap
 
 QUANTITIES = {
     "target": "its own center: dL/dcos θ<sub>y</sub>",
@@ -202,24 +201,3 @@ def colours(values: Sequence[np.ndarray], apart: bool, height: int) -> dict[str,
         "ticktext": text,
     }
     return {"cmin": -end, "cmax": end, "colorbar": bar}
-
-
-def slopes_figure(slopes: Slopes, dark: bool = False) -> go.Figure:
-    """Slopes of T and N as they are drawn (solid) and as training uses them (dashed), over the angle that varies."""
-    own = np.ptp(slopes.theta_y) > 0
-    x = slopes.theta_y if own else slopes.theta_j
-    kinds = (("T", "dT/dcos θ<sub>y</sub>", BLUE), ("N", "dN/dcos θ<sub>j</sub>", VERMILION))
-    kinds += (("T_of_j", "dT/dcos θ<sub>j</sub>", GREEN),)
-    lines = [
-        Line(f"{name}, {how}", x, (y := getattr(slopes, attribute + end)), colour, dash, steps(x, y))
-        for attribute, name, colour in kinds
-        for how, end, dash in (("as drawn", "", "solid"), ("as trained", "_trained", "dash"))
-    ]
-    title = "θ<sub>y</sub>: angle from its own center" if own else "θ<sub>j</sub>: angle from the other center"
-    return lines_figure(lines, Axis(title, angle=True), Axis("slope of a logit (per unit of cosine)"), dark)
-
-
-def steps(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The x at which a finely sampled curve jumps: by much of its range, and by much more than elsewhere."""
-    change = np.abs(np.diff(y))
-    return ((x[1:] + x[:-1]) / 2)[change > 0.05 * np.ptp(y) + 10 * np.median(change) + 1e-9]

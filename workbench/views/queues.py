@@ -12,7 +12,7 @@ from workbench.views.lines import Axis, Line, lines_figure
 from workbench.views.theme import BLUE, DASHES, GREEN, GREY, ORANGE, VERMILION
 
 if TYPE_CHECKING:
-    from workbench.curves.interaction import Captured, Reach
+    from workbench.curves.interaction import QueueMass, Reach
 
 COLOURS = (GREEN, VERMILION, BLUE, ORANGE)
 
@@ -29,7 +29,7 @@ def reach_figure(found: Reach, dark: bool = False) -> go.Figure:
     return figure.update_yaxes(range=[0, 1.05], tickformat=".0%")
 
 
-def captured_figure(found: Mapping[str, Captured], dark: bool = False) -> go.Figure:
+def queue_mass_figure(found: Mapping[str, QueueMass], dark: bool = False) -> go.Figure:
     """The mass in a queue against its length K, for each set of identities by its name; dotted: in a random share."""
     lines = [
         Line(name, one.K, one.queue, COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)])

@@ -69,7 +69,7 @@ def emphasis_figure(emphasis: Emphasis, quantity: str = "odds", dark: bool = Fal
         repeat = emphasis.families[:k].count(family)
         colour, dash = FAMILIES[families.index(family) % len(FAMILIES)], DASHES[repeat % len(DASHES)]
         lines.append(Line(label, emphasis.x, values[k], colour, dash, switches(emphasis.x, emphasis.hard[k])))
-    figure = lines_figure(lines, Axis(emphasis.along), y, dark)
+    figure = lines_figure(lines, Axis("cos θ<sub>j</sub> of the negative"), y, dark)
     return figure.update_yaxes(exponentformat="power", dtick=3) if y.log else figure
 
 
