@@ -28,7 +28,7 @@ from workbench.margins import (
     NPCFace,
 )
 from workbench.methods import METHODS, build
-from workbench.views.gradients import QUANTITIES, Mapped, colours, gradient_figure
+from workbench.views.gradients import QUANTITIES, LabeledMap, color_axis, gradient_figure
 from workbench.views.supervision import effect_figure, emphasis_figure, supervision_figure
 from workbench.views.theme import DIVERGING
 
@@ -223,7 +223,7 @@ def test_a_margin_of_ones_own_has_its_map():
 
 
 def maps():
-    return [Mapped("ArcFace", gradient_map(ArcFace())), Mapped("NPCFace", gradient_map(NPCFace()))]
+    return [LabeledMap("ArcFace", gradient_map(ArcFace())), LabeledMap("NPCFace", gradient_map(NPCFace()))]
 
 
 def test_heat_maps_hold_the_gradients_and_the_boundary():
@@ -253,16 +253,16 @@ def test_a_difference_is_one_row_with_both_boundaries():
 
 @example([5e-324])
 @given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=50))
-def test_zero_is_the_middle_of_the_colours(values):
-    scale = colours([np.array(values)], apart=False, height=400)
+def test_zero_is_the_middle_of_the_colors(values):
+    scale = color_axis([np.array(values)], difference=False, height=400)
     assert -scale["cmin"] == scale["cmax"] > 0
     assert scale["cmax"] >= np.quantile(np.abs(values), 0.9) * (1 - 1e-6)
 
 
-def test_colours_differ_for_light_and_dark_pages():
+def test_colors_differ_for_light_and_dark_pages():
     for dark in (False, True):
         scale = gradient_figure(maps()[:1], dark=dark).layout.template.layout.colorscale.diverging
-        assert tuple(colour for _, colour in scale) == DIVERGING[dark]
+        assert tuple(color for _, color in scale) == DIVERGING[dark]
 
 
 def test_lines_break_where_a_negative_becomes_hard():

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workbench.core.angles import format_angle
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.mining.queue import HardNegativeQueue
@@ -99,7 +100,7 @@ def test_the_table_shows_the_sixteen_nearest_of_the_most_confused_class():
     assert cosines == sorted(cosines, reverse=True)
     first = table["rows"][0]
     angle = math.acos(view.result.cosine[0])
-    assert first["angle"] == f"{math.degrees(angle):.1f}° ({angle:.2f} rad)"
+    assert first["angle"] == format_angle(angle)
     for k, row in enumerate(table["rows"]):
         assert row["name"] == f"<{row['id']}>"
         assert row["why"].startswith("nearest centers")

@@ -270,7 +270,7 @@ class CurvesView(Streamed):
         """The exact curves: T, N, the plain cosines, the ghost's T and N, (4 or 6, P); the controls and the words."""
         asked, r = self._drawn, self._result
         head = {"values": plain(asked.values), "theta": asked.theta, "problem": problem, "controls": self._controls()}
-        head |= {"title": asked.method.title, "colour": theme.METHOD_COLOURS.get(asked.method.key, theme.BLUE)}
+        head |= {"title": asked.method.title, "colour": theme.METHOD_COLORS.get(asked.method.key, theme.BLUE)}
         head |= {"ladders": {k: self._built[k].version for k in self._climbable() if self._holds(k)}}
         head |= {
             "handle": self._handle(),

@@ -27,7 +27,7 @@ from workbench.panels.kit.base import MethodPanel, button
 from workbench.panels.kit.controls import declared
 from workbench.panels.setting import Setting, state_names
 from workbench.views.canvas import Trace
-from workbench.views.gradients import Mapped, drawing
+from workbench.views.gradients import LabeledMap, drawing
 
 CLASSES = 1000  # for which an objective is made: AdaCos's scale and UniFace's threshold start from it
 NOTHING = ""  # to compare with
@@ -196,7 +196,7 @@ class GradientPanel(MethodPanel):
         return "".join([*told, *cautions])
 
     def _drawing(self, dark: bool) -> tuple[list[Trace], dict[str, Any]]:
-        shown = [Mapped(s.label, s.map) for s in (self._result, self._result.against) if s]
+        shown = [LabeledMap(s.label, s.map) for s in (self._result, self._result.against) if s]
         return drawing(shown, self._result.scene["show"], self._result.scene["compare"], dark)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from workbench.centers.full import FullCenters
+from workbench.core.angles import format_angle
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.core.threads import spawn
@@ -167,7 +168,7 @@ class GradientsView(LiveView):
             line("on cos θ_j, hardest other", found.map.theta_y, found.other, VERMILION, dashed=True),
         ]
         y = Axis("Gradient (nats per cosine)", "gradient", span)
-        note = f"θ_j = {math.degrees(found.theta_j):.0f}° ({found.theta_j:.2f} rad), the samples' median."
+        note = f"θ_j = {format_angle(found.theta_j, 0)}, the samples' median."
         self._curves.draw(x, y, curves, [mark(0.0, across=True)], note)
 
 
@@ -228,5 +229,5 @@ def said(found: Found) -> str:
     """What the plane leaves out, in a sentence."""
     if not found.rest:
         return "There are no further centers."
-    at = f"{math.degrees(found.theta_rest):.0f}° ({found.theta_rest:.2f} rad)"
+    at = format_angle(found.theta_rest, 0)
     return f"All further centers weigh as much as {found.rest} at {at}, the samples' median."
