@@ -6,17 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+from cases import random_cosines
 
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.probes.dimension import DimensionSimilarity, dimension
 from workbench.views.dimension import dimension_figure
 from workbench.views.theme import INK
-
-
-def random_cosines(samples=60, classes=7, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.uniform(-1, 1, (samples, classes)), rng.integers(0, classes, samples)
 
 
 def loop(cos, y, bins):

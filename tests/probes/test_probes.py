@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from cases import random_cosines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr
@@ -19,11 +20,6 @@ DISTANCES = {
     "angle": math.acos,
     "euclidean": lambda c: math.sqrt(2 - 2 * c),
 }
-
-
-def random_cosines(samples=60, classes=7, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.uniform(-1, 1, (samples, classes)), rng.integers(0, classes, samples)
 
 
 def hardness_loop(cos, y, distance):

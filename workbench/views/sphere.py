@@ -46,14 +46,11 @@ def sphere_figure(snapshots: Mapping[str, Snapshot], dark: bool = False) -> go.F
 def globe() -> go.Scatter3d:
     """Circles of latitude and longitude, 30 degrees apart."""
     turn = np.append(np.linspace(0, 2 * np.pi, 73), np.nan)
-    parallels = [
-        (np.cos(a) * np.cos(turn), np.cos(a) * np.sin(turn), np.sin(a) + 0 * turn)
-        for a in np.radians(np.arange(-60, 61, 30))
-    ]
-    meridians = [
-        (np.cos(a) * np.cos(turn), np.sin(a) * np.cos(turn), np.sin(turn)) for a in np.radians(np.arange(0, 180, 30))
-    ]
-    x, y, z = np.concatenate([np.stack(circle) for circle in parallels + meridians], axis=1)
+    cos, sin = np.cos(turn), np.sin(turn)
+    latitudes, longitudes = np.radians(np.arange(-60, 61, 30)), np.radians(np.arange(0, 180, 30))
+    circles = [(np.cos(a) * cos, np.cos(a) * sin, np.sin(a) + 0 * turn) for a in latitudes]
+    circles += [(np.cos(a) * cos, np.sin(a) * cos, sin) for a in longitudes]
+    x, y, z = np.concatenate([np.stack(circle) for circle in circles], axis=1)
     line = {"color": GREY, "width": 1}
     return go.Scatter3d(x=x, y=y, z=z, mode="lines", line=line, opacity=0.5, hoverinfo="skip", showlegend=False)
 
@@ -65,33 +62,13 @@ def classes(snapshot: Snapshot, legend: bool) -> list[go.Scatter3d]:
     for j, center in enumerate(W):
         color, group = COLORS[j % len(COLORS)], f"class {j}"
         symbol = MARKERS[j] if j < len(COLORS) else OPEN[j % len(OPEN)]
-        own = x[snapshot.y == j]
-        traces.append(
-            go.Scatter3d(
-                x=own[:, 0],
-                y=own[:, 1],
-                z=own[:, 2],
-                mode="markers",
-                name=group,
-                legendgroup=group,
-                showlegend=legend,
-                marker={"color": color, "symbol": symbol, "size": 4},
-                hovertemplate=f"{group}<extra></extra>",
-            )
-        )
-        x_, y_, z_ = np.stack([0 * center, center], axis=1)
-        traces.append(
-            go.Scatter3d(
-                x=x_,
-                y=y_,
-                z=z_,
-                mode="lines",
-                legendgroup=group,
-                showlegend=False,
-                line={"color": color, "width": 5},
-                hovertemplate=f"center of {group}<extra></extra>",
-            )
-        )
+        shared = {"legendgroup": group, "marker": {"color": color, "symbol": symbol, "size": 4}}
+        samples, radius = x[snapshot.y == j].T, np.stack([0 * center, center], axis=1)
+        points = {"mode": "markers", "name": group, "showlegend": legend, "hovertemplate": f"{group}<extra></extra>"}
+        traces.append(go.Scatter3d(shared | points | dict(zip("xyz", samples, strict=True))))
+        line = {"mode": "lines", "line": {"color": color, "width": 5}, "showlegend": False}
+        line["hovertemplate"] = f"center of {group}<extra></extra>"
+        traces.append(go.Scatter3d(shared | line | dict(zip("xyz", radius, strict=True))))
     return traces
 
 
