@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ if TYPE_CHECKING:  # importing it would load torch
 
 SAME = math.radians(0.05)  # closer boundaries share one label
 HEADROOM = 0.5  # logit units above the curves, for the labels of the boundaries
-template = functools.cache(theme.template)  # building and comparing templates is slower than drawing
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,19 +194,16 @@ def axes(theta: float, span: tuple[float, float], dark: bool) -> dict[str, Any]:
     """Axes that depend on the slice only, with ticks in degrees and radians."""
     width = math.degrees(theta)
     ticks = np.arange(0, width + 1e-9, 5 if width <= 40 else 10 if width <= 100 else 20)
-    title = "angle φ from the target center (degrees, radians below)"
+
+    def title(text: str) -> dict[str, Any]:
+        return {"text": text, "font": {"size": 13}}
+
     return {
-        "template": template(dark),
+        "template": theme.template(dark),
         "uirevision": "curves",
-        "xaxis": {
-            "range": [0, width],
-            "title": {"text": title, "font": {"size": 13}},
-        }
+        "xaxis": {"range": [0, width], "title": title("angle φ from the target center (degrees, radians below)")}
         | theme.angle_ticks(ticks, "<br>"),
-        "yaxis": {
-            "range": list(span),
-            "title": {"text": "logit before scale: T solid, N dashed", "font": {"size": 13}},
-        },
+        "yaxis": {"range": list(span), "title": title("logit before scale: T solid, N dashed")},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "margin": {"l": 60, "r": 20, "t": 60, "b": 60},
     }

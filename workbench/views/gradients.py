@@ -75,7 +75,7 @@ def drawing(maps: Sequence[LabeledMap], show: str, compare: str, dark: bool) -> 
             titles.append(title(cell, f"<b>{'<br>'.join(textwrap.wrap(names[r], LETTERS))}</b>", 18))
     heading = "gradient of the loss, in nats per unit of cosine"
     layout = {
-        "template": template_of(dark),
+        "template": template(dark),
         "uirevision": "gradients",
         "height": height,
         "coloraxis": color_axis([v for row in values for v in row], difference, height),
@@ -85,9 +85,6 @@ def drawing(maps: Sequence[LabeledMap], show: str, compare: str, dark: bool) -> 
         "margin": {"l": 64, "r": 16, "t": TOP, "b": BOTTOM},
     }
     return heat + lines, layout | axes
-
-
-template_of = functools.cache(template)  # building and comparing templates is slower than drawing
 
 
 def cell_axes(k: int, row: int, column: int, rows: int, columns: int, plane: GradientMap) -> dict[str, Any]:

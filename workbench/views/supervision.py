@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from workbench.views.lines import Axis, Line, lines_figure
 from workbench.views.theme import BLUE, DASHES, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, template
 
-if TYPE_CHECKING:  # a view draws results; it never needs torch
+if TYPE_CHECKING:  # importing it would load torch
     from workbench.curves.supervision import Emphasis, MarginEffect, Supervision
 
 PIECES = (VERMILION, ORANGE, PURPLE, GREEN, SKY)  # of the negatives with the largest push

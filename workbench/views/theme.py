@@ -3,6 +3,7 @@
 All colors are named here. A method has the same color and marker in every figure; T is solid, N dashed.
 """
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -89,8 +90,9 @@ def angle_ticks(degrees: Iterable[float], separator: str) -> dict[str, Any]:
     return {"tickvals": degrees, "ticktext": [f"{d:.0f}°{separator}{math.radians(d):.2f}" for d in degrees]}
 
 
+@functools.cache
 def template(dark: bool = False) -> go.layout.Template:
-    """The base layout of every figure; the background is transparent."""
+    """The base layout of every figure, with a transparent background. Cached: building templates is slow."""
     axis = {
         "gridcolor": GRID[dark],
         "linecolor": INK[dark],
