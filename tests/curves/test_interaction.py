@@ -77,9 +77,9 @@ def test_what_a_part_keeps_is_the_captured_mass(batch):
     mass = captured_mass(unit(x)[0] @ unit(W)[0].T, y, torch.from_numpy(part.active)).mean().item()
     assert result.summary()["part"] == pytest.approx(mass, rel=1e-4)
     assert result.full[-1] == pytest.approx(1)
-    first = result.needed(0.99)
+    first = result.rank_at(0.99)
     assert result.full[first - 1] >= 0.99 > result.full[first - 2]
-    assert result.needed(1.0) <= C - 1
+    assert result.rank_at(1.0) <= C - 1
     assert (np.diff(result.full) >= 0).all()
     assert (result.parts["part"] <= result.full + 1e-12).all()
     assert len(result.rank) == C - 1

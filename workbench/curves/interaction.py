@@ -119,7 +119,7 @@ class Reach:
         """The share of the push that each class set captures."""
         return {name: float(part[-1]) for name, part in self.parts.items()}
 
-    def needed(self, share: float = 0.9) -> int:
+    def rank_at(self, share: float = 0.9) -> int:
         """The number of hardest negatives that receive this share of the push, on average over samples."""
         return int(self.rank[min(np.searchsorted(self.full, share), len(self.rank) - 1)])
 

@@ -87,7 +87,7 @@ def changes(T: Tensor, N: Tensor, phi: Tensor, theta: Tensor) -> tuple[Tensor, T
     return torch.stack([T, N]).diff(), sign_flips(torch.stack([T - N, T - (theta - phi).cos()]))
 
 
-def isolated(steps: Tensor) -> Tensor:
+def isolated_steps(steps: Tensor) -> Tensor:
     """Which steps (2, P - 1) of T and N differ from both of their neighbors: the candidates for jumps."""
     bends = steps.diff().abs()
     padded = torch.nn.functional.pad(bends, (1, 1), value=torch.inf)
@@ -100,7 +100,7 @@ def marks(logits: Logits, phi: Tensor, T: Tensor, N: Tensor) -> list[np.ndarray]
     All are refined in one batch.
     """
     steps, flips = changes(T, N, phi, phi[-1])
-    kind, index = torch.cat([isolated(steps), flips > 0]).nonzero(as_tuple=True)
+    kind, index = torch.cat([isolated_steps(steps), flips > 0]).nonzero(as_tuple=True)
     rows = torch.arange(len(index))
 
     def scores(ends: Tensor) -> Tensor:

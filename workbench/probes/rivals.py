@@ -70,7 +70,7 @@ def rivals(snapshot: Snapshot, own: int, ids: np.ndarray, cos: np.ndarray) -> Ri
     return Rivals(ids, cos[ids], samples[hardest], to[hardest, columns + 1], gap[hardest, columns] > 0)
 
 
-def most_confused(snapshot: Snapshot) -> int:
+def most_confused_class(snapshot: Snapshot) -> int:
     """The class with the largest off-diagonal entry of the confusion matrix; ties: the smallest id.
 
     Without misclassified samples: the class of the sample with the smallest difference of its cosines to the own and to

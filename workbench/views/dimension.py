@@ -32,7 +32,7 @@ def dimension_figure(result: DimensionSimilarity, dark: bool = False) -> go.Figu
             hovertemplate=f"D = {dim}<br>cosine about %{{x:.2f}}: %{{y:.1%}}<extra></extra>",
         )
     width = result.edges[1] - result.edges[0]
-    figure.update_xaxes(title_text="Cosine of misclassified samples to the nearest other center")
+    figure.update_xaxes(title_text="Cosine of misclassified samples to the nearest other center (no unit)")
     y_title = f"Share of misclassified samples<br>(%, in bins {width:.2g} wide)"
     figure.update_yaxes(title_text=y_title, rangemode="tozero", tickformat=".0%")
     title = {"text": "Misclassified of all samples", "font": {"size": 13}}

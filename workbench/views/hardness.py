@@ -1,6 +1,7 @@
 """Correlation of hard positives and hard negatives over misclassified samples (NPCFace, Fig. 3)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -18,10 +19,8 @@ def correlation_figure(tracks: Sequence[Track], stretches: Sequence[Stretch] = (
         figure.add_traces([*track_traces(track, ".2f")], rows=1, cols=1)
         counts = Track(track.style, track.step, track.samples)
         figure.add_traces([*track_traces(counts, ".0f", legend=False)], rows=2, cols=1)
-    for row in (1, 2):
-        mark_stretches(
-            figure, stretches if row == 1 else [Stretch(s.start, s.end, "") for s in stretches], row=row, col=1
-        )
+    mark_stretches(figure, stretches, row=1, col=1)
+    mark_stretches(figure, [replace(stretch, text="") for stretch in stretches], row=2, col=1)
     figure.add_hline(0, line={"color": GREY, "width": 1, "dash": "dash"}, row=1, col=1)
     figure.update_layout(template=template(dark))
     figure.update_yaxes(title_text="Correlation r (no unit)", range=[-1.05, 1.05], dtick=0.5, row=1, col=1)
@@ -50,5 +49,7 @@ def distances_figure(result: HardnessCorrelation, style: Style, dark: bool = Fal
         ends = np.array([result.own.min(), result.own.max()])
         line, name = {"color": style.color, "width": 2}, f"linear fit, r = {result.r:.2f}"
         figure.add_scatter(x=ends, y=start + slope * ends, mode="lines", line=line, name=name, hoverinfo="skip")
-    figure.update_xaxes(title_text="Distance to the own center, 1 − cos", range=[low, high])
-    return figure.update_yaxes(title_text="Distance to the nearest<br>other center, 1 − cos", range=[low, high])
+    figure.update_xaxes(title_text="Distance to the own center, 1 − cos (no unit)", range=[low, high])
+    return figure.update_yaxes(
+        title_text="Distance to the nearest<br>other center, 1 − cos (no unit)", range=[low, high]
+    )

@@ -39,7 +39,7 @@ def ridges_figure(
     for i, result in enumerate(results):
         figure.add_annotation(beside, y=i - 0.05, text=f"{result.n_mis / (result.n_mis + result.n_well):.0%}")
     figure.add_annotation(beside, y=len(results) - 0.3, text="mis-<br>classified", align="left")
-    figure.update_xaxes(title_text="Cosine to the own center", range=[max(-1.0, lowest - 0.05), 1.0])
+    figure.update_xaxes(title_text="Cosine to the own center (no unit)", range=[max(-1.0, lowest - 0.05), 1.0])
     figure.update_yaxes(
         title_text=STEPS,
         tickvals=list(range(len(results))),
