@@ -1,4 +1,4 @@
-"""check_margin passes the published margins, with notes, and finds what is broken in a broken one, and where."""
+"""check_margin: no faults in the published margins, the right fault at the right place in broken ones."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Gradient maps and the split of the supervision: against plain loops, finite differences and the papers."""
+"""Gradient maps and supervision against plain loops, finite differences and the equations of the papers."""
 
 import math
 import re
@@ -210,7 +210,7 @@ def test_the_push_is_p_s_t():
 
 @dataclass(frozen=True)
 class Leaning(Margin):
-    """Asks for a lead that nobody published."""
+    """An unpublished margin."""
 
     lean: float = 0.2
 
@@ -290,7 +290,7 @@ def test_gradient_panel_in_jupyterlab(open_notebook, artefacts):
     from panels.test_panels_browser import BOXES, CUT_OFF, FITS
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=20_000)  # a busy computer is no failure
+    expect.set_options(timeout=20_000)  # for a loaded machine
     page = open_notebook(["from workbench.panels.gradient import GradientPanel\nGradientPanel('npcface')"])
     panel = page.locator(".workbench-panel")
     images, sentence = panel.locator(".heatmaplayer image"), panel.get_by_role("status")
@@ -313,5 +313,5 @@ def test_gradient_panel_in_jupyterlab(open_notebook, artefacts):
     page.evaluate(theme % "Dark")
     expect(panel.locator(".xtitle").first).to_have_css("fill", "rgb(236, 236, 236)")
     page.screenshot(path=artefacts / "gradients_dark.png")
-    page.evaluate(theme % "Light")  # the server keeps it for the tests that follow
+    page.evaluate(theme % "Light")  # the server keeps the theme for later tests
     expect(panel.locator(".xtitle").first).to_have_css("fill", "rgb(27, 27, 27)")

@@ -1,4 +1,4 @@
-"""Who receives gradient: the pushes are those of the training loss, a part keeps what was met, queues hold the near."""
+"""Gradients by class against the training loss; captured push of class sets; softmax mass in queues."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Ladders against the exact curves: every rung is the margin itself, its marks are those of workbench.curves."""
+"""Ladders against the exact curves and marks of workbench.curves."""
 
 import dataclasses
 import math

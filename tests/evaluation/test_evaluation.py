@@ -1,4 +1,4 @@
-"""Verification and identification against scikit-learn and against loops written from the definitions."""
+"""Verification and identification against scikit-learn and loops written from the definitions."""
 
 from itertools import pairwise
 
@@ -61,7 +61,7 @@ def fold_accuracies_loop(scores, same, folds):
         best, threshold = -1, None
         for t in sorted({scores[i] for i in others}):
             right = sum((scores[i] >= t) == same[i] for i in others)
-            if right >= best:  # climbing thresholds: a tie takes the highest
+            if right >= best:  # ascending thresholds: ties take the highest
                 best, threshold = right, t
         held_out = [i for i in range(len(scores)) if folds[i] == fold]
         accuracies.append(sum((scores[i] >= threshold) == same[i] for i in held_out) / len(held_out))
@@ -213,7 +213,7 @@ def test_pairs_of_embeddings_give_their_cosines(chunk, dtype, atol, monkeypatch)
 def test_cosines_of_equal_rows_stay_within_one():
     x = np.random.default_rng(0).normal(size=(100, 64)).astype(np.float32)
     unit = arrays.unit_rows(x, "x")
-    assert np.einsum("nd,nd->n", unit, unit).max() > 1  # what rounding does to some of these rows
+    assert np.einsum("nd,nd->n", unit, unit).max() > 1  # by rounding
     assert pair_scores(x, np.arange(100), np.arange(100)).max() == 1
     assert all_pairs(np.repeat(x, 2, axis=0), np.zeros(200))[0].max() == 1
 
@@ -296,9 +296,7 @@ def test_identification_follows_its_definitions(seed, chunk, monkeypatch):
     np.testing.assert_allclose(result.cmc, cmc, atol=1e-12)
     assert result.rank == pytest.approx({1: cmc[0], 3: cmc[2], 50: 1.0})
     assert result.dir == pytest.approx(dir)
-    assert (
-        0 < result.dir[0.05] < result.dir[0.6] <= result.rank[1] < 1
-    )  # a case in which every rule has something to do
+    assert 0 < result.dir[0.05] < result.dir[0.6] <= result.rank[1] < 1  # not a trivial case
 
 
 def test_a_tie_in_the_gallery_counts_against_the_probe():

@@ -1,4 +1,4 @@
-"""The dimension probe against a plain loop and closed forms; its view: every curve, its words, light and dark."""
+"""The dimension probe against a plain loop and closed forms; its figure."""
 
 import math
 import subprocess
@@ -16,7 +16,7 @@ from workbench.views.theme import INK
 
 
 def loop(cos, y, bins):
-    """The misclassified samples' cosines to the nearest other center, and the share of them in each bin."""
+    """The misclassified samples' cosines to the nearest other center, and their histogram."""
     nearest = [max(row) for row, label in zip(cos.tolist(), y.tolist(), strict=True) if row.index(max(row)) != label]
     counts = [0] * bins
     for c in nearest:

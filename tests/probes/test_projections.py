@@ -1,4 +1,4 @@
-"""Projections: what each keeps exactly, what repeats, and what stays where it was."""
+"""Projections: exact invariants, determinism, alignment, caching."""
 
 import math
 import subprocess
@@ -159,11 +159,11 @@ def test_umap_is_remembered_by_its_content(monkeypatch):
 
 @pytest.mark.slow
 def test_a_warm_map_is_the_fit_aligned_to_the_previous_map():
-    """How far UMAP itself moves the points depends on the rounding of the CPU; how well they are aligned does not."""
+    """The fit depends on the rounding of the CPU; the alignment does not."""
     rng = np.random.default_rng(0)
     x = unit(rng.normal(size=(120, 8)) + 5 * np.eye(8)[rng.integers(0, 4, 120)]).astype(np.float32)
     before = umap_map(x)
-    assert np.array_equal(fit_umap(x, None, 0), before)  # the same bits again
+    assert np.array_equal(fit_umap(x, None, 0), before)  # bitwise equal
 
     start = before.astype(np.float32) @ turned(2.0, mirror=True).astype(np.float32) + np.float32(30)
     later = x + 0.01 * rng.normal(size=x.shape).astype(np.float32)

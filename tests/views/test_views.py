@@ -1,4 +1,4 @@
-"""The report's figures, judged by what they draw: numbers, gaps, marks of few samples, and what they must not load."""
+"""Figures of reports: values, gaps, marks of few samples, and imports."""
 
 import subprocess
 import sys
@@ -35,8 +35,8 @@ def track(values, samples=None):
     return Track(STYLE, 10 * np.arange(len(values)), values, None if samples is None else np.asarray(samples))
 
 
-def drawn(trace):
-    """The points of a trace that are not gaps."""
+def finite_points(trace):
+    """The points of a trace without gaps."""
     return [(x, y) for x, y in zip(trace.x, trace.y, strict=True) if np.isfinite(y)]
 
 
@@ -63,9 +63,9 @@ def test_blocks_keep_the_mean_and_stay_few(values, points):
 
 def test_a_value_on_few_samples_is_pale_and_hollow():
     line, solid, hollow = misclassified_figure([track([0.9, 0.5, 0.2], [FEW - 1, FEW, 500])]).data
-    assert drawn(line) == [(0, 0.9), (10, 0.5), (20, 0.2)]
-    assert drawn(solid) == [(10, 0.5), (20, 0.2)]
-    assert drawn(hollow) == [(0, 0.9)]
+    assert finite_points(line) == [(0, 0.9), (10, 0.5), (20, 0.2)]
+    assert finite_points(solid) == [(10, 0.5), (20, 0.2)]
+    assert finite_points(hollow) == [(0, 0.9)]
     assert hollow.marker.symbol == "circle-open"
     assert hollow.opacity < 1
     assert [trace.showlegend for trace in (line, solid, hollow)] == [False, True, False]
@@ -81,10 +81,10 @@ def test_boundaries_are_degrees_and_break_where_their_number_changes():
     angles = [np.radians(a) for a in ([40.0, 46.0], [44.0], [42.0], [])]
     one = BoundaryTrack(STYLE, np.array([1, 2, 3, 4]), angles, [np.radians([30.0])] * 4)
     ideal, first, second, _ = boundary_figure([one], np.radians(80)).data
-    assert drawn(ideal) == [(s, pytest.approx(30)) for s in (1, 2, 3, 4)]
+    assert finite_points(ideal) == [(s, pytest.approx(30)) for s in (1, 2, 3, 4)]
     assert ideal.line.dash == "dot"
     assert [None if np.isnan(y) else round(y) for y in first.y] == [40, None, 44, 42, None, None]
-    assert drawn(second) == [(1, pytest.approx(46))]
+    assert finite_points(second) == [(1, pytest.approx(46))]
     assert (first.showlegend, second.showlegend) == (True, False)
 
 
@@ -106,12 +106,12 @@ def test_a_group_of_few_samples_is_ticks_and_an_empty_one_is_nothing():
     few = similarity(cos, y)
     assert 0 < few.n_mis < FEW
     well, _, mis, ticks = ridges_figure([7], [few]).data
-    assert drawn(mis) == []
-    assert [x for x, _ in drawn(ticks)[::2]] == pytest.approx((few.edges[:-1] + few.edges[1:])[few.mis > 0] / 2)
+    assert finite_points(mis) == []
+    assert [x for x, _ in finite_points(ticks)[::2]] == pytest.approx((few.edges[:-1] + few.edges[1:])[few.mis > 0] / 2)
     own = cos.argmax(axis=1)
     well, _, mis, ticks = ridges_figure([7], [similarity(cos, own)]).data
-    assert drawn(well)
-    assert drawn(mis) == drawn(ticks) == []
+    assert finite_points(well)
+    assert finite_points(mis) == finite_points(ticks) == []
 
 
 def test_the_share_of_misclassified_samples_stands_beside_its_row():
@@ -128,8 +128,8 @@ def test_the_correlation_stands_above_the_counts_it_rests_on():
     figure = correlation_figure([track([np.nan, -0.4, 0.2], [2, 150, 60])], [Stretch(0, 10, "warm-up")])
     above = [t for t in figure.data if t.yaxis in (None, "y")]
     below = [t for t in figure.data if t.yaxis == "y2"]
-    assert drawn(above[0]) == [(10, -0.4), (20, 0.2)]
-    assert drawn(below[0]) == [(0, 2), (10, 150), (20, 60)]
+    assert finite_points(above[0]) == [(10, -0.4), (20, 0.2)]
+    assert finite_points(below[0]) == [(0, 2), (10, 150), (20, 60)]
     assert sum(bool(t.showlegend) for t in figure.data) == 1
     assert figure.layout.xaxis.matches == "x2"
 
@@ -172,7 +172,7 @@ def test_no_roc_is_drawn_below_one_impostor_pair():
     figure = roc_figure([RocCurve(STYLE, roc, 200)])
     curve, marks, guessing = figure.data
     assert min(curve.x) == 1 / 200
-    assert drawn(marks) == [(0.01, 0.6), (0.1, 0.6)]
+    assert finite_points(marks) == [(0.01, 0.6), (0.1, 0.6)]
     assert figure.layout.xaxis.type == "log"
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (1e-4, 1 / 200)
     np.testing.assert_allclose(guessing.x, guessing.y)
