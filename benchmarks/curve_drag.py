@@ -21,7 +21,7 @@ import torch
 from browsing import Notebooks, find_chromium, running_chromium, running_lab
 from panel_latency import TRAIN
 
-from workbench.curves.ladder import climbs, ladder, moves
+from workbench.curves.ladder import has_range, ladder, moves
 from workbench.methods import METHODS
 from workbench.panels.curves_view import REST_RUNG
 
@@ -78,7 +78,7 @@ def set_of_ladders(key: str, rest: float = 0.0) -> tuple[float, int]:
     margin, count = METHODS[key].margin_of(METHODS[key].settings()), 0
     started = time.perf_counter()
     for name, p in margin.parameters().items():
-        if not climbs(p) or not any(moves(list(ladder(margin, name, p, THETA, STATE, rungs=3)))):
+        if not has_range(p) or not any(moves(list(ladder(margin, name, p, THETA, STATE, rungs=3)))):
             continue
         count += 1
         at = time.perf_counter()

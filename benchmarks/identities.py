@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from workbench.data.identities import families
-from workbench.probes.scale import Scale, scale
+from workbench.probes.scale import ScaleStudy, scale
 from workbench.views.scale import scale_figure
 from workbench.views.theme import CONFIG
 
@@ -25,7 +25,7 @@ KINDS = {
 }
 
 
-def rows(name: str, study: Scale) -> list[list]:
+def rows(name: str, study: ScaleStudy) -> list[list]:
     """One line a size: name, C, r, misclassified, the mass in each queue, the mass in the random share."""
     columns = study.classes, study.r, study.count, *study.captured.T, study.random
     return [[name, *(value.item() for value in line)] for line in zip(*columns, strict=True)]

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import warnings
 
+import numpy as np
 import reference
 import torch
 
@@ -166,3 +167,9 @@ def autograd(name, obj, x):
     if name == "uniface":
         found["b"] = obj.learned["b"].grad[None]
     return found
+
+
+def random_cosines(samples=60, classes=7, seed=0):
+    """Cosines (samples, classes) and labels (samples,) at random."""
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, (samples, classes)), rng.integers(0, classes, samples)

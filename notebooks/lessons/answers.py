@@ -118,7 +118,7 @@ class OwnMargin:
         faults = [found for found in check_margin(answer).findings if not found.note]
         if faults and faults[0].law in ("computes", "finite"):
             where = f" (at {faults[0].where})" if faults[0].where else ""
-            return Verdict(False, f"{faults[0].says}{where}.")
+            return Verdict(False, f"{faults[0].message}{where}.")
         cos, norm, y = batch()
         state = {name: torch.full((), 0.7) for name in answer.states}
         rows = rows_of(answer, cos, state, norm, y)

@@ -151,7 +151,7 @@ ROOMS = {
     "workbench.evaluation.verification, workbench.evaluation.identification": {"torch", "plotly", "sklearn"},
     "workbench.views.verification, workbench.views.similarity, workbench.views.hardness": {"torch", "ipywidgets"},
     "workbench.views.gradients, workbench.views.supervision, workbench.views.dimension": {"torch", "ipywidgets"},
-    "workbench.views.cost, workbench.views.queues": {"torch", "ipywidgets"},
+    "workbench.compare.cost.figures, workbench.views.queues": {"torch", "ipywidgets"},
     "workbench.training.live.session, workbench.training.live.replay": {"plotly", "ipywidgets", "umap", "faiss"},
     "workbench.probes.projections": {"torch", "umap", "plotly", "sklearn"},
     "workbench.mining.queue, workbench.mining.index": {"plotly", "ipywidgets", "faiss"},

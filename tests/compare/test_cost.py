@@ -10,13 +10,13 @@ from workbench.cli.bench import numbers
 from workbench.compare.cost import classifiers as heads_module
 from workbench.compare.cost import scaling as scaling_module
 from workbench.compare.cost.classifiers import heads
+from workbench.compare.cost.figures import heads_figure, scaling_figure
 from workbench.compare.cost.measure import counted, interleaved, peak
 from workbench.compare.cost.results import COLUMNS, Cost, beside, write_costs
 from workbench.compare.cost.scaling import CURVES, scaling
 from workbench.compare.cost.tables import HEADS, SCALING, heads_rows, scaling_rows
 from workbench.compare.cost.ways import ABSENT, PML, WRITTEN, Batch, bf16_error, composed, eager, foreign, stepped, ways
 from workbench.core.errors import InputError
-from workbench.views.cost import heads_figure, scaling_figure
 
 
 def cost(way, classes=100, seconds=(1.0, 2.0, 3.0), size=2**20, **more):

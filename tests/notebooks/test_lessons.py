@@ -206,5 +206,5 @@ def test_sphere_shows_every_sample_on_the_unit_sphere_and_refuses_other_dimensio
         assert np.allclose(np.hypot(np.hypot(t.x, t.y), t.z), 1)
     assert len({(t.marker.color, t.marker.symbol) for t in samples}) == 4
     flat = Snapshot(0, shot.x, shot.y, shot.W[:, :2])
-    with pytest.raises(InputError, match="4 centers of 2 numbers"):
+    with pytest.raises(InputError, match="4 centers of dimension 2"):
         sphere_figure({"now": flat})

@@ -163,7 +163,7 @@ def test_the_table_shows_the_results(page, tmp_path):
     assert percent(measured["eer"]) in arcface
     assert percent(measured["tar@0.01"]) in arcface
     assert "87.5 %" in arcface
-    assert "31.4° (0.548)" in arcface  # (80° − 0.3 rad) / 2
+    assert "31.4° (0.548 rad)" in arcface  # (80° − 0.3 rad) / 2
 
 
 @pytest.mark.parametrize("key", METHODS)

@@ -160,7 +160,7 @@ def show(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
 
 def save(out: Path, name: str, costs: Sequence[Cost], setting: str, svg: bool) -> None:
     """NAME.csv, NAME.html and, if asked for, NAME.svg in a folder."""
-    from workbench.views.cost import heads_figure, scaling_figure
+    from workbench.compare.cost.figures import heads_figure, scaling_figure
     from workbench.views.theme import CONFIG
 
     figure = {"heads": heads_figure, "scaling": scaling_figure}[name](costs, setting)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
+from workbench.core.angles import format_angles
 from workbench.core.parameters import Param
 from workbench.reports.evidence import Evidence, Moment, end_of, hard_enough, value
 from workbench.training.config import Config
-from workbench.views.theme import Look
+from workbench.views.theme import Style
 from workbench.views.training import FEW
 
 NOTHING = "–"
@@ -40,9 +41,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") ->
     )
 
 
-def chip(look: Look) -> str:
+def chip(look: Style) -> str:
     """A run's name behind the mark it has in the figures."""
-    mark = f'<span class="mark" style="color:{look.colour}" aria-hidden="true">{SYMBOLS[look.marker]}</span>'
+    mark = f'<span class="mark" style="color:{look.color}" aria-hidden="true">{SYMBOLS[look.marker]}</span>'
     return f"{mark} {escape(look.label)}"
 
 
@@ -51,8 +52,8 @@ def percent(share: float | None) -> str:
 
 
 def degrees(angles: Sequence[float]) -> str:
-    """Angles in rad as '28.8° (0.503)', or a dash."""
-    return ", ".join(f"{math.degrees(a):.1f}° ({a:.3f})" for a in angles) or NOTHING
+    """Angles in rad as '28.8° (0.503 rad)', or a dash."""
+    return format_angles(angles, NOTHING)
 
 
 def at_step(one: Evidence, seen: Moment | None, number: Callable[[Moment], float]) -> str:
@@ -91,7 +92,7 @@ def results_table(found: Sequence[Evidence]) -> str:
             for far, few in zip(FARS, pairs, strict=True)
         },
         "Rank-1": column("identification", "rank-1"),
-        "Boundary<small>degrees (rad)</small>": [degrees(end_of(one).actual) for one in found],
+        "Boundary": [degrees(end_of(one).actual) for one in found],
         "r": [at_step(one, hard_enough(one), lambda m: m.hard.r) for one in found],
         "Overlap": [at_step(one, compared(one), lambda m: m.similar.overlap) for one in found],
         "Seconds<br>a step": column("seconds_per_step", largest=False, show=seconds),

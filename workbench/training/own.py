@@ -76,7 +76,7 @@ def train_margin(
     config = Config(method="norm_softmax", data=data, steps=steps, seed=seed, **settings)
     broken = check_margin(margin).of("computes")
     if broken:
-        raise InputError(broken[0].says)
+        raise InputError(broken[0].message)
     images = load(config.data, config.size)
     known, unseen = (images.of(ids) for ids in split_identities(images.classes, config.test, config.seed))
     centers = FullCenters(known.classes, config.dim, config.seed)
