@@ -266,7 +266,7 @@ def test_trainings_are_those_of_one_process_and_resume_with_any_number(tmp_path)
 def moving(job):
     """All weights and their momenta in one row."""
     weights = [*job.backbone.parameters(), *job.objective.parameters()]
-    momenta = [job.optimiser.state[weight]["momentum_buffer"] for weight in weights]
+    momenta = [job.optimizer.state[weight]["momentum_buffer"] for weight in weights]
     return torch.cat([value.detach().flatten() for value in weights + momenta])
 
 

@@ -373,7 +373,7 @@ def test_ctrl_c_pauses_a_session_after_its_step(monkeypatch):
     session = LiveSession(replace(tiny(), steps=None, method="arcface"), name="interrupted")
     try:
         session.run(2, block=True)
-        send_in_call(monkeypatch, ("workbench.training.live.session", "train_step"), 3, signal.SIGINT)
+        send_in_call(monkeypatch, ("workbench.training.live.trainer", "train_step"), 3, signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             session.run(100_000, block=True)
         session.between(lambda: None)

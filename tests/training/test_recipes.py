@@ -45,7 +45,7 @@ def test_the_papers_recipes_are_as_printed(recipe):
             assert learning_rate(config.lr, step, config.steps, config.drops) == pytest.approx(expected, rel=1e-12)
     assert (config.augmentation, config.nesterov, config.schedule()) == ("flip", False, ())
     assert config.settings()["m0"] == 0.4
-    assert "paper silent" in RECIPES[recipe].says
+    assert "paper silent" in RECIPES[recipe].description
 
 
 @pytest.mark.parametrize("recipe", ["small", "preset"])
@@ -83,7 +83,7 @@ def test_what_cannot_be_is_one_line():
             make()
 
 
-def test_a_recipe_says_how_images_are_changed_and_how_the_optimiser_steps(monkeypatch):
+def test_a_recipe_says_how_images_are_changed_and_how_the_optimizer_steps(monkeypatch):
     x, y = images()
     for recipe, augmentation, nesterov in (("npcface-casia", "flip", False), ("preset", "affine", True)):
         seen = []
@@ -93,7 +93,7 @@ def test_a_recipe_says_how_images_are_changed_and_how_the_optimiser_steps(monkey
         job = Job.start(tiny(recipe=recipe, steps=3, batch=8), 4, 16)
         steps = list(fit(job, x, y))
         assert seen == [8, 8, 8]
-        assert all(group["nesterov"] is nesterov for group in job.optimiser.param_groups)
+        assert all(group["nesterov"] is nesterov for group in job.optimizer.param_groups)
         expected = [learning_rate(job.lr, k, 3, job.config.drops) for k in range(3)]
         assert [step.lr for step in steps] == expected
 

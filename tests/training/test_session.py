@@ -11,10 +11,12 @@ import torch
 from workbench.core.errors import InputError
 from workbench.data.images import ImageSet
 from workbench.margins import ArcFace
+from workbench.methods import METHODS
 from workbench.training import fit as fitting
 from workbench.training.config import Config
 from workbench.training.fit import Job
 from workbench.training.live import session as sessions
+from workbench.training.live import trainer
 from workbench.training.live.replay import fingerprint, record, replay, save
 from workbench.training.live.session import LiveSession
 from workbench.training.live.tuning import Tuning
@@ -81,7 +83,7 @@ def test_blocking_run_is_the_fit_of_the_same_seed(live):
     job = Job.start(config(recipe="preset"), images.classes, images.size)
     feed = fitting.Feed(job, images.images, images.labels, 1)
     for step in range(8):
-        fitting.train_step(job, *feed(step), 0.1 * min(1, (step + 1) / sessions.RAMP), time.perf_counter())
+        fitting.train_step(job, *feed(step), 0.1 * min(1, (step + 1) / trainer.RAMP), time.perf_counter())
     assert fingerprint(job) == bits(session)
 
 
@@ -120,11 +122,11 @@ def test_another_method_keeps_the_centers_and_their_momentum(live):
     session = live(recipe="preset")
     session.run(3, block=True)
     weight = session.job.objective.centers.weight
-    momentum = session.job.optimiser.state[weight]["momentum_buffer"].clone()
+    momentum = session.job.optimizer.state[weight]["momentum_buffer"].clone()
     session.set(method="curricularface")
     session.between(lambda: None)
     assert session.job.objective.centers.weight is weight
-    assert torch.equal(session.job.optimiser.state[weight]["momentum_buffer"], momentum)
+    assert torch.equal(session.job.optimizer.state[weight]["momentum_buffer"], momentum)
     assert session.log[-1].note == "centers kept; state of the margin new"
     session.run(2, block=True)
     assert float(session.job.objective.state["t"]) > 0
@@ -256,20 +258,20 @@ def test_nan_stops_says_so_and_can_be_taken_back(live, monkeypatch):
     session = live()
     session.run(sessions.KEEP, block=True)
     good = bits(session)
-    real = sessions.train_step
+    real = trainer.train_step
 
     def poisoned(job, pixels, y, *rest):
         if job.step == sessions.KEEP + 2:
             return real(job, pixels * float("nan"), y, *rest)
         return real(job, pixels, y, *rest)
 
-    monkeypatch.setattr(sessions, "train_step", poisoned)
+    monkeypatch.setattr(trainer, "train_step", poisoned)
     with pytest.raises(RuntimeError, match=f"step {sessions.KEEP + 2}: the embeddings are not finite"):
         session.run(10, block=True)
     assert session.status == "failed"
     with pytest.raises(InputError, match=r"failed: .*restore\(\)"):
         session.play()
-    monkeypatch.setattr(sessions, "train_step", real)
+    monkeypatch.setattr(trainer, "train_step", real)
     session.restore()
     assert bits(session) == good
     session.run(5, block=True)
@@ -404,12 +406,12 @@ def test_a_cut_file_is_one_clear_line(live, tmp_path):
 
 
 def test_tuning_says_what_makes_one_of_another():
-    known = sessions.METHODS
+    known = METHODS
     a = Tuning.of(known, config(), "npcface", "paper")
-    b = a.changed(method="focal_softmax", gamma=3.0, lr=0.3)
+    b = a.with_changes(method="focal_softmax", gamma=3.0, lr=0.3)
     assert b.differences(a) == {"method": "focal_softmax", "weighting": "focal", "gamma": 3.0, "lr": 0.3}
-    assert a.changed(**b.differences(a)) == b
-    assert b.changed(**a.differences(b)) == a
+    assert a.with_changes(**b.differences(a)) == b
+    assert b.with_changes(**a.differences(b)) == a
     assert a.differences(a) == {}
 
 

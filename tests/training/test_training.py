@@ -92,7 +92,7 @@ def test_what_a_loss_learns_moves_stays_in_range_and_is_not_decayed(method):
     for _ in fit(job, x, y):
         pass
     assert not any(torch.equal(a, b) for a, b in zip(before, job.objective.learned.values(), strict=True))
-    assert [group["weight_decay"] for group in job.optimiser.param_groups] == [job.config.weight_decay, 0.0]
+    assert [group["weight_decay"] for group in job.optimizer.param_groups] == [job.config.weight_decay, 0.0]
     if method == "adaptiveface":
         assert 0 <= job.objective.learned["m"].min() <= job.objective.learned["m"].max() <= 1
 

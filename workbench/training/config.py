@@ -4,12 +4,12 @@ import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from workbench.centers import each_of
+from workbench.centers import CENTERS, each_of
 from workbench.core.errors import InputError, quote, unknown
 from workbench.core.formats import CONFIG
+from workbench.core.parameters import Declared
 from workbench.losses.margin_softmax import COMPUTE
 from workbench.methods import METHODS
-from workbench.methods.catalogue import CENTERS
 from workbench.methods.method import Method
 from workbench.networks import BACKBONES
 from workbench.training.events import Event, warm_up, weakened
@@ -17,13 +17,15 @@ from workbench.training.events import Event, warm_up, weakened
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: what it says of itself, and what holds where a person does not choose otherwise.
+    """A training procedure: the defaults of a configuration, and how a preset's parameters are changed.
 
-    drops: the epochs, of `epochs`, at which the learning rate is divided by 10; none: it rises over the first 5 % of
-    the steps and falls by half a cosine. augmentation: affine (mirrored, turned, zoomed, moved, tinted) or flip.
+    drops: epochs, of `epochs`, at which the learning rate is divided by 10; without them it rises over the first 5 %
+    of the steps and then follows half a cosine. augmentation: affine (mirror, rotate, zoom, shift, tint) or flip.
+    s: the scale, in place of the preset's. strength: share of the preset's margins, 1 for all of it; warm_up: share of
+    the steps over which the margins grow from no effect.
     """
 
-    says: str
+    description: str
     lr: float = 0.2
     momentum: float = 0.9
     nesterov: bool = True
@@ -33,17 +35,23 @@ class Recipe:
     epochs: int | None = None
     drops: tuple[int, ...] = ()
     augmentation: str = "affine"
+    s: float | None = None
+    strength: float = 1.0
+    warm_up: float = 0.0
 
 
-def paper(says: str, batch: int, epochs: int, drops: tuple[int, ...]) -> Recipe:
-    """What the recipes of both papers share; `says` tells which of it a paper does not print."""
-    return Recipe(says, 0.1, 0.9, False, 5e-4, batch, None, epochs, drops, "flip")
+def paper(description: str, batch: int, epochs: int, drops: tuple[int, ...]) -> Recipe:
+    """A recipe with the values that both papers share; the description names those that a paper does not state."""
+    return Recipe(description, 0.1, 0.9, False, 5e-4, batch, None, epochs, drops, "flip")
 
 
 RECIPES = {
     "small": Recipe(
         "for some hundred identities: s = 24, every margin at 60 % of the preset's strength, grown from nothing"
-        " over the first third of the steps"
+        " over the first third of the steps",
+        s=24.0,
+        strength=0.6,
+        warm_up=1 / 3,
     ),
     "preset": Recipe("the preset's own values from the first step on"),
     "npcface-casia": paper(
@@ -71,9 +79,6 @@ RECIPES = {
         drops=(20, 28, 32),
     ),
 }
-SMALL_S = 24.0
-SMALL_STRENGTH = 0.6
-SMALL_WARM_UP = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -168,24 +173,23 @@ class Config:
         return RECIPES[self.recipe].nesterov and self.momentum > 0
 
     @property
-    def warmed(self) -> bool:
-        return self.recipe == "small"
+    def sharded(self) -> bool:
+        """Whether the class centers are sharded over processes."""
+        return CENTERS[self.centers].sharded
 
-    @property
-    def partial(self) -> bool:
-        """Whether a batch meets a part of the classes, whose rows move by themselves."""
-        return (each_of(self.class_set) if self.centers == "sharded" else self.centers) != "full"
+    def center_options(self) -> dict[str, Any]:
+        """The options of the class set. Centers that no optimizer owns get its momentum, weight decay and Nesterov."""
+        partial = CENTERS[each_of(self.class_set) if self.sharded else self.centers].partial
+        sgd = {"momentum": self.momentum, "weight_decay": self.weight_decay, "nesterov": self.nesterov}
+        return self.class_set | (sgd if partial else {})
 
-    def sgd(self) -> dict[str, Any]:
-        """How the rows move that no optimiser owns: as the optimiser moves the rest."""
-        return {"momentum": self.momentum, "weight_decay": self.weight_decay, "nesterov": self.nesterov}
-
-    def tuned(self, method: Method, preset: str) -> dict[str, Any]:
-        """The parameters of any method after the warm-up: its preset's, as this recipe takes them."""
-        settings = method.settings(preset)
-        if self.recipe == "small":
-            settings |= weakened(method.margin_of(settings), SMALL_STRENGTH)
-            settings |= {"s": SMALL_S} if "s" in settings else {}
+    def method_parameters(self, method: Method, preset: str) -> dict[str, Any]:
+        """The parameters of any method after the warm-up: those of its preset, changed by the recipe."""
+        settings, recipe = method.settings(preset), RECIPES[self.recipe]
+        if recipe.strength < 1:
+            settings |= weakened(method.margin_of(settings), recipe.strength)
+        if recipe.s is not None and "s" in settings:
+            settings["s"] = recipe.s
         return settings
 
     def settings(self) -> dict[str, Any]:
@@ -194,18 +198,21 @@ class Config:
         for name in self.parameters:
             if name not in method.parameters():
                 raise unknown(f"parameter of {self.method}", name, method.parameters())
-        return self.tuned(method, self.preset) | self.parameters
+        return self.method_parameters(method, self.preset) | self.parameters
 
     def schedule(self) -> tuple[Event, ...]:
-        """The changes that are known before the first step: the recipe's warm-up."""
-        if self.recipe != "small":
-            return ()
-        return warm_up(METHODS[self.method].margin_of(self.settings()), math.ceil(self.known_steps() * SMALL_WARM_UP))
+        """The warm-up of the configured method's margin: the changes known before the first step."""
+        return self.warm_up(METHODS[self.method].margin_of(self.settings()), self.known_steps())
+
+    def warm_up(self, margin: Declared, steps: int) -> tuple[Event, ...]:
+        """The recipe's warm-up of a margin in a training of this number of steps; empty if the recipe has none."""
+        share = RECIPES[self.recipe].warm_up
+        return warm_up(margin, math.ceil(steps * share)) if share else ()
 
     def to_json(self) -> dict[str, Any]:
         """Every setting, and what the recipe resolves to."""
         resolved = {name: getattr(self, name) for name in ("drops", "augmentation", "nesterov")}
-        return asdict(self) | resolved | {"settings": self.settings(), "recipe_says": RECIPES[self.recipe].says}
+        return asdict(self) | resolved | {"settings": self.settings(), "recipe_says": RECIPES[self.recipe].description}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Config":

@@ -49,12 +49,12 @@ class TrainingFault(RuntimeError):
 
 @dataclass
 class Job:
-    """Everything that moves while training: the network, the objective, the optimiser and the number of steps done."""
+    """Everything that moves while training: the network, the objective, the optimizer and the number of steps done."""
 
     config: Config
     backbone: nn.Module
     objective: MarginSoftmax
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     device: torch.device
     lr: float
     step: int = 0
@@ -73,7 +73,7 @@ class Job:
         net = net.to(where, memory_format=torch.channels_last)
         if objective is None:
             options = {"seed": config.seed, "compute": config.compute, "centers": config.centers}
-            options["class_set"] = config.class_set | (config.sgd() if config.partial else {})
+            options["class_set"] = config.center_options()
             objective = build(config.method, classes, config.dim, config.preset, **options, **config.settings())
         objective = objective.to(where)
         return cls(config, net, objective, sgd(config, net, objective), where, config.lr)
@@ -90,11 +90,11 @@ class Job:
 
     def adopt(self, objective: MarginSoftmax) -> None:
         """Go on with another loss. The parameters that both share keep their momentum."""
-        kept = self.optimiser.state
+        kept = self.optimizer.state
         self.objective = objective.to(self.device)
-        self.optimiser = sgd(self.config, self.backbone, self.objective)
-        for group in self.optimiser.param_groups:
-            self.optimiser.state.update({p: kept[p] for p in group["params"] if p in kept})
+        self.optimizer = sgd(self.config, self.backbone, self.objective)
+        for group in self.optimizer.param_groups:
+            self.optimizer.state.update({p: kept[p] for p in group["params"] if p in kept})
 
     def autocast(self) -> AbstractContextManager:
         """bf16 for the network, on a GPU or where it is asked for; the margin arithmetic stays in float32."""
@@ -106,14 +106,14 @@ def check_shares(config: Config) -> None:
     """InputError unless each of the processes gets a part of the classes and of every batch."""
     if processes() == 1:
         return
-    if config.centers != "sharded":
+    if not config.sharded:
         raise InputError(f"centers = {config.centers}: {processes()} processes split the classes; use sharded")
     if config.batch < processes():
         raise InputError(f"batch = {config.batch}: at least one image for each of {processes()} processes")
 
 
 def sgd(config: Config, net: nn.Module, objective: MarginSoftmax) -> torch.optim.SGD:
-    """The optimiser of a network and what a loss gives it."""
+    """The optimizer of a network and what a loss gives it."""
     learned = list(objective.learned.parameters())  # margins and thresholds: nothing should pull them to zero
     return torch.optim.SGD(
         [
@@ -252,13 +252,13 @@ def fit(
 
 
 def train_step(job: Job, pixels: Tensor, y: Tensor, lr: float, began: float) -> Step:
-    """One step of the optimiser on one batch, of which each process takes its share.
+    """One step of the optimizer on one batch, of which each process takes its share.
 
     began: when it was started, by time.perf_counter. Raises TrainingFault where the loss is not finite.
     """
     share = shard_range(len(y))
     job.backbone.train()
-    for group in job.optimiser.param_groups:
+    for group in job.optimizer.param_groups:
         group["lr"] = lr
     with job.autocast():
         x = job.backbone(normalised(pixels[share]).contiguous(memory_format=torch.channels_last))
@@ -270,10 +270,10 @@ def train_step(job: Job, pixels: Tensor, y: Tensor, lr: float, began: float) -> 
     value = seen[0]
     if not math.isfinite(value):
         raise TrainingFault(f"step {job.step}: the loss is {value}; {culprit(job, every)}")
-    job.optimiser.zero_grad()
+    job.optimizer.zero_grad()
     loss.backward()
     sum_gradients([*job.backbone.parameters(), *job.objective.learned.parameters()])
-    job.optimiser.step()
+    job.optimizer.step()
     job.objective.apply_updates(lr)
     done, job.step = job.step, job.step + 1
     return Step(done, value, lr, time.perf_counter() - began, *seen[1:])

@@ -1,6 +1,5 @@
 """Train a margin of one's own, which has no name in METHODS: `train_margin(MyMargin())`."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,8 @@ from workbench.data.pairs import split_identities, stratified
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.losses.scales import Fixed
 from workbench.margins.base import Margin
-from workbench.training.config import SMALL_WARM_UP, Config
-from workbench.training.events import Event, warm_up
+from workbench.training.config import Config
+from workbench.training.events import Event
 from workbench.training.fit import Job, fit, snapshot
 from workbench.training.run import SNAPSHOT_IMAGES, SNAPSHOT_LIMIT, snapshot_steps
 
@@ -84,7 +83,7 @@ def train_margin(
     job = Job.start(config, known.classes, known.size, objective)
     sample = known.take(stratified(known.labels, SNAPSHOT_IMAGES, SNAPSHOT_LIMIT, config.seed))
     keep = snapshot_steps(config.steps, config.snapshots)
-    plan = warm_up(margin, math.ceil(config.steps * SMALL_WARM_UP)) if config.recipe == "small" else ()
+    plan = config.warm_up(margin, config.steps)
     events: list[Event] = []
     taken, shots = [], [snapshot(job, sample.images, sample.labels)]
     for step in fit(job, known.images, known.labels, plan, events.append):

@@ -71,7 +71,7 @@ def train(
     file cannot be written any more.
     """
     config.check_loss()
-    with joined(config.device, config.centers == "sharded"):
+    with joined(config.device, config.sharded):
         if rank() == 0:
             with write_errors(out):
                 refuse_used(out)  # before anything that takes time
@@ -105,7 +105,7 @@ def resume(
     run = Run.open(path)
     config = Config.from_json(run.config)
     config = config if device is None else replace(config, device=device)
-    with joined(config.device, config.centers == "sharded"):
+    with joined(config.device, config.sharded):
         if rank() > 0:
             job, data = resumed_job(run, config, skip_broken, silent)
             return carry_on(Follower(path), job, data, progress, say)

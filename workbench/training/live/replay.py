@@ -23,7 +23,9 @@ from workbench.margins.base import Margin
 from workbench.training.config import Config
 from workbench.training.events import Event
 from workbench.training.fit import Job
-from workbench.training.live.session import Entry, LiveSession
+from workbench.training.live.history import Entry
+from workbench.training.live.session import LiveSession
+from workbench.training.state import JobState
 from workbench.training.versions import versions
 
 NAMED = Table({"name": Text()})
@@ -32,21 +34,18 @@ SCHEMA = 1  # of the file; older ones stay readable
 
 
 def fingerprint(job: Job) -> str:
-    """SHA-256 of the weights, the centers, the state and the momentum of a job."""
-    found = hashlib.sha256()
-    momenta = [state.get("momentum_buffer") for state in job.optimiser.state.values()]
-    tensors = [*job.backbone.state_dict().values(), *job.objective.state_dict().values(), *momenta]
-    for tensor in tensors:
-        if tensor is not None:
-            found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+    """SHA-256 of a job's weights, centers, state and momentum."""
+    digest = hashlib.sha256()
+    for tensor in JobState.of(job).tensors.values():
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
-def pictured(images: ImageSet) -> str:
-    """SHA-256 of the images and labels that a session trained on."""
-    found = hashlib.sha256(np.ascontiguousarray(images.images).tobytes())
-    found.update(np.ascontiguousarray(images.labels).tobytes())
-    return found.hexdigest()
+def hash_images(images: ImageSet) -> str:
+    """SHA-256 of images and labels."""
+    digest = hashlib.sha256(np.ascontiguousarray(images.images).tobytes())
+    digest.update(np.ascontiguousarray(images.labels).tobytes())
+    return digest.hexdigest()
 
 
 def record(session: LiveSession) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def record(session: LiveSession) -> dict[str, Any]:
             "log": [entry_json(entry) for entry in session.log],
             "at": session.at,
             "step": session.job.step,
-            "images": pictured(session.images),
+            "images": hash_images(session.images),
             "identities": describe_images(session.images) | {"size": session.images.size},
             "fingerprint": fingerprint(session.job),
             "versions": versions(session.job.device),
@@ -105,7 +104,7 @@ def replay(
         raise InputError(f"{where}: trained a margin of one's own, {known['margin']['name']}; give it as margin=")
     images, remarks = same_images(known, config, images, where)
     session = LiveSession(config, images=images, margin=margin, name=name, threads=known["threads"])
-    session.notes += remarks
+    session.notes.extend(remarks)
     try:
         for entry in log:
             go_on(session, entry.at, at, progress)
@@ -131,9 +130,9 @@ def same_images(
     if images is None:
         images = load(config.data, recorded.get("size", config.size))
     remarks: list[str] = []
-    if recorded and pictured(images) != known["images"]:
+    if recorded and hash_images(images) != known["images"]:
         images, remarks = select_recorded(images, recorded, where)
-    if pictured(images) != known["images"]:
+    if hash_images(images) != known["images"]:
         raise InputError(f"{where}: '{config.data}' holds other images now than when the session was trained")
     return images, remarks
 

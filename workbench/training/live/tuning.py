@@ -42,14 +42,23 @@ class Tuning:
             raise unknown("method", method, known)
         chosen = known[method]
         own = next(name for name, kind in WEIGHTINGS.items() if kind is chosen.weighting)
-        return cls(known, config, method, preset, own, config.tuned(chosen, preset), config.lr, live_options(config))
+        return cls(
+            known,
+            config,
+            method,
+            preset,
+            own,
+            config.method_parameters(chosen, preset),
+            config.lr,
+            live_options(config),
+        )
 
     @property
     def composed(self) -> Method:
         """The method with the weighting that was chosen for it."""
         return replace(self.known[self.method], weighting=WEIGHTINGS[self.weighting])
 
-    def changed(self, **changes: Any) -> "Tuning":
+    def with_changes(self, **changes: Any) -> "Tuning":
         """This tuning with changes by name: method, preset, weighting, lr, class_set, and parameters of the loss.
 
         Another method or preset starts from the recipe's values. All or nothing: InputError for an unknown name and
@@ -74,7 +83,7 @@ class Tuning:
     def differences(self, other: "Tuning") -> dict[str, Any]:
         """The changes that make this tuning of another one."""
         axes = {name: getattr(self, name) for name in AXES if getattr(self, name) != getattr(other, name)}
-        base = other.changed(**axes)
+        base = other.with_changes(**axes)
         values = {name: value for name, value in self.values.items() if value != base.values[name]}
         found = axes | values | ({"lr": self.lr} if self.lr != other.lr else {})
         if self.class_set != other.class_set:
