@@ -32,7 +32,7 @@ KINDS = {
     "sampled": {"centers": "sampled", "class_set": {"max_active": 5}},
 }
 TARGETS = {
-    "forward": (fit, "normalised"),
+    "forward": (fit, "normalize"),
     "backward": (torch.Tensor, "backward"),
     "optimizer": (torch.optim.SGD, "step"),
     "log": (Run, "add_step"),
@@ -144,7 +144,7 @@ def test_a_run_without_a_finite_loss_keeps_its_last_whole_checkpoint(tmp_path, m
     with pytest.raises(fit.TrainingFault, match="step 7"):
         train(tiny(), path)
     assert Run.open(path).status.startswith("failed: step 7")
-    saved = run.resumed_job(Run.open(path), tiny(), False, print)[0]
+    saved = run.load_job(Run.open(path), tiny(), False, print)[0]
     assert saved.step in run.snapshot_steps(STEPS, 3)
     assert all(torch.isfinite(value).all() for value in saved.backbone.state_dict().values())
 

@@ -10,10 +10,12 @@ import torch
 from workbench.cli import main as cli
 from workbench.core.errors import InputError
 from workbench.core.record import Run
+from workbench.training import batches
 from workbench.training import fit as fitting
 from workbench.training import run as runs
+from workbench.training.batches import mirror
 from workbench.training.config import RECIPES, Config
-from workbench.training.fit import Job, fit, learning_rate, mirrored
+from workbench.training.fit import Job, fit, learning_rate
 
 PRINTED = {  # batch, epochs, epochs at which the learning rate is divided by 10
     "npcface-casia": (128, 30, (16, 24, 28)),
@@ -87,9 +89,9 @@ def test_a_recipe_says_how_images_are_changed_and_how_the_optimizer_steps(monkey
     x, y = images()
     for recipe, augmentation, nesterov in (("npcface-casia", "flip", False), ("preset", "affine", True)):
         seen = []
-        real = fitting.AUGMENTATIONS[augmentation]
+        real = batches.AUGMENTATIONS[augmentation]
         spy = lambda pixels, *rest, real=real, seen=seen: seen.append(len(pixels)) or real(pixels, *rest)  # noqa: E731
-        monkeypatch.setitem(fitting.AUGMENTATIONS, augmentation, spy)
+        monkeypatch.setitem(batches.AUGMENTATIONS, augmentation, spy)
         job = Job.start(tiny(recipe=recipe, steps=3, batch=8), 4, 16)
         steps = list(fit(job, x, y))
         assert seen == [8, 8, 8]
@@ -112,12 +114,12 @@ def test_width_reaches_the_network():
 
 def test_mirrored_images_are_themselves_or_their_mirror_image():
     x = torch.from_numpy(images()[0]).permute(0, 3, 1, 2)
-    out = mirrored(x, 3, 0)
+    out = mirror(x, 3, 0)
     kept, turned = ((out == other).flatten(1).all(dim=1) for other in (x, x.flip(3)))
     assert torch.equal(kept, ~turned)
     assert 8 < int(turned.sum()) < 32
-    assert torch.equal(out, mirrored(x, 3, 0))
-    assert not torch.equal(out, mirrored(x, 4, 0))
+    assert torch.equal(out, mirror(x, 3, 0))
+    assert not torch.equal(out, mirror(x, 4, 0))
 
 
 def test_a_papers_run_is_recorded_and_resumes_to_the_same_bits(tmp_path, monkeypatch):

@@ -12,9 +12,10 @@ from workbench.core.record import Run
 from workbench.data.digests import describe_images, select_recorded
 from workbench.data.images import load
 from workbench.training.config import Config
+from workbench.training.evaluate import evaluate
 from workbench.training.live.replay import replay, save
 from workbench.training.live.session import LiveSession
-from workbench.training.run import CHECKPOINT, evaluate, resume, train
+from workbench.training.run import CHECKPOINT, resume, train
 
 
 def person(root, name, seed, images=4, size=16):
@@ -57,7 +58,7 @@ def test_a_person_who_is_added_changes_neither_results_nor_bits(people, tmp_path
     before, said = evaluate(whole), []
     person(people, "a0", 99, images=7, size=60)  # sorts first, and would change the default size
     person(people, "a1", 98, images=7, size=60)
-    assert evaluate(whole, say=said.append) == before
+    assert evaluate(whole, on_message=said.append) == before
     assert said == [f"{whole}: folder:{people} has 2 more identities now ('a0', 'a1'): left out"]
     resume(cut)
     assert (cut / CHECKPOINT).read_bytes() == (whole / CHECKPOINT).read_bytes()
@@ -120,7 +121,7 @@ def test_a_run_without_digests_is_compared_by_names_only(people, tmp_path):
     (path / "split.json").write_text(json.dumps(split))
     person(people, "a0", 99)
     said = []
-    evaluate(path, say=said.append)
+    evaluate(path, on_message=said.append)
     assert len(said) == 2
     assert "no digests on record: identities are compared by name only" in said[0]
 
@@ -134,7 +135,7 @@ def test_another_decoder_is_told_and_not_called_other_images(people, tmp_path):
     info["versions"]["pillow"] = "0.1"
     (path / "run.json").write_text(json.dumps(info))
     said = []
-    evaluate(path, say=said.append)
+    evaluate(path, on_message=said.append)
     assert len(said) == 1
     assert "1 identities are decoded to other bytes (pillow 0.1 then, " in said[0]
 

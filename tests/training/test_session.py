@@ -13,6 +13,7 @@ from workbench.data.images import ImageSet
 from workbench.margins import ArcFace
 from workbench.methods import METHODS
 from workbench.training import fit as fitting
+from workbench.training.batches import Feed
 from workbench.training.config import Config
 from workbench.training.fit import Job
 from workbench.training.live import session as sessions
@@ -81,7 +82,7 @@ def test_blocking_run_is_the_fit_of_the_same_seed(live):
     session.run(8, block=True)
     images = data()
     job = Job.start(config(recipe="preset"), images.classes, images.size)
-    feed = fitting.Feed(job, images.images, images.labels, 1)
+    feed = Feed(job, images.images, images.labels, 1)
     for step in range(8):
         fitting.train_step(job, *feed(step), 0.1 * min(1, (step + 1) / trainer.RAMP), time.perf_counter())
     assert fingerprint(job) == bits(session)

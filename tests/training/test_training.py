@@ -10,13 +10,16 @@ import torch
 
 from workbench.core.errors import InputError
 from workbench.core.record import Run, Snapshot
+from workbench.data.pairs import stratified
 from workbench.methods import METHODS
 from workbench.training import checkpoint
 from workbench.training import fit as fitting
 from workbench.training import run as runs
+from workbench.training.batches import augment, batch_indices, make_sampler
 from workbench.training.config import Config
+from workbench.training.evaluate import evaluate
 from workbench.training.events import warm_up
-from workbench.training.fit import Job, TrainingFault, augmented, batch_indices, fit, learning_rate
+from workbench.training.fit import Job, TrainingFault, fit, learning_rate
 
 
 def tiny(**changes):
@@ -75,7 +78,7 @@ def test_methods_of_one_seed_start_alike():
 
 def test_a_batch_of_a_method_that_compares_samples_has_several_of_each_identity():
     _, y = images()
-    draw = fitting.sampler(y, 4)
+    draw = make_sampler(y, 4)
     for step in range(3):
         chosen = draw(12, step, 0)
         _, counts = np.unique(y[chosen], return_counts=True)
@@ -160,11 +163,11 @@ def test_batches_are_epochs_without_repetition():
 
 def test_augmentation_keeps_shape_and_range_and_depends_on_the_step():
     x = torch.from_numpy(images()[0]).permute(0, 3, 1, 2)
-    a, b = augmented(x, 0, 0), augmented(x, 1, 0)
+    a, b = augment(x, 0, 0), augment(x, 1, 0)
     assert a.shape == x.shape
     assert a.min() >= 0
     assert a.max() <= 255
-    assert torch.equal(a, augmented(x, 0, 0))
+    assert torch.equal(a, augment(x, 0, 0))
     assert not torch.equal(a, b)
 
 
@@ -226,7 +229,7 @@ def test_config_names_the_culprit():
 def finished(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "whole"
     runs.train(tiny(), path)
-    runs.evaluate(path)
+    evaluate(path)
     return path
 
 
@@ -356,10 +359,10 @@ def test_nothing_half_written_is_left(tmp_path):
 
 def test_stratified_sample_has_every_identity_and_is_seeded():
     labels = np.repeat(np.arange(7), [1, 2, 3, 9, 9, 9, 9])
-    chosen = runs.stratified(labels, 4, 100, seed=0)
+    chosen = stratified(labels, 4, 100, seed=0)
     assert np.bincount(labels[chosen]).tolist() == [1, 2, 3, 4, 4, 4, 4]
-    assert np.array_equal(chosen, runs.stratified(labels, 4, 100, seed=0))
-    assert len(set(labels[runs.stratified(labels, 4, 7, seed=0)])) == 7
+    assert np.array_equal(chosen, stratified(labels, 4, 100, seed=0))
+    assert len(set(labels[stratified(labels, 4, 7, seed=0)])) == 7
 
 
 @pytest.mark.parametrize(

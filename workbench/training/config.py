@@ -1,4 +1,4 @@
-"""Recipes and settings: everything a training needs to know besides the images, resolved and recorded before step 0."""
+"""Config, the settings of a training, and the recipes that they default to. A run records both before step 0."""
 
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -12,7 +12,7 @@ from workbench.losses.margin_softmax import COMPUTE
 from workbench.methods import METHODS
 from workbench.methods.method import Method
 from workbench.networks import BACKBONES
-from workbench.training.events import Event, warm_up, weakened
+from workbench.training.events import Event, warm_up, weaken
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,10 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of one training. `parameters` override the recipe and the preset by name.
+    """The settings of one training.
 
-    What is None is the recipe's. steps counts batches and epochs times through the images: give one of them.
+    `parameters` of the loss, by name, override the recipe, which overrides the preset. Settings that are None are the
+    recipe's. Give steps or epochs, not both. Raises InputError for an invalid setting.
     """
 
     method: str = "npcface"
@@ -96,8 +97,8 @@ class Config:
     size: int | None = None  # px; None: the data's own
     test: float = 0.2  # share of the identities kept for the test
     backbone: str = "small"
-    width: float = 1.0  # times the network's channels
-    dim: int = 128
+    width: float = 1.0  # multiplier of the network's channels
+    dim: int = 128  # embedding dimension
     steps: int | None = None
     epochs: float | None = None
     batch: int | None = None
@@ -108,8 +109,8 @@ class Config:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"  # of the network: bf16 on a GPU, fp32 elsewhere
-    compute: str = "auto"  # how a batch meets the classes: dense, or streaming tile by tile
-    centers: str = "full"  # which classes it meets: full, sampled, queued or sharded
+    compute: str = "auto"  # cosines of a batch to the classes: dense, or streaming in tiles
+    centers: str = "full"  # class centers: full, sampled (Partial FC), queued or sharded
     class_set: dict[str, Any] = field(default_factory=dict)  # options of sampled, queued and sharded centers
 
     def __post_init__(self) -> None:
@@ -145,31 +146,31 @@ class Config:
             raise InputError(f"size {self.size} is out of range; images are {SIDES[0]} to {SIDES[1]} px a side")
 
     def for_images(self, n: int) -> "Config":
-        """The same settings with epochs turned into steps, for n images to train on."""
+        """The same settings with epochs converted to steps, for n training images."""
         if self.steps is not None:
             return self
         return replace(self, steps=max(1, round(self.epochs * n / self.batch)), epochs=None)
 
-    def known_steps(self) -> int:
-        """The steps; InputError while they still depend on how many images there are."""
+    def total_steps(self) -> int:
+        """The number of training steps; InputError while it depends on the number of images, see `for_images`."""
         if self.steps is None:
             raise InputError(f"epochs = {self.epochs:g}: steps are not known before Config.for_images says how many")
         return self.steps
 
     @property
     def drops(self) -> tuple[int, ...]:
-        """The steps from which on the learning rate is a further tenth; none: it follows half a cosine."""
+        """The steps at which the learning rate is divided by 10; empty: it follows half a cosine."""
         recipe = RECIPES[self.recipe]
-        return tuple(-(-self.known_steps() * epoch // recipe.epochs) for epoch in recipe.drops)
+        return tuple(-(-self.total_steps() * epoch // recipe.epochs) for epoch in recipe.drops)
 
     @property
     def augmentation(self) -> str:
-        """How images are changed when they are trained on: affine or flip."""
+        """The augmentation of training images: affine or flip."""
         return RECIPES[self.recipe].augmentation
 
     @property
     def nesterov(self) -> bool:
-        """Whether momentum looks ahead."""
+        """Whether SGD uses Nesterov momentum."""
         return RECIPES[self.recipe].nesterov and self.momentum > 0
 
     @property
@@ -187,13 +188,13 @@ class Config:
         """The parameters of any method after the warm-up: those of its preset, changed by the recipe."""
         settings, recipe = method.settings(preset), RECIPES[self.recipe]
         if recipe.strength < 1:
-            settings |= weakened(method.margin_of(settings), recipe.strength)
+            settings |= weaken(method.margin_of(settings), recipe.strength)
         if recipe.s is not None and "s" in settings:
             settings["s"] = recipe.s
         return settings
 
     def settings(self) -> dict[str, Any]:
-        """The method's parameters after the warm-up: preset, then recipe, then the person's own."""
+        """The method's parameters after the warm-up: of the preset, the recipe, and `parameters`, the last winning."""
         method = METHODS[self.method]
         for name in self.parameters:
             if name not in method.parameters():
@@ -202,7 +203,9 @@ class Config:
 
     def schedule(self) -> tuple[Event, ...]:
         """The warm-up of the configured method's margin: the changes known before the first step."""
-        return self.warm_up(METHODS[self.method].margin_of(self.settings()), self.known_steps())
+        if not RECIPES[self.recipe].warm_up:
+            return ()
+        return self.warm_up(METHODS[self.method].margin_of(self.settings()), self.total_steps())
 
     def warm_up(self, margin: Declared, steps: int) -> tuple[Event, ...]:
         """The recipe's warm-up of a margin in a training of this number of steps; empty if the recipe has none."""
@@ -210,21 +213,21 @@ class Config:
         return warm_up(margin, math.ceil(steps * share)) if share else ()
 
     def to_json(self) -> dict[str, Any]:
-        """Every setting, and what the recipe resolves to."""
+        """Every setting, and the values that the recipe gives."""
         resolved = {name: getattr(self, name) for name in ("drops", "augmentation", "nesterov")}
         return asdict(self) | resolved | {"settings": self.settings(), "recipe_says": RECIPES[self.recipe].description}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Config":
-        """The configuration that a run recorded."""
+        """The configuration that `to_json` wrote."""
         return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
 
     def check_loss(self) -> None:
-        """InputError where a parameter of the loss is unknown or out of its range; before any image is read."""
+        """InputError where a parameter of the loss is unknown or out of range."""
         METHODS[self.method].check(self.settings())
 
 
-SIDES = (16, 512)  # px a side: what the networks take
+SIDES = (16, 512)  # image sides in px that the networks accept
 PRECISIONS = ("auto", "fp32", "bf16")
 LIMITS = (
     ("test", 0.0, 0.9),

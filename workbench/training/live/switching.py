@@ -10,9 +10,10 @@ from workbench.core.device import float32_default
 from workbench.data.images import ImageSet
 from workbench.losses.triplet import TripletLoss
 from workbench.methods.method import Method
+from workbench.training.batches import Feed
 from workbench.training.config import Config
 from workbench.training.events import Event
-from workbench.training.fit import Feed, Job
+from workbench.training.fit import Job
 from workbench.training.live.tuning import Tuning
 from workbench.training.state import JobState
 
