@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 from safetensors import safe_open
+from trainings import tiny, write_person
 
 from workbench import embed, verify
 from workbench.cli.main import app
@@ -27,21 +27,17 @@ DIM = 8
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
     """A folder of images: 8 identities with 4 images each."""
-    root, rng = tmp_path_factory.mktemp("faces"), np.random.default_rng(0)
+    root = tmp_path_factory.mktemp("faces")
     for i in range(8):
-        pattern = rng.integers(0, 200, (16, 16, 3))
-        (root / f"person {i}").mkdir()
-        for k in range(4):
-            pixels = np.clip(pattern + rng.normal(0, 20, pattern.shape), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(root / f"person {i}" / f"{k}.png")
+        write_person(root, f"person {i}", seed=i)
     return root
 
 
 @pytest.fixture(scope="module")
 def trained(faces, tmp_path_factory):
     """The folder of a short run."""
-    settings = {"size": 16, "dim": DIM, "width": 1 / 16, "steps": 3, "batch": 8, "snapshots": 2, "device": "cpu"}
-    return train(Config(data=f"folder:{faces}", test=0.4, **settings), tmp_path_factory.mktemp("run") / "run").path
+    settings = {"dim": DIM, "width": 1 / 16, "steps": 3, "batch": 8, "snapshots": 2, "test": 0.4}
+    return train(tiny(data=f"folder:{faces}", **settings), tmp_path_factory.mktemp("run") / "run").path
 
 
 def test_embeddings_are_those_of_the_evaluation(trained):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from trainings import stop_at, tiny
 
 from workbench.compare import engine, plan
 from workbench.compare.variants import Variant
@@ -20,7 +21,6 @@ from workbench.core.errors import InputError
 from workbench.core.locks import LOCK, lock_folder, lock_state, this_owner
 from workbench.core.record import Run, Step
 from workbench.training import checkpoint, fit, run
-from workbench.training.config import Config
 from workbench.training.interrupts import Aborted, stop_requests
 from workbench.training.live.session import LiveSession
 from workbench.training.run import CHECKPOINT, resume, train
@@ -40,9 +40,8 @@ TARGETS = {
 }
 
 
-def tiny(**changes):
-    given = {"data": "digits", "size": 16, "dim": 8, "width": 0.25, "steps": STEPS, "snapshots": 3, "batch": 16}
-    return Config(**given | {"test": 0.4, "device": "cpu"} | changes)
+def settings(**changes):
+    return tiny(**{"width": 0.25, "steps": STEPS, "batch": 16, "test": 0.4} | changes)
 
 
 def send_in_call(monkeypatch, target, at, *signals):
@@ -70,7 +69,7 @@ def whole(tmp_path_factory):
     def of(kind):
         if kind not in made:
             made[kind] = tmp_path_factory.mktemp("whole") / kind
-            train(tiny(**KINDS[kind]), made[kind])
+            train(settings(**KINDS[kind]), made[kind])
         return (made[kind] / CHECKPOINT).read_bytes()
 
     return of
@@ -83,7 +82,7 @@ def test_ctrl_c_within_a_step_is_served_after_it_and_the_bits_stay(kind, place, 
     at = 2 if place == "checkpoint" else 6
     send_in_call(monkeypatch, TARGETS[place], at, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(**KINDS[kind]), path)
+        train(settings(**KINDS[kind]), path)
     monkeypatch.undo()
     assert Run.open(path).status.startswith("stopped by hand at step ")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -95,7 +94,7 @@ def test_ctrl_c_within_a_step_is_served_after_it_and_the_bits_stay(kind, place, 
 def test_sigterm_is_served_between_steps_as_well(whole, tmp_path, monkeypatch):
     send_in_call(monkeypatch, TARGETS["optimizer"], 7, signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(), tmp_path / "cut")
+        train(settings(), tmp_path / "cut")
     monkeypatch.undo()
     assert Run.open(tmp_path / "cut").status == "stopped by hand at step 7"
     resume(tmp_path / "cut")
@@ -118,7 +117,7 @@ def test_a_second_ctrl_c_stops_at_once_and_saves_nothing(whole, tmp_path, monkey
     path = tmp_path / "cut"
     send_in_call(monkeypatch, TARGETS["backward"], 8, signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(), path)
+        train(settings(), path)
     monkeypatch.undo()
     found = Run.open(path)
     assert found.status == "interrupted"
@@ -130,7 +129,7 @@ def test_a_second_ctrl_c_stops_at_once_and_saves_nothing(whole, tmp_path, monkey
 def test_ctrl_c_at_the_last_step_is_not_lost(tmp_path, monkeypatch):
     send_in_call(monkeypatch, (Run, "finish"), 1, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(), tmp_path / "run")
+        train(settings(), tmp_path / "run")
     assert Run.open(tmp_path / "run").status == "finished"
 
 
@@ -142,9 +141,9 @@ def test_a_run_without_a_finite_loss_keeps_its_last_whole_checkpoint(tmp_path, m
 
     monkeypatch.setattr(fit, "train_step", spoiled)
     with pytest.raises(fit.TrainingFault, match="step 7"):
-        train(tiny(), path)
+        train(settings(), path)
     assert Run.open(path).status.startswith("failed: step 7")
-    saved = run.load_job(Run.open(path), tiny(), False, print)[0]
+    saved = run.load_job(Run.open(path), settings(), False, print)[0]
     assert saved.step in run.snapshot_steps(STEPS, 3)
     assert all(torch.isfinite(value).all() for value in saved.backbone.state_dict().values())
 
@@ -155,12 +154,8 @@ def cut_run(path):
     class Killed(BaseException):
         pass
 
-    def kill(done, total, what):
-        if what.startswith("loss") and done == 7:
-            raise Killed
-
     with suppress(Killed):
-        train(tiny(), path, kill)
+        train(settings(), path, stop_at(7, Killed))
     return path
 
 
@@ -177,7 +172,7 @@ def test_a_second_owner_is_refused_in_a_line_and_writes_nothing(tmp_path):
             resume(path, take_over=True)
         assert "\n" not in str(refused.value)
         with pytest.raises(InputError, match="exists already"):
-            train(tiny(), path)
+            train(settings(), path)
     assert contents(path) == before
     assert Run.open(path).status == "interrupted"
 
@@ -279,7 +274,7 @@ def test_a_disk_that_fills_while_training_is_one_line_and_a_status(first, whole,
     monkeypatch.setattr(checkpoint, "save_file", full)
     words = "nothing was saved" if first else "the last checkpoint is whole"
     with pytest.raises(InputError, match=f"cannot write to .*No space left on device.*{words}") as stopped:
-        train(tiny(), path)
+        train(settings(), path)
     assert isinstance(stopped.value, run.WriteFault) is not first
     assert Run.open(path).status.startswith("failed: cannot write to ")
     assert not [p for p in path.iterdir() if p.name.startswith(".") and p.name != LOCK]
@@ -290,7 +285,7 @@ def test_a_disk_that_fills_while_training_is_one_line_and_a_status(first, whole,
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write to .*file/run"):
-        train(tiny(), tmp_path / "file" / "run")
+        train(settings(), tmp_path / "file" / "run")
 
 
 def test_what_was_cut_off_before_step_0_counts_as_nothing_and_other_files_stay(tmp_path):
@@ -299,17 +294,17 @@ def test_what_was_cut_off_before_step_0_counts_as_nothing_and_other_files_stay(t
     with lock_folder(path, ""):
         pass
     (path / "run.json").unlink()
-    train(tiny(steps=2), path)
+    train(settings(steps=2), path)
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="exists already"):
-        train(tiny(), other)
+        train(settings(), other)
     assert (other / "thesis.tex").exists()
 
 
 def comparison(out, **changes):
-    return plan.prepare([Variant("ArcFace", "arcface")], 1, tiny(**changes), out)
+    return plan.prepare([Variant("ArcFace", "arcface")], 1, settings(**changes), out)
 
 
 def test_a_comparison_has_one_owner_and_removes_nothing(tmp_path):
@@ -370,7 +365,7 @@ def test_ctrl_c_while_workers_train_leaves_every_run_whole(tmp_path):
 
 
 def test_ctrl_c_pauses_a_session_after_its_step(monkeypatch):
-    session = LiveSession(replace(tiny(), steps=None, method="arcface"), name="interrupted")
+    session = LiveSession(replace(settings(), steps=None, method="arcface"), name="interrupted")
     try:
         session.run(2, block=True)
         send_in_call(monkeypatch, ("workbench.training.live.trainer", "train_step"), 3, signal.SIGINT)

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from trainings import noisy_images, tiny
 
 from workbench.core.errors import InputError
 from workbench.data.images import ImageSet
@@ -14,7 +15,6 @@ from workbench.margins import ArcFace
 from workbench.methods import METHODS
 from workbench.training import fit as fitting
 from workbench.training.batches import Feed
-from workbench.training.config import Config
 from workbench.training.fit import Job
 from workbench.training.live import session as sessions
 from workbench.training.live import trainer
@@ -23,16 +23,12 @@ from workbench.training.live.session import LiveSession
 from workbench.training.live.tuning import Tuning
 
 
-def data(n=48, classes=6, size=16, seed=0):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % classes
-    patterns = rng.integers(0, 256, (classes, size, size, 3))
-    images = np.clip(patterns[labels] + rng.normal(0, 30, (n, size, size, 3)), 0, 255).astype(np.uint8)
-    return ImageSet(images, labels, tuple("abcdef"[:classes]), "noise")
+def data():
+    return ImageSet(*noisy_images(48), tuple("abcdef"), "noise")
 
 
 def config(**changes):
-    return Config(**({"method": "npcface", "batch": 16, "dim": 4, "lr": 0.1, "steps": 60, "device": "cpu"} | changes))
+    return tiny(**{"method": "npcface", "size": None, "batch": 16, "dim": 4, "lr": 0.1, "steps": 60} | changes)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ processes: the first process gathers the shards of all, and each process loads i
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +46,10 @@ def load(job: Job, path: Path) -> Job:
     Raises InputError naming the file if it is missing, damaged or of another network.
     """
     sharded = sharded_names(job)
-    try:
-        with safe_open(path, "pt") as file:
-            header = check(json.loads(file.metadata()["job"]), CHECKPOINT, str(path))
-            check_shapes(job, file, sharded, path)
-            tensors = {name: read(job, file, name, sharded.get(name)) for name in file.keys()}  # noqa: SIM118
-    except InputError:
-        raise
-    except (OSError, SafetensorError, TypeError, KeyError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is missing or damaged: {error}") from None
+    with open_checkpoint(path) as file:
+        header = check(json.loads(file.metadata()["job"]), CHECKPOINT, str(path))
+        check_shapes(job, file, sharded, path)
+        tensors = {name: read(job, file, name, sharded.get(name)) for name in file.keys()}  # noqa: SIM118
     JobState(header["step"], header["lr"], header["parameters"], tensors).restore(job)
     return job
 
@@ -63,16 +60,25 @@ def load_network(config: Config, size: int, path: Path) -> nn.Module:
     Raises InputError naming the file if it is missing, damaged or of another network.
     """
     net = backbone(config.backbone, size, config.dim, config.seed, config.width)
-    try:
-        with safe_open(path, "pt") as file:
-            names = [name for name in file.keys() if name.startswith("backbone.")]  # noqa: SIM118
-            tensors = {name.removeprefix("backbone."): file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} is missing or damaged: {error}") from None
+    with open_checkpoint(path) as file:
+        names = [name for name in file.keys() if name.startswith("backbone.")]  # noqa: SIM118
+        tensors = {name.removeprefix("backbone."): file.get_tensor(name) for name in names}
     if {name: t.shape for name, t in tensors.items()} != {name: t.shape for name, t in net.state_dict().items()}:
         raise InputError(f"{path} holds another backbone than this run's configuration asks for")
     net.load_state_dict(tensors)
     return net
+
+
+@contextmanager
+def open_checkpoint(path: Path) -> Iterator[Any]:
+    """Open a checkpoint for reading; InputError naming the file where it is missing or damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except InputError:
+        raise
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is missing or damaged: {error}") from None
 
 
 def sharded_names(job: Job) -> dict[str, str]:

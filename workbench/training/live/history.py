@@ -35,11 +35,6 @@ class History:
         self._undo: list[tuple[Changes, Changes]] = []  # the changes of each `set`: backward, forward
         self._redo: list[tuple[Changes, Changes]] = []
 
-    @property
-    def events(self) -> list[Event]:
-        """Every change of a parameter so far."""
-        return [event for entry in self.log for event in entry.events]
-
     def add_change(self, old: Tuning, new: Tuning) -> None:
         """Make the change from one tuning to another undoable. Nothing can be redone after it."""
         self._undo.append((old.differences(new), new.differences(old)))
@@ -47,22 +42,14 @@ class History:
 
     def undo(self, tuning: Tuning) -> Tuning | None:
         """The tuning without the last change; None if there is none."""
-        if not self._undo:
-            return None
-        backward, forward = self._undo.pop()
-        self._redo.append((backward, forward))
-        return tuning.with_changes(**backward)
+        return self._move(self._undo, self._redo, 0, tuning)
 
     def redo(self, tuning: Tuning) -> Tuning | None:
         """The tuning with the change that was undone last; None if there is none."""
-        if not self._redo:
-            return None
-        backward, forward = self._redo.pop()
-        self._undo.append((backward, forward))
-        return tuning.with_changes(**forward)
+        return self._move(self._redo, self._undo, 1, tuning)
 
-    def fork(self) -> "History":
-        """A history with the same log and checkpoints, and nothing to undo."""
-        other = History()
-        other.log, other.checkpoints = list(self.log), dict(self.checkpoints)
-        return other
+    def _move(self, source: list, target: list, direction: int, tuning: Tuning) -> Tuning | None:
+        if not source:
+            return None
+        target.append(source.pop())
+        return tuning.with_changes(**target[-1][direction])

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from workbench.core.errors import InputError, quote, unknown
-from workbench.core.record import Snapshot, Step
+from workbench.core.record import Snapshot
 from workbench.core.schema import Whole
 from workbench.data.images import ImageSet, load
 from workbench.data.pairs import stratified
@@ -27,7 +27,7 @@ from workbench.methods import METHODS
 from workbench.methods.method import as_method
 from workbench.training.config import Config
 from workbench.training.events import Event
-from workbench.training.fit import Job
+from workbench.training.fit import snapshot
 from workbench.training.live.history import Entry, History
 from workbench.training.live.throttle import SnapshotThrottle
 from workbench.training.live.trainer import Checkpoint, Trainer
@@ -50,6 +50,10 @@ class LiveSession:
     number of images of a frame. threads: CPU threads of torch; one is fastest for a small network and keeps the page
     responsive. Training does not end: the learning rate rises over 30 steps and stays. The recipe's warm-up of the
     margin applies to each parameter until it is set by hand. Raises InputError for invalid settings.
+
+    job: the network, the loss and the optimizer; read it inside `between` while the session plays. steps: all that were
+    taken, including those before a restore. log: the user's actions. notes: remarks on the training's health. sample:
+    positions of a frame's images among `images`. agrees: after a replay, whether it is bitwise equal to the recording.
     """
 
     def __init__(
@@ -72,12 +76,14 @@ class LiveSession:
         key, preset = (own[0].key, "given") if own else (self.config.method, self.config.preset)
         self.start = Tuning.of(self.known, self.config, key, preset).with_changes(**self.config.parameters)
         self.images = images if images is not None else load(self.config.data, self.config.size)
-        self.sample = stratified(self.images.labels, sample, sample, self.config.seed)  # positions of a frame's images
-        self.agrees: bool | None = None  # after a replay: whether it is bitwise equal to the recorded session
+        self.sample = stratified(self.images.labels, sample, sample, self.config.seed)
+        self.agrees: bool | None = None
         self._tuning = self.start
-        self._trainer = Trainer(self.config, self.images, self.start)
-        self._history = History()
-        self._frames = SnapshotThrottle(lambda: self._trainer.snapshot(self.sample))
+        self._trainer, self._history = Trainer(self.config, self.images, self.start), History()
+        self.job, self.steps, self.notes = self._trainer.job, self._trainer.steps, self._trainer.notes
+        self.log = self._history.log
+        shown = self.images.images[self.sample], self.images.labels[self.sample]
+        self._frames = SnapshotThrottle(lambda: snapshot(self.job, *shown))
         self._worker = Worker(name, lambda: torch.set_num_threads(threads), self._advance, self._between, self._due)
         self._warm()
         self._history.checkpoints[GOOD] = self._trainer.checkpoint()
@@ -89,19 +95,9 @@ class LiveSession:
     # State.
 
     @property
-    def job(self) -> Job:
-        """The network, the loss and the optimizer; read it inside `between` while the session plays."""
-        return self._trainer.job
-
-    @property
     def tuning(self) -> Tuning:
         """The tuning of the next step."""
         return self._tuning
-
-    @property
-    def steps(self) -> list[Step]:
-        """Every step taken, including steps before a restore."""
-        return self._trainer.steps
 
     @property
     def at(self) -> int:
@@ -109,19 +105,9 @@ class LiveSession:
         return len(self.steps)
 
     @property
-    def notes(self) -> list[str]:
-        """Remarks on the training's health."""
-        return self._trainer.notes
-
-    @property
-    def log(self) -> list[Entry]:
-        """The user's actions in order."""
-        return self._history.log
-
-    @property
     def events(self) -> list[Event]:
         """Every change of a parameter so far: (step, name, new, old)."""
-        return self._history.events
+        return [event for entry in self.log for event in entry.events]
 
     @property
     def snapshots(self) -> tuple[str, ...]:
@@ -333,5 +319,7 @@ class LiveSession:
     def _inherit(self, parent: "LiveSession") -> None:
         """Take over the past of another session, whose thread calls this."""
         self._restore(parent._trainer.checkpoint())
-        self._trainer.steps, self._trainer.notes = list(parent.steps), list(parent.notes)
-        self._history = parent._history.fork()
+        self.steps.extend(parent.steps)
+        self.notes.extend(parent.notes)
+        self.log.extend(parent.log)
+        self._history.checkpoints.update(parent._history.checkpoints)

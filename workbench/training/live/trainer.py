@@ -7,13 +7,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from workbench.core.record import Snapshot, Step
+from workbench.core.record import Step
 from workbench.data.images import ImageSet
 from workbench.training.config import Config
 from workbench.training.events import Event
-from workbench.training.fit import snapshot, train_step
+from workbench.training.fit import train_step
 from workbench.training.health import Health
 from workbench.training.live.switching import apply_tuning, make_feed, restore_job, start_job
 from workbench.training.live.tuning import Tuning
@@ -69,7 +67,7 @@ class Trainer:
 
     def apply(self, tuning: Tuning) -> tuple[tuple[Event, ...], str]:
         """Train with another tuning from the next step on. Returns the events and a note."""
-        self.warm_up.exclude(tuning.differences(self.tuning))
+        self.warm_up.by_hand |= frozenset(tuning.differences(self.tuning))
         events, note = apply_tuning(self.job, self.tuning, tuning, self.images)
         self._use(tuning)
         return events, note
@@ -88,10 +86,6 @@ class Trainer:
         restore_job(self.job, self.tuning, checkpoint.tuning, checkpoint.state, self.images)
         self.warm_up.by_hand = checkpoint.by_hand
         self._use(checkpoint.tuning)
-
-    def snapshot(self, sample: np.ndarray) -> Snapshot:
-        """Embeddings of the images at these positions, beside the class centers."""
-        return snapshot(self.job, self.images.images[sample], self.images.labels[sample])
 
     def _use(self, tuning: Tuning) -> None:
         """Make a tuning, which the job has already, the present one."""

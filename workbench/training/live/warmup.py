@@ -1,6 +1,5 @@
 """The recipe's warm-up of a margin, in a training whose parameters also change by hand."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from workbench.training.config import RECIPES, Config
@@ -18,10 +17,6 @@ class WarmUp:
         self.method = tuning.method
         self.events = config.warm_up(tuning.composed.margin_of(tuning.values), steps)
         self.by_hand: frozenset[str] = frozenset()
-
-    def exclude(self, names: Iterable[str]) -> None:
-        """Leave these parameters alone from now on."""
-        self.by_hand |= frozenset(names)
 
     def due(self, step: int, method: str) -> dict[str, Any]:
         """The values that parameters of the method get before a step."""
