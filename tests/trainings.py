@@ -1,9 +1,16 @@
 """Small trainings for tests: configurations, images, and interruptions."""
 
+import importlib
+import os
+from contextlib import suppress
+
 import numpy as np
 from PIL import Image
 
+from workbench.data.images import ImageSet
 from workbench.training.config import Config
+from workbench.training.live.replay import fingerprint
+from workbench.training.run import train
 
 
 def tiny(**changes):
@@ -36,3 +43,58 @@ def stop_at(step, error=KeyboardInterrupt):
             raise error
 
     return progress
+
+
+SHORT_STEPS = 10
+
+
+def short(**changes):
+    """A configuration of SHORT_STEPS steps on digits."""
+    return tiny(**{"width": 0.25, "steps": SHORT_STEPS, "batch": 16, "test": 0.4} | changes)
+
+
+def cut_run(path):
+    """Train into a folder and kill the training after 7 steps: the status stays what it was. Returns the folder."""
+
+    class Killed(BaseException):
+        pass
+
+    with suppress(Killed):
+        train(short(), path, stop_at(7, Killed))
+    return path
+
+
+def send_in_call(monkeypatch, target, at, *signals):
+    """Send signals to this process at the end of call number `at` of a function, target: (owner, name)."""
+    owner, name = target
+    owner = importlib.import_module(owner) if isinstance(owner, str) else owner
+    real, calls = getattr(owner, name), []
+
+    def sends(*args, **given):
+        result = real(*args, **given)
+        calls.append(1)
+        if len(calls) == at:
+            for number in signals:
+                os.kill(os.getpid(), number)
+        return result
+
+    monkeypatch.setattr(owner, name, sends)
+
+
+def contents(path):
+    """The bytes of every file in a folder, by relative path."""
+    return {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def session_images():
+    """48 images of 6 identities."""
+    return ImageSet(*noisy_images(48), tuple("abcdef"), "noise")
+
+
+def session_config(**changes):
+    return tiny(**{"method": "npcface", "size": None, "batch": 16, "dim": 4, "lr": 0.1, "steps": 60} | changes)
+
+
+def bits(session):
+    """The fingerprint of a session's job, between two steps."""
+    return session.between(lambda: fingerprint(session.job))

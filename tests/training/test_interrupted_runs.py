@@ -1,22 +1,18 @@
 """What a training run could lose: signals, two owners of one folder, torn files, a full disk."""
 
-import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from trainings import stop_at, tiny
+from trainings import SHORT_STEPS, contents, cut_run, send_in_call, short
 
-from workbench.compare import engine, plan
-from workbench.compare.variants import Variant
 from workbench.core.errors import InputError
 from workbench.core.locks import LOCK, lock_folder, lock_state, this_owner
 from workbench.core.record import Run, Step
@@ -25,7 +21,6 @@ from workbench.training.interrupts import Aborted, stop_requests
 from workbench.training.live.session import LiveSession
 from workbench.training.run import CHECKPOINT, resume, train
 
-STEPS = 10
 KINDS = {
     "dense": {},
     "streaming": {"compute": "streaming"},
@@ -40,27 +35,6 @@ TARGETS = {
 }
 
 
-def settings(**changes):
-    return tiny(**{"width": 0.25, "steps": STEPS, "batch": 16, "test": 0.4} | changes)
-
-
-def send_in_call(monkeypatch, target, at, *signals):
-    """Send signals to this process in the middle of a function, at its call number `at`: after its own work."""
-    owner, name = target
-    owner = importlib.import_module(owner) if isinstance(owner, str) else owner
-    real, calls = getattr(owner, name), []
-
-    def sends(*args, **given):
-        made = real(*args, **given)
-        calls.append(1)
-        if len(calls) == at:
-            for number in signals:
-                os.kill(os.getpid(), number)
-        return made
-
-    monkeypatch.setattr(owner, name, sends)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The last checkpoint of undisturbed trainings, by kind."""
@@ -69,7 +43,7 @@ def whole(tmp_path_factory):
     def of(kind):
         if kind not in made:
             made[kind] = tmp_path_factory.mktemp("whole") / kind
-            train(settings(**KINDS[kind]), made[kind])
+            train(short(**KINDS[kind]), made[kind])
         return (made[kind] / CHECKPOINT).read_bytes()
 
     return of
@@ -82,19 +56,19 @@ def test_ctrl_c_within_a_step_is_served_after_it_and_the_bits_stay(kind, place, 
     at = 2 if place == "checkpoint" else 6
     send_in_call(monkeypatch, TARGETS[place], at, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(settings(**KINDS[kind]), path)
+        train(short(**KINDS[kind]), path)
     monkeypatch.undo()
     assert Run.open(path).status.startswith("stopped by hand at step ")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     resume(path)
     assert (path / CHECKPOINT).read_bytes() == whole(kind)
-    assert Run.open(path).steps["step"].tolist() == list(range(STEPS))
+    assert Run.open(path).steps["step"].tolist() == list(range(SHORT_STEPS))
 
 
 def test_sigterm_is_served_between_steps_as_well(whole, tmp_path, monkeypatch):
     send_in_call(monkeypatch, TARGETS["optimizer"], 7, signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
-        train(settings(), tmp_path / "cut")
+        train(short(), tmp_path / "cut")
     monkeypatch.undo()
     assert Run.open(tmp_path / "cut").status == "stopped by hand at step 7"
     resume(tmp_path / "cut")
@@ -117,7 +91,7 @@ def test_a_second_ctrl_c_stops_at_once_and_saves_nothing(whole, tmp_path, monkey
     path = tmp_path / "cut"
     send_in_call(monkeypatch, TARGETS["backward"], 8, signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(settings(), path)
+        train(short(), path)
     monkeypatch.undo()
     found = Run.open(path)
     assert found.status == "interrupted"
@@ -129,7 +103,7 @@ def test_a_second_ctrl_c_stops_at_once_and_saves_nothing(whole, tmp_path, monkey
 def test_ctrl_c_at_the_last_step_is_not_lost(tmp_path, monkeypatch):
     send_in_call(monkeypatch, (Run, "finish"), 1, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(settings(), tmp_path / "run")
+        train(short(), tmp_path / "run")
     assert Run.open(tmp_path / "run").status == "finished"
 
 
@@ -141,26 +115,11 @@ def test_a_run_without_a_finite_loss_keeps_its_last_whole_checkpoint(tmp_path, m
 
     monkeypatch.setattr(fit, "train_step", spoiled)
     with pytest.raises(fit.TrainingFault, match="step 7"):
-        train(settings(), path)
+        train(short(), path)
     assert Run.open(path).status.startswith("failed: step 7")
-    saved = run.load_job(Run.open(path), settings(), False, print)[0]
-    assert saved.step in run.snapshot_steps(STEPS, 3)
+    saved = run.load_job(Run.open(path), short(), False, print)[0]
+    assert saved.step in run.snapshot_steps(SHORT_STEPS, 3)
     assert all(torch.isfinite(value).all() for value in saved.backbone.state_dict().values())
-
-
-def cut_run(path):
-    """A run that was killed after some steps: its status is what it was while it trained."""
-
-    class Killed(BaseException):
-        pass
-
-    with suppress(Killed):
-        train(settings(), path, stop_at(7, Killed))
-    return path
-
-
-def contents(path):
-    return {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
 def test_a_second_owner_is_refused_in_a_line_and_writes_nothing(tmp_path):
@@ -172,7 +131,7 @@ def test_a_second_owner_is_refused_in_a_line_and_writes_nothing(tmp_path):
             resume(path, take_over=True)
         assert "\n" not in str(refused.value)
         with pytest.raises(InputError, match="exists already"):
-            train(settings(), path)
+            train(short(), path)
     assert contents(path) == before
     assert Run.open(path).status == "interrupted"
 
@@ -274,7 +233,7 @@ def test_a_disk_that_fills_while_training_is_one_line_and_a_status(first, whole,
     monkeypatch.setattr(checkpoint, "save_file", full)
     words = "nothing was saved" if first else "the last checkpoint is whole"
     with pytest.raises(InputError, match=f"cannot write to .*No space left on device.*{words}") as stopped:
-        train(settings(), path)
+        train(short(), path)
     assert isinstance(stopped.value, run.WriteFault) is not first
     assert Run.open(path).status.startswith("failed: cannot write to ")
     assert not [p for p in path.iterdir() if p.name.startswith(".") and p.name != LOCK]
@@ -285,7 +244,7 @@ def test_a_disk_that_fills_while_training_is_one_line_and_a_status(first, whole,
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write to .*file/run"):
-        train(settings(), tmp_path / "file" / "run")
+        train(short(), tmp_path / "file" / "run")
 
 
 def test_what_was_cut_off_before_step_0_counts_as_nothing_and_other_files_stay(tmp_path):
@@ -294,78 +253,17 @@ def test_what_was_cut_off_before_step_0_counts_as_nothing_and_other_files_stay(t
     with lock_folder(path, ""):
         pass
     (path / "run.json").unlink()
-    train(settings(steps=2), path)
+    train(short(steps=2), path)
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="exists already"):
-        train(settings(), other)
+        train(short(), other)
     assert (other / "thesis.tex").exists()
 
 
-def comparison(out, **changes):
-    return plan.prepare([Variant("ArcFace", "arcface")], 1, settings(**changes), out)
-
-
-def test_a_comparison_has_one_owner_and_removes_nothing(tmp_path):
-    made = comparison(tmp_path / "c")
-    with lock_folder(tmp_path / "c", ""):
-        before = contents(tmp_path / "c")
-        for call in (lambda: engine.execute(made, 1), lambda: comparison(tmp_path / "c")):
-            with pytest.raises(InputError, match="is being trained by another process"):
-                call()
-        assert contents(tmp_path / "c") == before
-    made.tasks[0].path.mkdir(parents=True)
-    (made.tasks[0].path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="exists already"):
-        engine.execute(made, 1)
-    assert (made.tasks[0].path / "notes.txt").read_text() == "mine"
-
-
-def test_a_run_of_a_comparison_that_met_a_full_disk_goes_on(tmp_path):
-    made = comparison(tmp_path / "c")
-    cut_run(made.tasks[0].path)
-    found = Run.open(made.tasks[0].path)
-    found.finish("failed: cannot write to c: No space left on device, step 7")
-    assert not engine.finished(made.tasks[0])
-    found.finish("failed: step 7: the loss is nan")
-    assert engine.finished(made.tasks[0])
-
-
-def test_ctrl_c_within_a_step_of_a_comparison_keeps_the_bits(tmp_path, monkeypatch):
-    whole, cut = comparison(tmp_path / "whole"), comparison(tmp_path / "cut")
-    engine.execute(whole, 1)
-    send_in_call(monkeypatch, TARGETS["optimizer"], 6, signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        engine.execute(cut, 1)
-    monkeypatch.undo()
-    engine.execute(cut, 1)
-    a, b = ((one.tasks[0].path / CHECKPOINT).read_bytes() for one in (whole, cut))
-    assert a == b
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to itself")
-def test_ctrl_c_while_workers_train_leaves_every_run_whole(tmp_path):
-    whole, cut = comparison(tmp_path / "whole", steps=60), comparison(tmp_path / "cut", steps=60)
-    engine.execute(whole, 1)
-    sent = []
-
-    def stop(done, total, what):
-        if done >= 5 and not sent:
-            sent.append(1)
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        engine.together(cut.tasks, 1, 1, engine.Tally(0, 1, 60, stop))
-    assert Run.open(cut.tasks[0].path).status.startswith("stopped by hand at step ")
-    engine.execute(cut, 1)
-    a, b = ((one.tasks[0].path / CHECKPOINT).read_bytes() for one in (whole, cut))
-    assert a == b
-
-
 def test_ctrl_c_pauses_a_session_after_its_step(monkeypatch):
-    session = LiveSession(replace(settings(), steps=None, method="arcface"), name="interrupted")
+    session = LiveSession(replace(short(), steps=None, method="arcface"), name="interrupted")
     try:
         session.run(2, block=True)
         send_in_call(monkeypatch, ("workbench.training.live.trainer", "train_step"), 3, signal.SIGINT)
