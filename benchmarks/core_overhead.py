@@ -18,8 +18,9 @@ from torch import nn
 
 from workbench.data.heads import load_heads
 from workbench.networks import backbone
+from workbench.training.batches import MOVE, TINT, TURN, ZOOM
 from workbench.training.config import Config
-from workbench.training.fit import MOVE, TINT, TURN, ZOOM, Job, fit
+from workbench.training.fit import Job, fit
 
 
 def bare(images: np.ndarray, labels: np.ndarray, config: Config, m: float, s: float) -> Iterator[float]:

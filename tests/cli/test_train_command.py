@@ -128,7 +128,7 @@ def test_processes_join_only_by_a_whole_set_of_variables(changes, found, monkeyp
             monkeypatch.delenv(name, raising=False)
         else:
             monkeypatch.setenv(name, value)
-    assert processes.group() == found
+    assert processes.process_ranks() == found
 
 
 def test_a_scheduler_does_not_change_a_training_whose_centers_are_not_sharded(tmp_path, monkeypatch, call):

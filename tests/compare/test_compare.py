@@ -32,8 +32,9 @@ from workbench.methods import METHODS, build
 from workbench.reports import comparison_words as words
 from workbench.reports.comparison import write_report
 from workbench.reports.sweeps import MOST_LINES, axis_title, left_out, lines_against, swept_names
+from workbench.training.batches import batch_indices
 from workbench.training.config import Config
-from workbench.training.fit import Job, TrainingFault, batch_indices
+from workbench.training.fit import Job, TrainingFault
 
 TINY = Config(data="digits", size=16, dim=8, steps=4, batch=8, test=0.4, snapshots=2, device="cpu")
 TWO = (Variant("ArcFace", "arcface"), Variant("NPCFace", "npcface"))

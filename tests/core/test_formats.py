@@ -19,10 +19,11 @@ from workbench.core.schema import DEPTH, ListOf, MapOf, Maybe, Number, Table, Te
 from workbench.data import manifest
 from workbench.training import checkpoint
 from workbench.training.config import Config
+from workbench.training.evaluate import evaluate
 from workbench.training.fit import Job
-from workbench.training.live.replay import checked, record
+from workbench.training.live.replay import parse_record, record
 from workbench.training.live.session import LiveSession
-from workbench.training.run import evaluate, train
+from workbench.training.run import train
 
 SMALL = Config(data="digits", size=16, dim=8, steps=3, batch=8, test=0.4, snapshots=2, device="cpu", method="arcface")
 FORM = Table(
@@ -195,7 +196,7 @@ def test_a_changed_session_is_refused_or_read(tmp_path):
     finally:
         session.stop()
     path = tmp_path / "session.json"
-    assert survives(path, lambda: checked(read_json(path), str(path)), 5, 150) > 60
+    assert survives(path, lambda: parse_record(read_json(path), str(path)), 5, 150) > 60
 
 
 @pytest.mark.parametrize("threads", ["2", 2.5, None, True, 0, 10**9, [1]])

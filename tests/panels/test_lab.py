@@ -109,7 +109,7 @@ def test_what_cannot_be_is_said_and_taken_back(lab):
 
 def test_a_training_that_fails_says_so_with_its_traceback(lab, monkeypatch):
     shown = lab()
-    monkeypatch.setattr("workbench.training.live.session.train_step", lambda *_: 1 / 0)
+    monkeypatch.setattr("workbench.training.live.trainer.train_step", lambda *_: 1 / 0)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         shown.session.step()
     shown.refresh()

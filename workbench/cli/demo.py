@@ -14,7 +14,8 @@ from workbench.core.progress import Progress
 from workbench.core.record import Run, nothing_recorded
 from workbench.reports import write_report
 from workbench.training.config import Config
-from workbench.training.run import evaluate, resume, train
+from workbench.training.evaluate import evaluate
+from workbench.training.run import resume, train
 
 METHODS = ("norm_softmax", "arcface", "curricularface", "npcface", "recurricularface")
 STEPS = 500
@@ -51,7 +52,7 @@ def run_demo(
             if not (path / "run.json").is_file():
                 train(settings(method, steps, seed, device), path, progress)
             elif Run.open(path).status != "finished":
-                resume(path, progress, say=say)
+                resume(path, progress, on_message=say)
         results = Run.open(path).results if (path / "results.json").is_file() else evaluate(path)
         eer, rank = results["verification"]["eer"], results["identification"]["rank-1"]
         say(f"{method:17s} EER {eer:6.2%}   rank-1 {rank:6.2%}   on {results['test']['identities']} unseen identities")

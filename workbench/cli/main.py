@@ -12,6 +12,7 @@ import typer
 
 from workbench import __version__
 from workbench.cli.bench import bench_app
+from workbench.cli.embed import embed
 from workbench.cli.terminal import MOST_PROCESSES, Port, Threads, assignments, bar, limit_threads, on_command_line, path
 from workbench.core.errors import one_line, quote
 
@@ -185,7 +186,7 @@ def evaluate(
     """Measure a run on the identities it never saw."""
     limit_threads(threads)
     from workbench.core.record import Run
-    from workbench.training.run import evaluate as measure
+    from workbench.training.evaluate import evaluate as measure
 
     with bar(run.name) as progress:
         results = measure(run, progress, typer.echo)
@@ -196,6 +197,9 @@ def evaluate(
         from workbench.reports import write_report
 
         typer.echo(f"The report: {write_report([Run.open(run)], run / 'report.html')}")
+
+
+app.command()(embed)
 
 
 @app.command()

@@ -13,8 +13,8 @@ from workbench.core.progress import Progress, no_progress
 from workbench.core.record import Run
 from workbench.training.config import Config
 from workbench.training.fit import TrainingFault
-from workbench.training.processes import LOST, launch, launched, leads
-from workbench.training.run import WriteFault, resume, silent, train
+from workbench.training.processes import LOST, is_launched, is_leader, launch
+from workbench.training.run import WriteFault, no_message, resume, train
 
 Bar = Callable[[str], AbstractContextManager[Progress]]
 FREE = ("device",)  # settings that a resumed run may have otherwise
@@ -45,14 +45,14 @@ def run(
     if nproc > 1 and not sharded:
         raise InputError(f"--nproc {nproc}: processes share sharded centers only; these are {centers}")
     again = f"`workbench train --out {shlex.quote(str(out))} --resume{f' --nproc {nproc}' if nproc > 1 else ''}`"
-    if nproc > 1 and not launched():
+    if nproc > 1 and not is_launched():
         status, said = launch([sys.executable, "-m", "workbench.cli", *sys.argv[1:]], nproc)
         going_on = f"; {again} goes on from the last checkpoint" if said and (out / "run.json").exists() else ""
         return status, said + going_on
-    first = leads(sharded)
+    first = is_leader(sharded)
     try:
         with bar(out.name) if first else nullcontext(no_progress) as progress:
-            say = echo if first else silent
+            say = echo if first else no_message
             if resumed:
                 resume(out, progress, skip_broken, say, given.get("device"), take_over)
             else:
@@ -62,7 +62,7 @@ def run(
     except WriteFault as fault:
         return 1, f"{fault}; {again} goes on from there"
     except PartnerLost as lost:
-        return LOST, "" if launched() else f"{lost}; {again} goes on from the last checkpoint"
+        return LOST, "" if is_launched() else f"{lost}; {again} goes on from the last checkpoint"
     except KeyboardInterrupt:
         return 130, f"stopped; {again} goes on from here" if (out / "run.json").exists() else "stopped before step 0"
     if first:

@@ -31,7 +31,7 @@ from workbench.core.record import Run
 from workbench.training.config import Config
 from workbench.training.fit import device
 from workbench.training.interrupts import stop_requests
-from workbench.training.run import owned_folder
+from workbench.training.run import lock_run
 
 MOST_JOBS = 1024
 POLL = 0.2  # s between two looks for a signal
@@ -84,7 +84,7 @@ def execute(plan: Plan, jobs: int, progress: Progress = no_progress) -> None:
     A run has the plan's number of threads in whatever process it is, so its bits do not depend on `jobs`.
     KeyboardInterrupt leaves every run where it can go on. InputError where another process trains this comparison.
     """
-    with owned_folder(plan.out, busy_words(plan.out)):
+    with lock_run(plan.out, busy_words(plan.out)):
         tasks = [task for task in plan.tasks if not finished(task)]
         if tasks:
             say = Tally(len(plan.tasks) - len(tasks), len(plan.tasks), plan.base.steps, progress)

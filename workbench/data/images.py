@@ -38,8 +38,8 @@ class ImageSet:
     """Images with the identity of each.
 
     images: (n, S, S, 3) uint8 RGB.  labels: (n,) int64 in 0..C-1.  names: the C identities' names.  source: the spec it
-    was loaded from.  extra: further values per image, (n,) each (the nuisance of synthetic heads, say).  notes: one
-    sentence for each thing that loading changed, left out or found worth knowing.
+    was loaded from.  extra: further values per image, (n,) each (the nuisance of synthetic heads; `path`, the files of
+    a folder).  notes: one sentence for each thing that loading changed, left out or found worth knowing.
 
     Raises InputError when the shapes or the labels do not fit together.
     """
@@ -192,7 +192,8 @@ def _folder(root: Path, source: str, size: int | None, skip_broken: bool, progre
     images = images[good] if broken else images
     # Only the folders of good files are numbered: an identity whose files are all broken has no label.
     names, labels = np.unique([files[i].parent.name for i in good], return_inverse=True)
-    return ImageSet(images, labels.astype(np.int64), tuple(map(str, names)), source, notes=tuple(notes))
+    paths = np.array([files[i].relative_to(root).as_posix() for i in good])
+    return ImageSet(images, labels.astype(np.int64), tuple(map(str, names)), source, {"path": paths}, tuple(notes))
 
 
 def _npz(path: Path, source: str, size: int | None, progress: Progress | None) -> ImageSet:
