@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.core.arrays import as_array, in_safe_range
+from workbench.core.arrays import as_array, rescale_extreme
 from workbench.core.errors import InputError
 from workbench.core.progress import Progress, no_progress
 from workbench.data.columns import chosen_columns, some
@@ -216,7 +216,7 @@ def _places(values: np.ndarray, C: int | None, names: Sequence[str] | None) -> n
 
 def _unit_centers(W: np.ndarray, names: Sequence[str], given: bool) -> np.ndarray:
     """Centers (C, D) float32 of length one."""
-    W = in_safe_range(W).astype(np.float32) if given else W.astype(np.float32)
+    W = rescale_extreme(W).astype(np.float32) if given else W.astype(np.float32)
     length = np.linalg.norm(W, axis=1, keepdims=True)
     bad = np.flatnonzero(~(np.isfinite(length[:, 0]) & (length[:, 0] > (0 if given else 1e-6))))
     if len(bad):

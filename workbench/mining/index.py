@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from workbench.core.device import device as place
+from workbench.core.device import resolve_device
 from workbench.core.errors import InputError, unknown
 from workbench.core.geometry import full
 from workbench.core.progress import Progress
@@ -72,7 +72,7 @@ def nearest(
     or a kind that needs FAISS where there is none; Stopped when stop() says so.
     """
     W = _checked(W, K, kind, wanted, chunk)
-    source = Source(W, place(device), stop or (lambda: False), seed, above)
+    source = Source(W, resolve_device(device), stop or (lambda: False), seed, above)
     found = _chosen(source, K, kind, wanted)
     ids = torch.full((len(W), K), -1, dtype=torch.int32)
     cosines = torch.full((len(W), K), float("-inf"), dtype=dtype)

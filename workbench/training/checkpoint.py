@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from workbench.centers.sharded import ShardedCenters
 from workbench.core.distributed import rank
 from workbench.core.errors import InputError
-from workbench.core.files import finite, write
+from workbench.core.files import to_plain, write
 from workbench.core.formats import CHECKPOINT
 from workbench.core.schema import check
 from workbench.training.fit import Job
@@ -34,7 +34,7 @@ def save(job: Job, path: Path) -> None:
     if rank() > 0:
         return
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write(path, lambda p: save_file(whole, p, metadata={"job": json.dumps(finite(header))}))
+    write(path, lambda p: save_file(whole, p, metadata={"job": json.dumps(to_plain(header))}))
 
 
 def load(job: Job, path: Path) -> Job:

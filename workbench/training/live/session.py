@@ -23,7 +23,7 @@ import torch
 
 from workbench.core.errors import InputError, quote, unknown
 from workbench.core.record import Snapshot, Step
-from workbench.core.schema import Whole
+from workbench.core.schema import Integer
 from workbench.data.images import ImageSet, load
 from workbench.data.pairs import stratified
 from workbench.margins.base import Margin
@@ -84,7 +84,7 @@ class LiveSession:
         threads: int = 1,
         **settings: Any,
     ) -> None:
-        if not Whole(1, 1024).accepts(threads):
+        if not Integer(1, 1024).accepts(threads):
             raise InputError(f"threads = {quote(threads)}: a whole number from 1 to 1024 is needed")
         own = [as_method(margin)] if margin is not None else []
         self.known = METHODS | {method.key: method for method in own}
