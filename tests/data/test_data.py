@@ -259,8 +259,8 @@ def test_nothing_is_cut_off_and_the_shorter_side_is_filled_up(folder):
     assert abs(image[:16, 8:32] - 10).max() <= 2  # the upper edge, repeated upwards
     assert abs(image[24:, 8:32] - 220).max() <= 2
     assert load(f"folder:{folder}").notes == (
-        "images not square, filled up at the edges: 1",
-        "identities with a single image, which forms no genuine pair: 1 of 3",
+        "non-square images, padded with edge pixels: 1",
+        "identities with a single image, so without a genuine pair: 1 of 3",
     )
 
 
@@ -358,8 +358,8 @@ def test_what_is_passed_over_is_noted(folder):
     (folder / "empty").mkdir()
     (folder / "loose.png").write_bytes((folder / "anna" / "0.png").read_bytes())
     assert load(f"folder:{folder}").notes == (
-        "sub-folders without an image of their own: 1 ('empty')",
-        "images outside the sub-folders, left out: 1 ('loose.png')",
+        "sub-folders without images: 1 ('empty')",
+        "images outside the sub-folders, skipped: 1 ('loose.png')",
     )
 
 
@@ -459,7 +459,7 @@ def test_npz_carries_one_number_an_image_along(tmp_path):
     loaded = load(npz(tmp_path, images=SQUARES, labels=[0, 0, 1], **others))
     assert loaded.extra["yaw"].tolist() == [0.1, 0.2, 0.3]
     assert loaded.extra["odd"].tolist() == [True, False, True]
-    assert loaded.notes[0] == "arrays left out, not one number an image: at, things, who"
+    assert loaded.notes[0] == "ignored arrays, not one number per image: at, things, who"
 
 
 @pytest.mark.parametrize(
@@ -513,7 +513,7 @@ def test_orl_faces(shared_data):
     orl = load(f"npz:{shared_data('orl_faces/orl_faces.npz')}")
     assert (len(orl), orl.classes, orl.size) == (400, 40, 64)
     assert sorted(orl.extra) == ["shot"]
-    assert orl.notes == ("images not square, filled up at the edges: 400",)
+    assert orl.notes == ("non-square images, padded with edge pixels: 400",)
     assert np.array_equal(orl.images[..., 0], orl.images[..., 2])
 
 
@@ -523,7 +523,7 @@ def test_omniglot(shared_data):
     assert omniglot.images.max() == 255
     assert omniglot.notes == (
         "values 0..1 scaled to 0..255",
-        "arrays left out, not one number an image: alphabet, character",
+        "ignored arrays, not one number per image: alphabet, character",
     )
 
 
@@ -612,7 +612,7 @@ def test_no_manifests_where_there_is_no_folder(tmp_path):
         ('licence = "', 'license = "', "unknown field 'license'; did you mean 'licence'?"),
         ("images = 8", "images = 8.5", "'images' is 8.5; it must be a whole number"),
         ("images = 8", "images = true", "'images' is True; it must be a whole number"),
-        ("images = 8", "images = 0", "'images' is 0; it must be at least 1"),
+        ("images = 8", "images = 0", "'images' is 0; it must be from 1"),
         ("size = 16", "size = 16\nsplit = 3\n[x]", "unknown field 'x'"),
         ("test = 0.5", "", "split: field 'test' is missing; it must be a number"),
         ("seed = 1", 'seed = "one"', "split: 'seed' is 'one'"),
@@ -697,7 +697,7 @@ def test_a_split_needs_two_identities_on_either_side(test):
 
 @pytest.mark.parametrize("test", [1.5, -0.2, 0.0, float("nan")])
 def test_a_split_that_is_no_share_is_refused(test):
-    with pytest.raises(InputError, match="neither a whole number of identities nor a share"):
+    with pytest.raises(InputError, match="neither a number of identities nor a fraction"):
         split_identities(10, test, 0)
 
 

@@ -13,7 +13,7 @@ from workbench.data.heads import archive as heads
 from workbench.data.heads import load_heads, render
 from workbench.data.heads import scene as head_scene
 from workbench.data.heads.archive import NUISANCE
-from workbench.data.heads.look import random_look
+from workbench.data.heads.look import random_appearance
 from workbench.data.heads.model import expression_weights, head_model, shape_weights
 from workbench.data.heads.scene import random_nuisance
 
@@ -84,7 +84,7 @@ def test_expression_uses_the_units_asked_for():
         assert sum(bool(used & set(group)) for group in model.face_units) == units
 
 
-@pytest.mark.parametrize("draw", [random_look, random_nuisance])
+@pytest.mark.parametrize("draw", [random_appearance, random_nuisance])
 def test_the_same_generator_draws_the_same(draw):
     def arrays(seed):
         drawn = vars(draw(head_model(), np.random.default_rng(seed)))
@@ -97,9 +97,9 @@ def test_the_same_generator_draws_the_same(draw):
 def test_signs_of_the_angles():
     """Yaw turns the face to the viewer's right, pitch lifts it, roll tilts it anticlockwise."""
     forward, right = np.array([0, 0, 1]), np.array([1, 0, 0])
-    np.testing.assert_allclose(head_scene._rotation(0.3, 0, 0) @ forward, [np.sin(0.3), 0, np.cos(0.3)])
-    np.testing.assert_allclose(head_scene._rotation(0, 0.3, 0) @ forward, [0, np.sin(0.3), np.cos(0.3)])
-    np.testing.assert_allclose(head_scene._rotation(0, 0, 0.3) @ right, [np.cos(0.3), np.sin(0.3), 0])
+    np.testing.assert_allclose(head_scene.rotation_matrix(0.3, 0, 0) @ forward, [np.sin(0.3), 0, np.cos(0.3)])
+    np.testing.assert_allclose(head_scene.rotation_matrix(0, 0.3, 0) @ forward, [0, np.sin(0.3), np.cos(0.3)])
+    np.testing.assert_allclose(head_scene.rotation_matrix(0, 0, 0.3) @ right, [np.cos(0.3), np.sin(0.3), 0])
 
 
 # --- rendering
@@ -236,7 +236,7 @@ def test_embedded_nuisance_is_in_range(embedded):
 
 @pytest.mark.parametrize(("k", "j"), [(0, 0), (199, 13)])
 def test_embedded_nuisance_is_drawn_again_by_its_seed(embedded, k, j):
-    again = random_nuisance(head_model(), heads._generator(2026, k, j)).values()
+    again = random_nuisance(head_model(), heads.image_rng(2026, k, j)).values()
     stored = [values[14 * k + j] for values in embedded[2].values()]
     # the logarithm and exponential of a normal draw may differ in the last digit between C libraries
     np.testing.assert_allclose(np.array(again, np.float32), stored, rtol=2e-7)

@@ -15,7 +15,8 @@ from safetensors.torch import save_file as save_tensors
 
 from workbench.core.errors import InputError
 from workbench.data import embeddings
-from workbench.data.embeddings import direction_sums, read, sampled, stratified
+from workbench.data.embeddings import direction_sums, read, sample_embeddings
+from workbench.data.sampling import stratified_sample
 from workbench.mining import audit as findings
 from workbench.panels.explorer import COLUMNS, Explorer
 from workbench.panels.kit.selection import Selection
@@ -72,7 +73,7 @@ def test_half_precision_tensors_are_read(tmp_path):
     x = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
     save_tensors({"embeddings": x.bfloat16()}, tmp_path / "e.safetensors")
     np.testing.assert_array_equal(read(tmp_path / "e.safetensors").embeddings, x.bfloat16().float().numpy())
-    assert sampled(x.half().requires_grad_()).x.dtype == np.float32
+    assert sample_embeddings(x.half().requires_grad_()).x.dtype == np.float32
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):
@@ -139,7 +140,7 @@ def test_parquet_with_lists_of_different_lengths_is_refused(tmp_path):
     from pyarrow.parquet import write_table
 
     write_table(pyarrow.table({"x": [[1.0, 2.0], [1.0]], "y": [0, 1]}), tmp_path / "e.parquet")
-    with pytest.raises(InputError, match="all need the same"):
+    with pytest.raises(InputError, match="all lists need the same length"):
         read(tmp_path / "e.parquet")
 
 
@@ -147,7 +148,9 @@ def test_centers_are_the_mean_directions_of_all_rows(given_arrays, monkeypatch):
     x, labels = given_arrays
     monkeypatch.setattr(embeddings, "BLOCK", 7 * 6)  # many blocks
     said = []
-    found = sampled(x * np.linspace(0.1, 9, 90)[:, None], labels, limit=20, progress=lambda *now: said.append(now))
+    found = sample_embeddings(
+        x * np.linspace(0.1, 9, 90)[:, None], labels, limit=20, progress=lambda *now: said.append(now)
+    )
     np.testing.assert_allclose(found.W, means(x, labels), atol=1e-5)
     assert found.labels.tolist() == [0, 3, 7, 12, 40]
     assert found.names == ("class 0", "class 3", "class 7", "class 12", "class 40")
@@ -161,8 +164,8 @@ def test_centers_are_the_mean_directions_of_all_rows(given_arrays, monkeypatch):
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(1, 70))
 def test_every_class_gives_in_turn(labels, limit):
     y = np.array(labels)
-    rows = stratified(y, limit)
-    assert rows.tolist() == sorted(set(rows.tolist())) == stratified(y, limit).tolist()
+    rows = stratified_sample(y, limit)
+    assert rows.tolist() == sorted(set(rows.tolist())) == stratified_sample(y, limit).tolist()
     assert len(rows) == min(limit, len(y))
     drawn, there = np.bincount(y[rows], minlength=7), np.bincount(y, minlength=7)
     for j in range(7):  # nobody has two more than another that still has some
@@ -171,25 +174,27 @@ def test_every_class_gives_in_turn(labels, limit):
 
 def test_so_many_classes_draw_fewer(monkeypatch, given_arrays):
     monkeypatch.setattr(embeddings, "CELLS", 50)
-    assert len(sampled(*given_arrays).rows) == 10
+    assert len(sample_embeddings(*given_arrays).rows) == 10
 
 
 def test_labels_may_be_text_and_centers_given(given_arrays):
     x, labels = given_arrays
     text = np.array([f"p{v}" for v in labels])
-    assert sampled(x, text).names == ("p0", "p12", "p3", "p40", "p7")
+    assert sample_embeddings(x, text).names == ("p0", "p12", "p3", "p40", "p7")
     assert (
-        sampled(x, text.astype(object)).names == sampled(x, text.astype("S")).names == ("p0", "p12", "p3", "p40", "p7")
+        sample_embeddings(x, text.astype(object)).names
+        == sample_embeddings(x, text.astype("S")).names
+        == ("p0", "p12", "p3", "p40", "p7")
     )
     W = np.random.default_rng(1).normal(size=(50, 6))
-    found = sampled(x, labels, W)
+    found = sample_embeddings(x, labels, W)
     np.testing.assert_array_equal(found.y, labels)
     np.testing.assert_allclose(found.W, W / np.linalg.norm(W, axis=1, keepdims=True), atol=1e-6)
     names = [f"p{j}" for j in range(50)]
-    found = sampled(x, text, W, names)
+    found = sample_embeddings(x, text, W, names)
     np.testing.assert_array_equal(found.y, labels)
     assert found.labels.tolist() == names
-    assert sampled(x, labels, names=names).names == ("p0", "p3", "p7", "p12", "p40")
+    assert sample_embeddings(x, labels, names=names).names == ("p0", "p3", "p7", "p12", "p40")
 
 
 E, Y = np.eye(4, dtype=np.float32), [0, 0, 1, 1]
@@ -202,7 +207,7 @@ NAN = np.array([[1, 0], [np.nan, 0], [0, np.inf], [0, 0]])
         ((E[0],), "embeddings is float32 (4,); numbers of shape (n, D)"),
         ((E[:, :1],), "embeddings is float32 (4, 1)"),
         ((E[:0],), "embeddings is float32 (0, 4)"),
-        ((E.astype(str),), "numbers of shape (n, D), D at least 2, are needed"),
+        ((E.astype(str),), "numbers of shape (n, D) with D >= 2 are needed"),
         (([[1, 2], [3]],), "not an array"),
         ((NAN,), "2 of 4 rows have NaN or infinite numbers; the first is row 1"),
         ((NAN[[0, 3]],), "1 of 2 rows have length 0, so no direction; the first is row 1"),
@@ -211,10 +216,10 @@ NAN = np.array([[1, 0], [np.nan, 0], [0, np.inf], [0, 0]])
         ((E, np.array(["a", None, "b", 1], dtype=object)), "labels is object (4,)"),
         ((E, [0, 0, 2, 1], E[:2]), "labels hold 2; with 2 centers they must be 0 to 1"),
         ((E, [0, 0, -1, 1], E[:2]), "labels hold -1"),
-        ((E, Y, E[:2, :3]), "centers has shape (2, 3); embeddings of 4 numbers need (C, 4)"),
+        ((E, Y, E[:2, :3]), "centers has shape (2, 3); embeddings of dimension 4 need (C, 4)"),
         ((E, Y, 0 * E[:2]), "center 0 has length 0"),
         ((E, None, E[:2]), "2 centers but no labels"),
-        ((E, list("aabb"), E[:2]), "labels are text such as 'a': names must say"),
+        ((E, list("aabb"), E[:2]), "labels are text such as 'a': names, one for each of the 2 centers"),
         ((E, list("aabb"), E[:2], ["a", "c"]), "labels hold 'b', which is not among the 2 names"),
         ((E, Y, E[:2], ["a"]), "names has 1 entries; there are 2 centers"),
         ((E, Y, None, ["a"]), "labels hold 1; with 1 names they must be 0 to 0"),
@@ -224,7 +229,7 @@ NAN = np.array([[1, 0], [np.nan, 0], [0, np.inf], [0, 0]])
 )
 def test_bad_arrays_are_one_clear_line(arguments, words):
     with pytest.raises(InputError, match=re.escape(words)) as caught:
-        sampled(*arguments)
+        sample_embeddings(*arguments)
     assert "\n" not in str(caught.value)
 
 

@@ -10,6 +10,7 @@ import torch
 
 from workbench.core.errors import InputError
 from workbench.core.record import Run, Snapshot
+from workbench.data.sampling import stratified_sample
 from workbench.methods import METHODS
 from workbench.training import checkpoint
 from workbench.training import fit as fitting
@@ -360,10 +361,10 @@ def test_nothing_half_written_is_left(tmp_path):
 
 def test_stratified_sample_has_every_identity_and_is_seeded():
     labels = np.repeat(np.arange(7), [1, 2, 3, 9, 9, 9, 9])
-    chosen = runs.stratified(labels, 4, 100, seed=0)
+    chosen = stratified_sample(labels, 100, per_class=4)
     assert np.bincount(labels[chosen]).tolist() == [1, 2, 3, 4, 4, 4, 4]
-    assert np.array_equal(chosen, runs.stratified(labels, 4, 100, seed=0))
-    assert len(set(labels[runs.stratified(labels, 4, 7, seed=0)])) == 7
+    assert np.array_equal(chosen, stratified_sample(labels, 100, per_class=4, seed=0))
+    assert len(set(labels[stratified_sample(labels, 7, per_class=4)])) == 7
 
 
 @pytest.mark.parametrize(

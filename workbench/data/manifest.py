@@ -1,8 +1,8 @@
-"""What a data set is, where it comes from and under which licence: TOML manifests in data_manifests/, read and checked.
+"""Data-set manifests: TOML files in data_manifests/ with origin, license, size, split and checksums.
 
-A manifest holds the fields of `Manifest`; `files` is an array of tables with `path` (relative to the repository) and
-`sha256`, left out for data that comes with a dependency, and `split` a table with `test` and `seed` as
-`pairs.split_identities` takes them.
+A manifest holds the fields of `Manifest`. `files` is an array of tables with `path` (relative to the repository) and
+`sha256`; it is omitted for data that is part of a dependency. `split` is a table with the arguments `test` and `seed`
+of `pairs.split_identities`.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from workbench.core.errors import InputError, quote, unknown
 from workbench.core.schema import MapOf, check
 from workbench.data.pairs import split_identities
 
-ROOT = Path(__file__).resolve().parents[2]  # the repository; an installed wheel has no manifests beside the package
+ROOT = Path(__file__).resolve().parents[2]  # the repository; a wheel contains no manifests
 FOLDER = ROOT / "data_manifests"
 
 FIELDS = {
@@ -31,13 +31,13 @@ FIELDS = {
 }
 SPLIT_FIELDS = {"test": int | float, "seed": int}
 FILE_FIELDS = {"path": str, "sha256": str}
-MOST = 10**9  # identities, images, pixels
+MAX_COUNT = 10**9  # maximum of identities, images and size
 WORDS = {str: "text", int: "a whole number", int | float: "a number", dict: "a table", list: "an array of tables"}
 
 
 @dataclass(frozen=True)
 class Split:
-    """The recommended identity-disjoint split: `test` is a number of identities, or their share when below 1."""
+    """Recommended identity-disjoint split. test: number of test identities, or their fraction if below 1."""
 
     test: int | float
     seed: int
@@ -45,7 +45,7 @@ class Split:
 
 @dataclass(frozen=True)
 class File:
-    """A file of the data set: `path` relative to the repository, with forward slashes."""
+    """A file of the data set. path: relative to the repository, with forward slashes."""
 
     path: str
     sha256: str
@@ -53,10 +53,10 @@ class File:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A data set as its manifest describes it.
+    """Description of a data set.
 
-    name: what `--data` takes.  kind: what the images show.  source: where they come from.  licence: its SPDX name if it
-    has one.  identities, images: how many.  size: side of the images as stored, in pixels.
+    name: argument of `--data`. kind: subject of the images. source: origin. licence: SPDX identifier if there is one.
+    identities, images: counts. size: side of the stored images in pixels.
     """
 
     name: str
@@ -71,10 +71,10 @@ class Manifest:
 
 
 def read(path: str | Path) -> Manifest:
-    """The manifest in a TOML file.
+    """Read a manifest from a TOML file.
 
-    Raises InputError naming the file and the field: unreadable file, missing or unknown field, a value of the wrong
-    type or out of range, a path that leaves the repository, a sha256 that is not 64 hexadecimal digits.
+    Raises InputError with the file and the field for an unreadable file, a missing or unknown field, a value of wrong
+    type or out of range, a path outside the repository, or a malformed sha256.
     """
     path = Path(path)
     try:
@@ -87,8 +87,8 @@ def read(path: str | Path) -> Manifest:
     _check(table, FIELDS, path.name, optional=("files",))
     _check(table["split"], SPLIT_FIELDS, f"{path.name}: split")
     for field in ("identities", "images", "size"):
-        if not 1 <= table[field] <= MOST:
-            raise InputError(f"{path.name}: '{field}' is {table[field]}; it must be at least 1, at most {MOST}")
+        if not 1 <= table[field] <= MAX_COUNT:
+            raise InputError(f"{path.name}: '{field}' is {table[field]}; it must be from 1 to {MAX_COUNT}")
     try:
         split_identities(table["identities"], **table["split"])
     except InputError as error:
@@ -98,7 +98,7 @@ def read(path: str | Path) -> Manifest:
         if not isinstance(file, dict):
             raise InputError(f"{where} must be a table with path and sha256, not {file!r}")
         _check(file, FILE_FIELDS, where)
-        if not _stays_inside(file["path"]):
+        if not _is_inside(file["path"]):
             raise InputError(f"{where}: 'path' is {file['path']!r}; it must be relative and stay in the repository")
         if not re.fullmatch("[0-9a-f]{64}", file["sha256"]):
             raise InputError(f"{where}: 'sha256' is {file['sha256']!r}; it must be 64 digits of 0-9a-f")
@@ -107,14 +107,14 @@ def read(path: str | Path) -> Manifest:
 
 
 def manifests(folder: Path = FOLDER) -> list[Manifest]:
-    """All manifests of the folder by file name; none where there is no such folder (installed from a wheel)."""
+    """All manifests of the folder, sorted by file name; empty if the folder is missing (installed from a wheel)."""
     return [read(path) for path in sorted(folder.glob("*.toml"))]
 
 
 def verify_files(manifest: Manifest, root: Path = ROOT) -> dict[str, str]:
-    """The state of each file of the manifest: path -> 'ok', 'absent' or 'changed' (its sha256 is another).
+    """Check the files of a manifest: path -> 'ok', 'absent' or 'changed' (different sha256).
 
-    Raises InputError for a path that leaves `root`, be it through a link.
+    Raises InputError for a path that leaves `root`, directly or by a link.
     """
     states = {}
     for file in manifest.files:
@@ -134,14 +134,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _stays_inside(path: str) -> bool:
-    """Relative with forward slashes, on every system, and never upwards."""
+def _is_inside(path: str) -> bool:
+    """Whether a path is relative, with forward slashes on any system, and without '..'."""
     parts = PurePosixPath(path).parts
     return bool(parts) and not path.startswith("/") and ".." not in parts and not set(path) & set("\\:")
 
 
 def _check(table: dict, fields: dict[str, type], where: str, optional: tuple[str, ...] = ()) -> None:
-    """Raise InputError unless the table has exactly these fields with values of these types; text must not be empty."""
+    """Check that a table has exactly these fields, of these types; text must not be empty. Raises InputError."""
     for name in table:
         if name not in fields:
             raise InputError(f"{where}: {unknown('field', name, fields)}")

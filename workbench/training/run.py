@@ -24,7 +24,8 @@ from workbench.core.progress import Progress, no_progress
 from workbench.core.record import Run, Snapshot
 from workbench.curves import boundaries, ideal_boundaries
 from workbench.data.images import ImageSet, load
-from workbench.data.pairs import sample_pairs, split_identities, stratified
+from workbench.data.pairs import sample_pairs, split_identities
+from workbench.data.sampling import stratified_sample
 from workbench.evaluation.identification import identify
 from workbench.evaluation.verification import all_pairs, pair_scores, verify
 from workbench.methods import METHODS
@@ -117,7 +118,7 @@ def carry_on(
 
     say: called with each sentence about the training's health, which the run keeps as well.
     """
-    sample = stratified(data.labels, SNAPSHOT_IMAGES, SNAPSHOT_LIMIT, job.config.seed)
+    sample = stratified_sample(data.labels, SNAPSHOT_LIMIT, SNAPSHOT_IMAGES, job.config.seed)
     images, labels = data.images[sample], data.labels[sample]
     keep = snapshot_steps(job.config.steps, job.config.snapshots)
 

@@ -1,8 +1,8 @@
-"""What a random head looks like: skin, hair, brows, lips, beard, moles and irises as colours at the vertices, hair that
-stands off the skull, long hair, and glasses.
+"""Random appearance of a head: vertex colors of skin, hair, brows, lips, beard, moles and irises; hair volume, long
+hair and glasses.
 
-Every region is a soft mask in the coordinates of the neutral mesh (decimetres: x across, y up, z to the viewer), so
-that it sits right on any face. Colours are sRGB in [0, 1]. V + E counts the vertices of `HeadModel`.
+Each region is a soft mask in the coordinates of the neutral mesh (decimeters: x right, y up, z towards the viewer), so
+it fits every face shape. Colors are sRGB in [0, 1]. V + E is the number of vertices of `HeadModel`.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ def _rgb(*codes: str) -> np.ndarray:
     return np.array([list(bytes.fromhex(code)) for code in codes]) / 255
 
 
-SKIN = _rgb("f0c8b0", "deaa88", "bc825c", "86563a", "4c2e22")  # from little melanin to much
+SKIN = _rgb("f0c8b0", "deaa88", "bc825c", "86563a", "4c2e22")  # by increasing melanin
 HAIR = _rgb("161212", "302018", "543a28", "804022", "b0844e", "dec28c")
 GREY_HAIR = _rgb("bcbab6")[0]
 DYES = _rgb("465aaa", "be4678", "3c8c6e", "783c96")
@@ -24,17 +24,17 @@ IRIS = _rgb("301c12", "5c3a1e", "786838", "4e805a", "5284b8", "849098")
 LIPSTICK = _rgb("ad1f29", "c75766", "731a33")
 FRAMES = _rgb("121214", "5c341a", "961e24", "c4a454", "a8acb2", "283c78")
 PUPIL, SCLERA, MOUTH, BLUSH = _rgb("080808", "ede8e0", "521717", "cc5247")
-# How common each colour of HAIR and IRIS is; rows: African, Asian, Caucasian.
+# Relative frequencies of the colors of HAIR and IRIS; rows: African, Asian, Caucasian.
 HAIR_ODDS = np.array([[6, 3, 0.6, 0.2, 0.2, 0.2], [6, 3, 1, 0.4, 0.2, 0.1], [1, 2, 3, 1.5, 2.5, 2]])
 IRIS_ODDS = np.array([[5, 2, 0.5, 0.2, 0.2, 0.1], [5, 3, 0.5, 0.2, 0.1, 0.1], [1, 2, 2, 2, 3, 2]])
-MELANIN = np.array([0.78, 0.32, 0.14])  # the same rows, in [0, 1]
-EYE_X, EYE_Y = 0.3077, 7.2842  # the pupils, on either side
-LOCKS = 90  # strands of hair round the head
+MELANIN = np.array([0.78, 0.32, 0.14])  # for the same rows, in [0, 1]
+EYE_X, EYE_Y = 0.3077, 7.2842  # coordinates of the pupils: +-EYE_X, EYE_Y
+LOCKS = 90  # strands of hair around the head
 
 
 @dataclass(frozen=True)
 class Glasses:
-    """Half-width and half-height of a lens, its squareness (exponent of the superellipse), thickness and colour."""
+    """Half-width and half-height of a lens (dm), exponent of its superellipse, frame thickness (dm) and color."""
 
     width: float
     height: float
@@ -45,18 +45,18 @@ class Glasses:
 
 @dataclass(frozen=True)
 class LongHair:
-    """Height of the lower end above the middle of the head (dm, negative) and angle from the front where it starts."""
+    """Height of the lower end relative to the head center (dm, negative) and start angle from the front (rad)."""
 
     bottom: float
     start: float
 
 
 @dataclass(frozen=True)
-class Look:
-    """One random person.
+class Appearance:
+    """Shape and colors of one synthetic identity.
 
-    rest (V + E, 3): the shape without expression; colors (V + E, 3); lift (V + E,): how far the hair stands off the
-    skull, in decimetres; locks (LOCKS, 3): the colours of the strands round the head, from the back through the left.
+    rest (V + E, 3): vertices without expression; colors (V + E, 3); lift (V + E,): distance of the hair from the skull
+    in decimeters; locks (LOCKS, 3): colors of the strands around the head, from the back over the left side.
     """
 
     rest: np.ndarray
@@ -67,8 +67,8 @@ class Look:
     glasses: Glasses | None
 
 
-def random_look(model: HeadModel, rng: np.random.Generator) -> Look:
-    """Draw a person. The same state of the generator gives the same person."""
+def random_appearance(model: HeadModel, rng: np.random.Generator) -> Appearance:
+    """Draw a random appearance, determined by the state of the generator."""
     ancestry = rng.dirichlet([0.35, 0.35, 0.35])
     male, old = rng.beta(0.3, 0.3), rng.uniform() ** 2
     rest = model.base + model.displacement(shape_weights(model, ancestry, male, old, rng))
@@ -88,7 +88,7 @@ def random_look(model: HeadModel, rng: np.random.Generator) -> Look:
     _paint(colors, _inner_mouth(model.base), MOUTH)
     colors *= _shade(model, rest)[:, None]
     _paint_eyes(colors, model, IRIS[_pick(ancestry @ IRIS_ODDS, rng)] * rng.uniform(0.8, 1.2, 3))
-    return Look(rest, colors.clip(0, 1), lift, locks, long_hair, _glasses(rng) if rng.random() < 0.28 else None)
+    return Appearance(rest, colors.clip(0, 1), lift, locks, long_hair, _glasses(rng) if rng.random() < 0.28 else None)
 
 
 def _pick(odds: np.ndarray, rng: np.random.Generator) -> int:
@@ -96,18 +96,18 @@ def _pick(odds: np.ndarray, rng: np.random.Generator) -> int:
 
 
 def _paint(colors: np.ndarray, mask: np.ndarray, color: np.ndarray) -> None:
-    """Blend one colour (3,), or one a vertex, over colors (V + E, 3) in place; mask (V + E,) in [0, 1]."""
+    """Blend a color (3,) or vertex colors (V + E, 3) into `colors` in place; mask (V + E,) in [0, 1]."""
     colors += mask[:, None] * (color - colors)
 
 
 def _step(x: np.ndarray, width: float) -> np.ndarray:
-    """A smooth step from 0 to 1 as x goes from -width to width."""
+    """Smoothstep from 0 at x = -width to 1 at x = width."""
     t = np.clip(0.5 + 0.5 * x / width, 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def _across_up_out(base: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """|x|, y and z of the vertices: the face is painted alike on both sides."""
+    """|x|, y and z of the vertices: both sides of the face are painted equally."""
     return np.abs(base[:, 0]), base[:, 1], base[:, 2]
 
 
@@ -134,7 +134,7 @@ def _lip_color(skin: np.ndarray, male: float, rng: np.random.Generator) -> np.nd
 
 
 def _paint_face(colors: np.ndarray, base: np.ndarray, skin: np.ndarray, rng: np.random.Generator) -> None:
-    """Red cheeks and nose, shadows round the eyes, and moles."""
+    """Paint red cheeks and nose, shadows around the eyes, and moles, in place."""
     x, y, z = _across_up_out(base)
 
     def spot(at_x: float, at_y: float, radius: float) -> np.ndarray:
@@ -150,7 +150,7 @@ def _paint_face(colors: np.ndarray, base: np.ndarray, skin: np.ndarray, rng: np.
 
 
 def _brows(base: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A band that rises from the inner end, arches, and thins out to the outer end."""
+    """Mask of the brows: a rising, arched band that becomes thinner towards the outer end."""
     x, y, z = _across_up_out(base)
     along = (x - rng.uniform(0.1, 0.18)) / rng.uniform(0.38, 0.46)  # 0 at the inner end, 1 at the outer
     arch = 4 * rng.uniform(0.02, 0.1) * along * (1 - along) + rng.uniform(-0.06, 0.08) * along
@@ -162,7 +162,7 @@ def _brows(base: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _lips(base: np.ndarray) -> np.ndarray:
     x, y, z = _across_up_out(base)
     open_up = np.sqrt(np.clip(1 - (x / 0.265) ** 2, 0, 1))
-    top = 6.615 + 0.105 * open_up - 0.03 * np.exp(-((x / 0.035) ** 2))  # less Cupid's bow
+    top = 6.615 + 0.105 * open_up - 0.03 * np.exp(-((x / 0.035) ** 2))  # minus the Cupid's bow
     return _step(top - y, 0.018) * _step(y - (6.615 - 0.125 * open_up), 0.018) * (x < 0.25) * (z > 1.4)
 
 
@@ -199,10 +199,10 @@ def _beard(base: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _hair_style(
     model: HeadModel, male: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, LongHair | None]:
-    """Where hair grows (V + E,) in [0, 1], how far it stands off the skull (V + E,), and the long hair if any."""
+    """Hair density (V + E,) in [0, 1], distance of the hair from the skull (V + E,) in dm, and long hair if any."""
     x, y, z = _across_up_out(model.base)
     side = np.arctan2(x, z - 0.45)  # 0 in front, pi at the back
-    front = rng.uniform(7.6, 7.8) if rng.random() < 0.2 else rng.uniform(7.95, 8.2)  # a fringe or a free forehead
+    front = rng.uniform(7.6, 7.8) if rng.random() < 0.2 else rng.uniform(7.95, 8.2)  # with bangs, or without
     temple, sideburn = front + rng.uniform(-0.05, 0.15), rng.uniform(6.95, 7.45)
     hairline = np.interp(
         side,
@@ -214,7 +214,7 @@ def _hair_style(
     style = rng.choice(
         ["bald", "cropped", "short", "long"], p=[0.1, 0.2, 0.4, 0.3] if male > 0.5 else [0.02, 0.08, 0.4, 0.5]
     )
-    if style == "bald":  # or nearly: a wreath of some density is left
+    if style == "bald":  # a ring of hair of random density remains
         return scalp * _step(rng.uniform(7.3, 8.0) - y, 0.15) * rng.uniform(0, 0.9), np.zeros(len(x)), None
     if style == "cropped":
         return scalp * rng.uniform(0.6, 1), 0.01 * scalp, None
@@ -226,18 +226,18 @@ def _hair_style(
 
 
 def _shade(model: HeadModel, rest: np.ndarray) -> np.ndarray:
-    """A factor (V + E,) in [0.5, 1.1] that darkens hollows and lightens ridges, in place of ambient occlusion."""
+    """Color factor (V + E,) in [0.5, 1.1], dark in concave regions: an approximation of ambient occlusion."""
     count = len(model.neutral)
     ends = np.concatenate([model.edges, model.edges[:, ::-1]])
-    neighbours = np.bincount(ends[:, 0], minlength=count)
+    neighbors = np.bincount(ends[:, 0], minlength=count)
 
     def mean_around(values: np.ndarray) -> np.ndarray:
-        return np.bincount(ends[:, 0], values[ends[:, 1]], count) / neighbours
+        return np.bincount(ends[:, 0], values[ends[:, 1]], count) / neighbors
 
     offset = np.stack([mean_around(rest[:count, i]) for i in range(3)], axis=1) - rest[:count]
     normals = model.normals(rest)[:count]
     hollow = (offset * normals).sum(axis=1) / (np.linalg.norm(offset, axis=1) + 0.02)
-    for _ in range(2):  # a hollow darkens what surrounds it
+    for _ in range(2):  # smoothing over neighboring vertices
         hollow = 0.4 * hollow + 0.6 * mean_around(hollow)
     return model.refine(np.clip(1 - 0.75 * hollow, 0.5, 1.1))
 

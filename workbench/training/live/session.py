@@ -25,7 +25,7 @@ from workbench.core.errors import InputError, quote, unknown
 from workbench.core.record import Snapshot, Step
 from workbench.core.schema import Integer
 from workbench.data.images import ImageSet, load
-from workbench.data.pairs import stratified
+from workbench.data.sampling import stratified_sample
 from workbench.margins.base import Margin
 from workbench.methods import METHODS
 from workbench.methods.method import as_method
@@ -93,7 +93,7 @@ class LiveSession:
         key, preset = (own[0].key, "given") if own else (self.config.method, self.config.preset)
         self.start = Tuning.of(self.known, self.config, key, preset).changed(**self.config.parameters)
         self.images = images if images is not None else load(self.config.data, self.config.size)
-        self.sample = stratified(self.images.labels, sample, sample, self.config.seed)  # places of what frames show
+        self.sample = stratified_sample(self.images.labels, sample, seed=self.config.seed)  # places of what frames show
         self.log: list[Entry] = []
         self.steps: list[Step] = []
         self.notes: list[str] = []  # about the training's health
