@@ -231,4 +231,4 @@ def _directions(a: np.ndarray, what: str) -> Tensor:
 
 def _check_images(images: np.ndarray | None, n: int, path: Path) -> None:
     if images is not None:
-        embeddings.checked_images(images, n, f"{path}: images")
+        embeddings.check_images(images, n, f"{path}: images")

@@ -76,7 +76,7 @@ def figures_of(session: LiveSession, seen: Snapshot, theta: float) -> Iterator[S
     tuning, classes = session.tuning, len(session.images.names)
     sampled = f"{len(seen.y):,} of {len(session.images):,} training images, stratified by class, at step {seen.step:,}."
     own = look(tuning.method, tuning.composed.title)
-    if tuning.composed.drawn:
+    if tuning.composed.has_logits:
         margin, at = tuning.composed.margin_of(tuning.values), (theta, seen.state, seen.length)
         lines = curve(margin, theta=theta, state=seen.state, norm=seen.length)
         drawn = Drawn(own.label, own.colour, lines, boundaries(margin, *at), ideal_boundaries(margin, *at))

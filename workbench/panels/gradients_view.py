@@ -176,7 +176,7 @@ def find(wanted: Setting) -> Found:
 
     Raises InputError for a loss without T and N, and for parameters that it does not take.
     """
-    if not wanted.method.drawn:
+    if not wanted.method.has_logits:
         raise InputError(f"{wanted.method.title} has no T and N, so no gradient over two angles.")
     snapshot, norm = wanted.snapshot, wanted.snapshot.length
     objective = composed(wanted.method, snapshot, wanted.cos.shape[1])

@@ -196,7 +196,7 @@ class Lab(widgets.VBox):
         tuning = self.session.tuning
         method = tuning.composed
         shown = (seen, tuning, self.theta)
-        if not method.drawn or seen is None or same(shown, self._curved):
+        if not method.has_logits or seen is None or same(shown, self._curved):
             return
         self._curved = shown
         values = dict(tuning.values) | {"lr": tuning.lr, "theta": self.theta}

@@ -121,7 +121,7 @@ def _begin_part(part: Path, settings: dict) -> None:
     for name, value in settings.items():
         if existing.get(name) != value:
             raise InputError(
-                f"'{part}' was rendered with {name} {existing.get(name)}, not {value}: use that value, or remove the folder"
+                f"'{part}' was rendered with {name} {existing.get(name)}, not {value}: use that or delete the folder"
             )
 
 

@@ -37,7 +37,7 @@ def neck_and_shirt(pv, ring: np.ndarray):
 
 
 def long_hair(pv, look: Appearance, points: np.ndarray):
-    """Long hair: the upper half of an ellipsoid around the skull and a hanging part, open in front; points (V + E, 3)."""
+    """Long hair: upper half of an ellipsoid around the skull and a hanging part, open in front; points (V + E, 3)."""
     skull = points[look.lift > 0.5 * look.lift.max()]
     low, high = skull.min(axis=0), skull.max(axis=0)
     middle, radius = (low + high) / 2, (high - low) / 2 + 0.6 * look.lift.max() + 0.03

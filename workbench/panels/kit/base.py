@@ -39,7 +39,7 @@ class MethodPanel(widgets.HBox):
         self, method: str | None, preset: str | None, scene: dict[str, Any], margin: Margin | None, dark: bool | None
     ) -> None:
         own = [as_method(margin)] if margin is not None else []
-        self._methods = {m.key: m for m in own} | {key: m for key, m in METHODS.items() if m.drawn}
+        self._methods = {m.key: m for m in own} | {key: m for key, m in METHODS.items() if m.has_logits}
         self._scene, self._dark = scene, dark
         self._lock = threading.RLock()  # callbacks may run on another thread than cells
         self._showing = False  # widgets are being written: their events are nobody's wish
