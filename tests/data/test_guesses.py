@@ -15,7 +15,7 @@ from workbench.core.record import Snapshot
 from workbench.data.embeddings import read
 from workbench.data.images import load
 from workbench.evaluation.verification import pair_scores
-from workbench.mining import audit as findings
+from workbench.mining import dataset
 
 BYTES = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3)).astype(np.uint8)
 BYTES[:, 0, 0] = 255
@@ -120,7 +120,7 @@ def test_other_columns_of_numbers_are_asked_about(tmp_path, columns):
 
 def test_the_columns_that_were_taken_are_noted(tmp_path):
     assert read(table(tmp_path)).notes == ("embedding columns: f0, f1, f2, f3",)
-    assert findings.read(table(tmp_path)).notes == ("embedding columns: f0, f1, f2, f3",)
+    assert dataset.read(table(tmp_path)).notes == ("embedding columns: f0, f1, f2, f3",)
 
 
 def test_a_damaged_page_of_a_table_is_refused(tmp_path):
@@ -139,7 +139,7 @@ def test_a_damaged_page_of_a_table_is_refused(tmp_path):
 
 def test_arrays_by_other_usual_names_are_read_and_missing_ones_listed(tmp_path):
     np.savez(tmp_path / "a.npz", embedding=ROWS, label=np.arange(12) // 3)
-    found = findings.read(tmp_path / "a.npz")
+    found = dataset.read(tmp_path / "a.npz")
     assert len(found.names) == 4
     np.savez(tmp_path / "b.npz", ROWS)
     with pytest.raises(InputError, match="it holds arr_0"):
@@ -248,7 +248,7 @@ def test_mining_reads_short_and_long_embeddings(tmp_path, length):
     x = VECTORS.numpy()
     np.savez(tmp_path / "e.npz", embeddings=x * np.float32(length), labels=np.arange(20) % 4)
     np.savez(tmp_path / "f.npz", embeddings=x, labels=np.arange(20) % 4)
-    assert torch.allclose(findings.read(tmp_path / "e.npz").x, findings.read(tmp_path / "f.npz").x, atol=1e-6)
+    assert torch.allclose(dataset.read(tmp_path / "e.npz").x, dataset.read(tmp_path / "f.npz").x, atol=1e-6)
 
 
 # ---- errors ----------------------------------------------------------------------------------------------------------

@@ -13,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.cli import main as cli
+from workbench.core.arrays import unit
 from workbench.core.errors import InputError
+from workbench.core.record import Run, Snapshot
 from workbench.mining import cells
 from workbench.mining import exact as searching
 from workbench.mining import index as module
-from workbench.mining.audit import mine, read
+from workbench.mining.audit import mine
+from workbench.mining.dataset import read
 from workbench.mining.exact import Stopped, compressed, exact
 from workbench.mining.index import nearest
 from workbench.mining.measures import captured_mass, recall
@@ -449,6 +452,36 @@ def test_centers_alone_give_pairs_and_duplicates(tmp_path, capsys, monkeypatch):
     assert len(given.pairs.a) == 100 * 99 / 2
 
 
+def test_of_embeddings_and_centers_the_embeddings_are_mined(tmp_path, capsys, monkeypatch):
+    """The files that `train` writes have both."""
+    rng, y = np.random.default_rng(0), np.repeat(np.arange(12), 5)
+    W = rng.normal(size=(12, 8))
+    run = Run.create(tmp_path / "run", {"config": {}}, {})
+    run.add_snapshot(Snapshot(5, W[y] + 0.1 * rng.normal(size=(60, 8)), y, rng.normal(size=(12, 8))))
+    path = run.path / "snapshots" / "0000005.npz"
+    status, said, _ = workbench(capsys, monkeypatch, "--embeddings", path)
+    assert status == 0
+    assert said.splitlines()[0] == "0000005.npz: has embeddings and centers: the embeddings are used"
+    data = read(path)
+    assert len(data.x) == 60
+    assert ((data.centers @ torch.from_numpy(unit(W).astype(np.float32)).T).argmax(dim=1) == torch.arange(12)).all()
+
+
+def test_names_and_paths_of_the_file_are_reported(planted, tmp_path, capsys, monkeypatch):
+    with np.load(planted) as file:
+        arrays = dict(file)
+    names, arrays["labels"] = np.unique(arrays["labels"], return_inverse=True)
+    arrays |= {"names": names, "paths": np.array([f"a/{i}.png" for i in range(len(arrays["labels"]))])}
+    np.savez(tmp_path / "e.npz", **arrays)
+    out = tmp_path / "o"
+    status, said, _ = workbench(capsys, monkeypatch, "--embeddings", tmp_path / "e.npz", "--k", 5, "--out", out)
+    assert status == 0
+    assert "<p03>  <p07>" in said
+    errors = {r["path"]: r["label"] for r in rows(out / "label_errors.csv")}
+    assert errors["a/30.png"] == "<p50>"
+    assert all(r["path"] == f"a/{r['sample']}.png" for r in rows(out / "label_errors.csv"))
+
+
 E4, Y4 = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
 
 
@@ -456,7 +489,7 @@ E4, Y4 = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
     ("arrays", "options", "words"),
     [
         ({"features": E4}, (), "holds neither embeddings nor centers"),
-        ({"embeddings": E4, "centers": E4}, (), "either 'embeddings'"),
+        ({"embeddings": E4, "centers": E4}, (), "labels is missing"),
         ({"embeddings": E4}, (), "labels is missing"),
         ({"embeddings": E4, "labels": Y4[:3]}, (), "labels is int64 (3,)"),
         ({"embeddings": E4, "labels": Y4 * 0}, (), "labels name one class"),
@@ -465,6 +498,8 @@ E4, Y4 = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
         ({"embeddings": E4 * (Y4[:, None] + 0), "labels": Y4}, (), "embeddings: row 0 has length 0"),
         ({"embeddings": E4[[0, 0, 1, 2]] * [[1], [-1], [1], [1]], "labels": Y4}, (), "one class cancel out: center 0"),
         ({"centers": E4 * np.nan}, (), "centers: row 0 has length nan"),
+        ({"centers": E4, "names": np.array(["a"])}, (), "names has 1 entries; there are 4 centers"),
+        ({"embeddings": E4, "labels": Y4, "names": np.array(["a"])}, (), "labels hold 1; with 1 names"),
         ({"centers": E4, "images": np.zeros((3, 8, 8), np.uint8)}, (), "images is uint8 (3, 8, 8)"),
         ({"centers": E4, "images": np.zeros((4, 8, 8))}, (), "images is float64"),
         ({"centers": E4}, ("--k", 0), "--k 0: at least 1"),

@@ -1,6 +1,7 @@
 """Anyone's embeddings: reading files, checking and sampling them, and the four views of them linked."""
 
 import csv
+import json
 import re
 import sys
 from pathlib import Path
@@ -14,10 +15,10 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
 from workbench.core.errors import InputError
-from workbench.data import embeddings
-from workbench.data.embeddings import direction_sums, read, sample_embeddings
-from workbench.data.sampling import stratified_sample
-from workbench.mining import audit as findings
+from workbench.data import sampling
+from workbench.data.embeddings import read
+from workbench.data.sampling import direction_sums, sample_embeddings, stratified_sample
+from workbench.mining import dataset
 from workbench.panels.explorer import COLUMNS, Explorer
 from workbench.panels.kit.selection import Selection
 
@@ -63,7 +64,7 @@ def test_mining_reads_the_same_files(tmp_path, given_arrays):
     x, labels = given_arrays
     np.savez(tmp_path / "e.npz", x=x, y=labels)
     save_file({"embeddings": x, "labels": labels}, tmp_path / "e.safetensors")
-    one, two = (findings.read(tmp_path / name) for name in ("e.npz", "e.safetensors"))
+    one, two = (dataset.read(tmp_path / name) for name in ("e.npz", "e.safetensors"))
     assert one.names == two.names == ("0", "3", "7", "12", "40")
     np.testing.assert_allclose(one.centers, means(x, labels), atol=1e-5)
     assert torch.equal(one.centers, two.centers)
@@ -135,6 +136,71 @@ def test_parquet_is_read_in_all_its_forms(tmp_path, given_arrays, form):
     assert table["label"].to_pylist() == names
 
 
+NAMED = ["Ada", "Bo", "Cy", "Dé", "Eve"]
+
+
+def write_embedding_file(path, x, y, names, paths):
+    """A file as `workbench embed` writes it: labels y (n,) are indices of names (C,)."""
+    if path.suffix == ".npz":
+        np.savez(path, embeddings=x, labels=y, names=names, paths=paths)
+    elif path.suffix == ".safetensors":
+        text = {"names": json.dumps(list(names)), "paths": json.dumps(list(paths))}
+        save_file({"embeddings": x, "labels": y}, path, metadata=text)
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow.parquet import write_table
+
+        lists = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(x.ravel()), x.shape[1])
+        keys = (
+            ("embeddings", "labels", "names", "paths") if "s" in path.stem else ("embedding", "label", "name", "path")
+        )
+        columns = (lists, y, np.array(names)[y], paths)
+        write_table(pyarrow.table(dict(zip(keys, columns, strict=True))), path, row_group_size=40)
+
+
+@pytest.mark.parametrize("name", ["e.npz", "e.safetensors", "e.parquet", "plurals.parquet"])
+def test_names_and_paths_are_read_from_every_kind_of_archive(tmp_path, given_arrays, name):
+    x, labels = given_arrays
+    y, paths = np.unique(labels, return_inverse=True)[1], np.array([f"p/{i:02d}.png" for i in range(90)])
+    write_embedding_file(tmp_path / name, x, y, NAMED, paths)
+    arrays = read(tmp_path / name)
+    for found, expected in zip(
+        (arrays.embeddings, arrays.labels, arrays.names, arrays.paths), (x, y, NAMED, paths), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    data = dataset.read(tmp_path / name)
+    assert data.names == tuple(NAMED)
+    np.testing.assert_array_equal(data.paths, paths)
+    assert set(Explorer(tmp_path / name).sphere.titles) <= set(NAMED)
+
+
+def test_names_and_paths_that_are_not_text_are_ignored_with_a_note(tmp_path, given_arrays):
+    x, labels = given_arrays
+    np.savez(tmp_path / "e.npz", x=x, y=labels, names=np.arange(5), paths=np.array(["a", "b"]))
+    arrays = read(tmp_path / "e.npz")
+    assert arrays.names is arrays.paths is None
+    assert sorted(arrays.notes) == [
+        "names ignored: int64 (5,); text of shape (5,) is needed",
+        "paths ignored: <U1 (2,); text of shape (90,) is needed",
+    ]
+    save_file({"x": x, "y": labels}, tmp_path / "e.safetensors", metadata={"names": "[1"})
+    with pytest.raises(InputError, match="array 'names' is unreadable"):
+        read(tmp_path / "e.safetensors")
+
+
+def test_a_column_of_file_names_is_not_one_of_class_names(tmp_path, given_arrays):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    x, labels = given_arrays
+    columns = {"x": x.tolist(), "label": labels, "name": [f"{i}.png" for i in range(90)]}
+    write_table(pyarrow.table(columns), tmp_path / "e.parquet")
+    arrays = read(tmp_path / "e.parquet")
+    np.testing.assert_array_equal(arrays.labels, labels)
+    assert arrays.names is None
+    assert "ignored column 'name': it does not give each label one name" in arrays.notes
+
+
 def test_parquet_with_lists_of_different_lengths_is_refused(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow.parquet import write_table
@@ -146,7 +212,7 @@ def test_parquet_with_lists_of_different_lengths_is_refused(tmp_path):
 
 def test_centers_are_the_mean_directions_of_all_rows(given_arrays, monkeypatch):
     x, labels = given_arrays
-    monkeypatch.setattr(embeddings, "BLOCK", 7 * 6)  # many blocks
+    monkeypatch.setattr(sampling, "BLOCK", 7 * 6)  # many blocks
     said = []
     found = sample_embeddings(
         x * np.linspace(0.1, 9, 90)[:, None], labels, limit=20, progress=lambda *now: said.append(now)
@@ -173,7 +239,7 @@ def test_every_class_gives_in_turn(labels, limit):
 
 
 def test_so_many_classes_draw_fewer(monkeypatch, given_arrays):
-    monkeypatch.setattr(embeddings, "CELLS", 50)
+    monkeypatch.setattr(sampling, "CELLS", 50)
     assert len(sample_embeddings(*given_arrays).rows) == 10
 
 

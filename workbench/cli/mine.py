@@ -7,7 +7,8 @@ from typing import Any
 
 from workbench.core.files import make_folder, refuse_existing, write_csv
 from workbench.core.progress import Progress
-from workbench.mining.audit import Collection, Findings, Pairs, mine, read
+from workbench.mining.audit import ClassPairs, MiningResult, mine
+from workbench.mining.dataset import MiningData, read
 
 SAID = 5  # findings of each kind on the screen
 
@@ -38,7 +39,7 @@ def run(
         say(f"The page: {out / 'index.html'}")
 
 
-def tell(data: Collection, found: Findings, say: Callable[[str], Any]) -> None:
+def tell(data: MiningData, found: MiningResult, say: Callable[[str], Any]) -> None:
     """The number of findings of each kind, and the first few by name."""
     say(f"{len(data.names)} classes, searched by {found.index}; recall {found.recall:.3f}")
     for title, pairs in (("hard pairs", found.pairs), (f"likely duplicates ({found.measured})", found.duplicates)):
@@ -55,7 +56,7 @@ def tell(data: Collection, found: Findings, say: Callable[[str], Any]) -> None:
         say(f"  sample {e.sample[i]}, labelled {names[0]}: {cosines}")
 
 
-def save(data: Collection, found: Findings, out: Path, pairs: int, source: str) -> None:
+def save(data: MiningData, found: MiningResult, out: Path, pairs: int, source: str) -> None:
     """pairs.csv (the hardest `pairs`), duplicates.csv, label_errors.csv and index.html in a new folder."""
     from workbench.reports.mining import write_page
 
@@ -65,22 +66,18 @@ def save(data: Collection, found: Findings, out: Path, pairs: int, source: str) 
     write_csv(out / "duplicates.csv", [heads, *rows_of(data, found.duplicates, None)])
     if found.errors is not None:
         e, name = found.errors, data.names
-        write_csv(
-            out / "label_errors.csv",
-            [
-                ("sample", "label", "nearer", "own_cosine", "nearer_cosine", "gap"),
-                *(
-                    (int(i), name[y], name[z], f"{own:.6f}", f"{cos:.6f}", f"{cos - own:.6f}")
-                    for i, y, z, own, cos in zip(
-                        e.sample, e.label, e.nearer, e.own_cosine, e.nearer_cosine, strict=True
-                    )
-                ),
-            ],
-        )
+        paths = [()] * len(e.sample) if data.paths is None else [(data.paths[i],) for i in e.sample]
+        columns = (e.sample, e.label, e.nearer, e.own_cosine, e.nearer_cosine, paths)
+        rows = [
+            (int(i), name[y], name[z], f"{own:.6f}", f"{cos:.6f}", f"{cos - own:.6f}", *path)
+            for i, y, z, own, cos, path in zip(*columns, strict=True)
+        ]
+        names = ("sample", "label", "nearer", "own_cosine", "nearer_cosine", "gap")
+        write_csv(out / "label_errors.csv", [names if data.paths is None else (*names, "path"), *rows])
     write_page(data, found, out / "index.html", source)
 
 
-def rows_of(data: Collection, pairs: Pairs, limit: int | None) -> Iterable[tuple[str, str, str, str]]:
+def rows_of(data: MiningData, pairs: ClassPairs, limit: int | None) -> Iterable[tuple[str, str, str, str]]:
     for a, b, cos in zip(pairs.a[:limit], pairs.b[:limit], pairs.cosine[:limit], strict=True):
         angle = math.degrees(math.acos(min(1.0, max(-1.0, float(cos)))))
         yield data.names[a], data.names[b], f"{cos:.6f}", f"{angle:.3f}"

@@ -26,7 +26,8 @@ from workbench.core.errors import InputError
 from workbench.core.files import write_table
 from workbench.core.progress import Progress, log_progress
 from workbench.core.record import Snapshot
-from workbench.data.embeddings import check_images, read, sample_embeddings
+from workbench.data.embeddings import check_images, read
+from workbench.data.sampling import sample_embeddings
 from workbench.panels.hardness_view import HardnessView
 from workbench.panels.kit.selection import Selection
 from workbench.panels.queue_view import QueueView
@@ -75,6 +76,7 @@ class Explorer(widgets.VBox):
             for note in found.notes:
                 print(f"Explorer: {note}", file=sys.stderr)
             embeddings = found.embeddings
+            names = found.names if names is None and labels is None else names
             labels, centers, images = (
                 file if given is None else given
                 for given, file in ((labels, found.labels), (centers, found.centers), (images, found.images))
