@@ -16,7 +16,7 @@ from workbench.core.errors import InputError
 from workbench.core.geometry import full, unit
 from workbench.core.random import generator
 from workbench.losses.margin_softmax import MarginSoftmax
-from workbench.mining.index import exact
+from workbench.mining.exact import exact
 from workbench.mining.measures import captured_mass
 
 

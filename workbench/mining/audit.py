@@ -104,7 +104,7 @@ def mine(
     else:
         measured = f"cosine above {duplicate:g}, as given"
     errors, single = (None, 0) if data.x is None else label_errors(data, margin, progress)
-    return MiningResult(pairs, duplicate, measured, errors, single, f"{result.kind}: {result.why}", result.recall)
+    return MiningResult(pairs, duplicate, measured, errors, single, f"{result.kind}: {result.reason}", result.recall)
 
 
 def duplicate_threshold(data: MiningData, nearest_cosine: Tensor, seed: int = 0) -> tuple[float, str]:
