@@ -11,28 +11,18 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from workbench.core.errors import InputError, quote, unknown
-from workbench.core.schema import MapOf, check
+from workbench.core.errors import InputError, quote
+from workbench.core.schema import Integer, ListOf, Number, Table, Text, check
 from workbench.data.pairs import split_identities
 
 ROOT = Path(__file__).resolve().parents[2]  # the repository; a wheel contains no manifests
 FOLDER = ROOT / "data_manifests"
 
-FIELDS = {
-    "name": str,
-    "kind": str,
-    "source": str,
-    "licence": str,
-    "identities": int,
-    "images": int,
-    "size": int,
-    "split": dict,
-    "files": list,
-}
-SPLIT_FIELDS = {"test": int | float, "seed": int}
-FILE_FIELDS = {"path": str, "sha256": str}
-MAX_COUNT = 10**9  # maximum of identities, images and size
-WORDS = {str: "text", int: "a whole number", int | float: "a number", dict: "a table", list: "an array of tables"}
+SPLIT = Table({"test": Number(), "seed": Integer(0)})
+FILES = ListOf(Table({"path": Text(), "sha256": Text()}))
+WORDS = dict.fromkeys(("name", "kind", "source", "licence"), Text())
+COUNTS = dict.fromkeys(("identities", "images", "size"), Integer(1, 10**9))
+MANIFEST = Table({**WORDS, **COUNTS, "split": SPLIT, "files": FILES}, optional=frozenset({"files"}))
 
 
 @dataclass(frozen=True)
@@ -83,25 +73,21 @@ def read(path: str | Path) -> Manifest:
         raise InputError(f"{path.name}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested too deeply
         raise InputError(f"{path.name}: not a TOML file: {quote(error)}") from None
-    check(table, MapOf(), path.name)
-    _check(table, FIELDS, path.name, optional=("files",))
-    _check(table["split"], SPLIT_FIELDS, f"{path.name}: split")
-    for field in ("identities", "images", "size"):
-        if not 1 <= table[field] <= MAX_COUNT:
-            raise InputError(f"{path.name}: '{field}' is {table[field]}; it must be from 1 to {MAX_COUNT}")
+    check(table, MANIFEST, path.name)
+    if empty := [name for name in WORDS if not table[name]]:
+        raise InputError(f"{path.name}: {empty[0]} is empty")
     try:
         split_identities(table["identities"], **table["split"])
     except InputError as error:
         raise InputError(f"{path.name}: split: {error}") from None
     for i, file in enumerate(table.get("files", [])):
         where = f"{path.name}: files[{i}]"
-        if not isinstance(file, dict):
-            raise InputError(f"{where} must be a table with path and sha256, not {file!r}")
-        _check(file, FILE_FIELDS, where)
         if not _is_inside(file["path"]):
-            raise InputError(f"{where}: 'path' is {file['path']!r}; it must be relative and stay in the repository")
+            raise InputError(
+                f"{where}: 'path' is {quote(repr(file['path']))}; it must be relative and stay in the repository"
+            )
         if not re.fullmatch("[0-9a-f]{64}", file["sha256"]):
-            raise InputError(f"{where}: 'sha256' is {file['sha256']!r}; it must be 64 digits of 0-9a-f")
+            raise InputError(f"{where}: 'sha256' is {quote(repr(file['sha256']))}; it must be 64 digits of 0-9a-f")
     files = tuple(File(**file) for file in table.pop("files", []))
     return Manifest(**table | {"split": Split(**table["split"]), "files": files})
 
@@ -138,18 +124,3 @@ def _is_inside(path: str) -> bool:
     """Whether a path is relative, with forward slashes on any system, and without '..'."""
     parts = PurePosixPath(path).parts
     return bool(parts) and not path.startswith("/") and ".." not in parts and not set(path) & set("\\:")
-
-
-def _check(table: dict, fields: dict[str, type], where: str, optional: tuple[str, ...] = ()) -> None:
-    """Check that a table has exactly these fields, of these types; text must not be empty. Raises InputError."""
-    for name in table:
-        if name not in fields:
-            raise InputError(f"{where}: {unknown('field', name, fields)}")
-    for name, kind in fields.items():
-        if name not in table:
-            if name in optional:
-                continue
-            raise InputError(f"{where}: field '{name}' is missing; it must be {WORDS[kind]}")
-        value = table[name]
-        if not isinstance(value, kind) or isinstance(value, bool) or value == "":
-            raise InputError(f"{where}: '{name}' is {quote(repr(value))}; it must be {WORDS[kind]}")
