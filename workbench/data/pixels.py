@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from workbench.core.errors import InputError
 
@@ -121,3 +121,12 @@ def apply_orientation(image: Image.Image) -> tuple[Image.Image, bool]:
     except Exception:  # PIL's parsers raise many exception types
         return image, False
     return (image if turn is None else image.transpose(turn)), True
+
+
+def decoding_error(error: Exception) -> str:
+    """The one-line cause of an error of PIL, numpy or the operating system."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return f"more than {Image.MAX_IMAGE_PIXELS} pixels"
+    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
