@@ -23,7 +23,7 @@ from workbench.data.pairs import Pairs, sample_pairs, split_identities
 
 
 def halves(height=40, width=40, top=200, bottom=40) -> np.ndarray:
-    """A grey picture that is bright above and dark below, so that a turn or a crop shows."""
+    """A gray picture that is bright above and dark below, so that a turn or a crop shows."""
     picture = np.full((height, width), bottom, np.uint8)
     picture[: height // 2] = top
     return picture
@@ -195,7 +195,7 @@ def test_exif_orientation_that_swaps_the_sides(folder):
     assert image[20, 5, 0] < 60
 
 
-def test_grey_becomes_rgb(folder):
+def test_gray_becomes_rgb(folder):
     image = one(add(folder, Image.fromarray(halves())))
     assert image[0, 0].tolist() == [200, 200, 200]
 
@@ -206,7 +206,7 @@ def test_black_and_white_becomes_rgb(folder):
     assert image[39, 0].tolist() == [0, 0, 0]
 
 
-def test_transparent_pixels_show_mid_grey(folder):
+def test_transparent_pixels_show_mid_gray(folder):
     pixels = np.zeros((40, 40, 4), np.uint8)
     pixels[..., 0] = 250
     pixels[:20, :, 3] = 255
@@ -215,7 +215,7 @@ def test_transparent_pixels_show_mid_grey(folder):
     assert image[39, 0].tolist() == [128, 128, 128]
 
 
-def test_a_transparent_palette_entry_shows_mid_grey(folder):
+def test_a_transparent_palette_entry_shows_mid_gray(folder):
     palette = Image.fromarray((halves() > 100).astype(np.uint8)).convert("P")
     palette.putpalette([255, 0, 0, 0, 255, 0])
     image = one(add(folder, palette, "x.png", transparency=0))
@@ -224,7 +224,7 @@ def test_a_transparent_palette_entry_shows_mid_grey(folder):
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.tif", "x.pgm"])
-def test_sixteen_bit_grey_keeps_its_levels(folder, name):
+def test_sixteen_bit_gray_keeps_its_levels(folder, name):
     deep = halves().astype(np.uint16) * 257
     image = one(add(folder, Image.fromarray(deep), name))
     assert image[0, 0].tolist() == [200, 200, 200]
@@ -429,7 +429,7 @@ def test_npz_ink_is_scaled(tmp_path, dtype):
     assert any("scaled" in note for note in loaded.notes)
 
 
-def test_npz_transparent_pixels_show_mid_grey(tmp_path):
+def test_npz_transparent_pixels_show_mid_gray(tmp_path):
     assert load(npz(tmp_path, images=np.zeros((2, 40, 40, 4), np.uint8), labels=[0, 1])).images.max() == 128
 
 

@@ -21,8 +21,8 @@ from workbench.mining import exact as searching
 from workbench.mining import index as module
 from workbench.mining.audit import mine
 from workbench.mining.dataset import read
-from workbench.mining.exact import StopSearch, exact, quantize
-from workbench.mining.index import nearest
+from workbench.mining.exact import StopSearch, exact_neighbors, quantize
+from workbench.mining.index import nearest_neighbors
 from workbench.mining.measures import captured_mass, recall
 from workbench.mining.queue import HardNegativeQueue
 
@@ -52,7 +52,7 @@ def test_exhaustive_searches_are_the_oracle(kind, dtype, monkeypatch):
     monkeypatch.setattr(searching, "TILE", 37)  # many tiles, the last one narrower than K
     W = families(120, 16).to(dtype)
     ids, cos = oracle(W, 10)
-    found = nearest(W, 10, kind, device="cpu", chunk=50)
+    found = nearest_neighbors(W, 10, kind, device="cpu", chunk=50)
     assert (found.kind, found.recall, found.ids.dtype) == (kind, 1.0, torch.int32)
     torch.testing.assert_close(found.cosines, cos, atol=1e-5, rtol=0)
     assert recall(found.ids, ids) > 0.999
@@ -62,7 +62,7 @@ def test_exhaustive_searches_are_the_oracle(kind, dtype, monkeypatch):
 def test_an_approximate_search_says_the_recall_that_it_has(kind):
     W = families(2000, 128)
     ids, cos = oracle(W, 8)
-    found = nearest(W, 8, kind, device="cpu")
+    found = nearest_neighbors(W, 8, kind, device="cpu")
     assert found.kind == kind
     assert found.recall >= 0.95
     assert abs(recall(found.ids, ids) - found.recall) < 0.03
@@ -76,22 +76,22 @@ def test_an_approximate_search_says_the_recall_that_it_has(kind):
 @pytest.mark.parametrize("kind", ["cells", "ivf", "pq"])
 def test_the_same_seed_finds_the_same_bits(kind):
     W = families(1000, 16)
-    one, two = (nearest(W, 8, kind, device="cpu", seed=3) for _ in range(2))
+    one, two = (nearest_neighbors(W, 8, kind, device="cpu", seed=3) for _ in range(2))
     assert torch.equal(one.ids, two.ids)
     assert torch.equal(one.cosines, two.cosines)
 
 
 def test_auto_goes_by_size_and_by_what_a_sample_shows(monkeypatch):
     W = families(2000, 128, size=50)
-    assert nearest(W, 4, device="cpu").kind == "flat"
+    assert nearest_neighbors(W, 4, device="cpu").kind == "flat"
     monkeypatch.setattr(module, "SMALL", 100)
-    assert nearest(W, 4, device="cpu").kind == "cells"
+    assert nearest_neighbors(W, 4, device="cpu").kind == "cells"
     noise = torch.randn(1000, 128, generator=torch.Generator().manual_seed(0))
-    found = nearest(noise, 4, device="cpu")
+    found = nearest_neighbors(noise, 4, device="cpu")
     assert (found.kind, found.recall) == ("flat", 1.0)
     assert "without families" in found.reason
     monkeypatch.setitem(module.AFFORDABLE, "cpu", 1.0)
-    found = nearest(noise, 4, device="cpu")
+    found = nearest_neighbors(noise, 4, device="cpu")
     assert found.kind == "cells"
     assert found.recall < 0.98
 
@@ -101,7 +101,7 @@ def test_classes_too_near_are_no_neighbors(kind):
     """However many there are: 60 copies of one class leave K others to find for each."""
     W = families(400, 64)
     W[:60] = W[0] * (1 + torch.rand(60, 1))
-    found = nearest(W, 6, kind, device="cpu", max_cosine=0.9)
+    found = nearest_neighbors(W, 6, kind, device="cpu", max_cosine=0.9)
     cos, ids = oracle_below(W, 6, 0.9)
     assert (found.ids >= 0).all()
     assert (found.cosines <= 0.9).all()
@@ -126,7 +126,7 @@ def test_codes_of_a_byte_a_number_point_where_the_centers_do(dtype, monkeypatch)
     between = [x @ x.T for x in (torch.nn.functional.normalize(a.double(), dim=1) for a in (W, codes))]
     assert (between[0] - between[1]).abs().mean() < 5e-4
     for kind in ("exact", "flat", "cells"):
-        assert recall(nearest(codes, 8, kind, device="cpu").ids, oracle(W, 8)[0]) > 0.95
+        assert recall(nearest_neighbors(codes, 8, kind, device="cpu").ids, oracle(W, 8)[0]) > 0.95
 
 
 def test_cells_find_families_that_no_cell_began_in(monkeypatch):
@@ -134,24 +134,24 @@ def test_cells_find_families_that_no_cell_began_in(monkeypatch):
     monkeypatch.setattr(cells, "CELLS", 160)
     monkeypatch.setattr(cells, "VISITED", 8)
     W = families(6000, 256, size=50)
-    found = nearest(W, 8, "cells", device="cpu")
+    found = nearest_neighbors(W, 8, "cells", device="cpu")
     assert found.recall > 0.9
 
 
 def test_without_faiss(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     W = families(100, 8)
-    found = nearest(W, 4, device="cpu")
+    found = nearest_neighbors(W, 4, device="cpu")
     assert found.kind == "exact"
     assert found.reason.endswith("FAISS is not installed")
     assert recall(found.ids, oracle(W, 4)[0]) == 1
     with pytest.raises(InputError, match="kind 'ivf' needs FAISS"):
-        nearest(W, 4, "ivf")
+        nearest_neighbors(W, 4, "ivf")
 
 
 @pytest.mark.parametrize("kind", ["exact", "flat", "cells", "ivf", "pq"])
 def test_fewer_classes_than_asked_for(kind):
-    found = nearest(families(40, 8), 60, kind, device="cpu")
+    found = nearest_neighbors(families(40, 8), 60, kind, device="cpu")
     assert (found.ids[:, 39:] == -1).all()
     assert found.cosines[:, 39:].isneginf().all()
     if kind in ("exact", "flat"):
@@ -162,11 +162,11 @@ def test_fewer_classes_than_asked_for(kind):
 
 def test_progress_and_stop():
     W, seen = families(100, 8), []
-    nearest(W, 4, device="cpu", chunk=30, progress=lambda *a: seen.append(a))
+    nearest_neighbors(W, 4, device="cpu", chunk=30, progress=lambda *a: seen.append(a))
     assert seen == [(30, 100), (60, 100), (90, 100), (100, 100)]
     for kind in ("exact", "flat", "cells"):
         with pytest.raises(StopSearch):
-            nearest(W, 4, kind, device="cpu", chunk=30, stop=lambda: True)
+            nearest_neighbors(W, 4, kind, device="cpu", chunk=30, stop=lambda: True)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_progress_and_stop():
 def test_bad_arguments_of_a_search(change, words):
     arguments = {"W": torch.eye(4), "K": 2, "device": "cpu"} | change
     with pytest.raises(InputError, match=re.escape(words)):
-        nearest(**arguments)
+        nearest_neighbors(**arguments)
 
 
 @pytest.mark.gpu
@@ -195,7 +195,7 @@ def test_bad_arguments_of_a_search(change, words):
 @pytest.mark.parametrize("kind", ["auto", "flat", "cells", "ivf", "pq"])
 def test_searches_on_a_gpu(kind):
     W = families(3000, 64)
-    assert recall(nearest(W, 8, kind, device="cuda").ids, oracle(W, 8)[0]) > 0.95
+    assert recall(nearest_neighbors(W, 8, kind, device="cuda").ids, oracle(W, 8)[0]) > 0.95
 
 
 # ---- the queue
@@ -364,7 +364,7 @@ def test_a_queue_captures_the_mass_of_families_and_not_of_noise():
 
 def test_exact_finds_a_samples_nearest_other_class():
     W = torch.eye(4)
-    ids, cos = exact(torch.tensor([[0.6, 0.8, 0, 0]]), W, 2, torch.tensor([1]))
+    ids, cos = exact_neighbors(torch.tensor([[0.6, 0.8, 0, 0]]), W, 2, torch.tensor([1]))
     assert ids[0, 0] == 0
     assert float(cos[0, 0]) == pytest.approx(0.6)
 

@@ -139,13 +139,13 @@ def von_mises_fisher(centers: np.ndarray, kappa: float | np.ndarray, rng: np.ran
     kappa > 0: a number, or one for each sample (n,). The cosine to the center is drawn by rejection sampling (Wood,
     Simulation of the von Mises Fisher distribution, 1994), the tangent direction uniformly.
     """
-    cos = wood(np.broadcast_to(np.asarray(kappa, float), len(centers)), centers.shape[1], rng)
+    cos = sample_cosines(np.broadcast_to(np.asarray(kappa, float), len(centers)), centers.shape[1], rng)
     sin = np.sqrt(np.maximum(1 - cos * cos, 0))
     away = tangents(rng.standard_normal(centers.shape), centers.astype(float))
     return unit(cos[:, None] * centers + sin[:, None] * away).astype(centers.dtype)
 
 
-def wood(kappa: np.ndarray, dim: int, rng: np.random.Generator) -> np.ndarray:
+def sample_cosines(kappa: np.ndarray, dim: int, rng: np.random.Generator) -> np.ndarray:
     """Cosines (n,) of von Mises-Fisher samples to their centers, for concentrations kappa (n,) in R^dim (Wood 1994)."""
     k = dim - 1
     b = k / (2 * kappa + np.sqrt(4 * kappa**2 + k**2))

@@ -14,8 +14,8 @@ from workbench.core.errors import InputError
 from workbench.core.progress import Progress, no_progress
 from workbench.core.random import generator
 from workbench.mining.dataset import MiningData, class_sums
-from workbench.mining.exact import exact
-from workbench.mining.index import nearest
+from workbench.mining.exact import exact_neighbors
+from workbench.mining.index import nearest_neighbors
 
 CHUNK = 4096  # samples per block
 SAME_SHARE = 0.95  # share of identities, split in two halves, that exceed the measured threshold
@@ -86,9 +86,9 @@ def mine(
 ) -> MiningResult:
     """Search hard pairs of classes, likely duplicate identities and likely label errors.
 
-    K: nearest classes searched for each class. kind, device, seed: see `nearest`. duplicate: cosine of two centers
-    above which the classes are likely one person; None: `duplicate_threshold`. margin: see `label_errors`. Raises
-    InputError for an option out of range.
+    K: nearest classes searched for each class. kind, device, seed: see `nearest_neighbors`. duplicate: cosine of two
+    centers above which the classes are likely one person; None: `duplicate_threshold`. margin: see `label_errors`.
+    Raises InputError for an option out of range.
     """
     if K < 1:
         raise InputError(f"--k {K}: at least 1")
@@ -97,7 +97,9 @@ def mine(
     if not 0 <= margin <= 2:
         raise InputError(f"--margin {margin}: a difference of cosines in [0, 2]")
     K = min(K, len(data.centers) - 1)
-    result = nearest(data.centers, K, kind, device, progress=lambda d, n: progress(d, n, "classes"), seed=seed)
+    result = nearest_neighbors(
+        data.centers, K, kind, device, progress=lambda d, n: progress(d, n, "classes"), seed=seed
+    )
     pairs = _unique_pairs(result.ids, result.cosines)
     if duplicate is None:
         duplicate, measured = duplicate_threshold(data, result.cosines[:, 0], seed)
@@ -142,7 +144,7 @@ def label_errors(data: MiningData, margin: float, progress: Progress) -> tuple[L
         rows = slice(start, start + CHUNK)
         rest = sums[y[rows]] - x[rows]
         own[rows] = (rest * x[rows]).sum(1) / rest.norm(dim=1).clamp_min(1e-12)
-        ids, cos = exact(x[rows], data.centers, 1, y[rows])
+        ids, cos = exact_neighbors(x[rows], data.centers, 1, y[rows])
         other[rows], cosine[rows] = ids[:, 0].long(), cos[:, 0]
         progress(min(start + CHUNK, len(x)), len(x), "samples")
     single = counts[y] == 1

@@ -45,7 +45,7 @@ class Cells:
         return [1 << i for i in range(self.near.shape[1].bit_length())]
 
     def search(self, classes: Tensor, K: int) -> tuple[Tensor, Tensor]:
-        """ids (n, K) int32 and cosines (n, K) of the nearest other classes of classes (n,), as from `exact`."""
+        """ids (n, K) int32 and cosines (n, K) of the nearest other classes of classes (n,)."""
         ids = torch.full((len(classes), K), -1, dtype=torch.int32)
         best = torch.full((len(classes), K), float("-inf"))
         cells = self.near[classes, : self.visits].flatten()

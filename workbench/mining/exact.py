@@ -23,13 +23,13 @@ class StopSearch(Exception):
     """Raised by a search after its `stop` callback returned true."""
 
 
-def exact(
+def exact_neighbors(
     queries: Tensor, W: Tensor, K: int, exclude: Tensor, max_cosine: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """ids (n, K) int32 and cosines (n, K) of the rows of W (C, D) nearest to unit queries (n, D).
 
     exclude (n,): for each query, a row of W that is not a neighbor. max_cosine: rows with a larger cosine are not
-    neighbors either. If W has fewer than K others: -1 and -inf. W: as for `nearest`. Memory: n x TILE cosines.
+    neighbors either. If W has fewer than K others: -1 and -inf. W: any type of `Source`. Memory: n x TILE cosines.
     """
     exclude = exclude.to(queries.device)
     best = queries.new_full((len(queries), K), float("-inf"))
@@ -71,9 +71,9 @@ def quantize(W: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Source:
-    """Centers W (C, D) to search, and options of the search.
+    """Centers W (C, D) to search, floating-point or from `quantize`, and options of the search.
 
-    device: of the search. stop: callback that ends the search. seed: of the samples. max_cosine: as for `exact`.
+    device: of the search. stop: callback that ends the search. seed: of the samples. max_cosine: see `exact_neighbors`.
     """
 
     W: Tensor
@@ -110,7 +110,7 @@ class Source:
         W = self.W.to(self.device)
 
         def search(classes: Tensor, K: int) -> tuple[Tensor, Tensor]:
-            ids, cos = exact(self.rows(classes).to(self.device), W, K, classes, self.max_cosine)
+            ids, cos = exact_neighbors(self.rows(classes).to(self.device), W, K, classes, self.max_cosine)
             return ids.cpu(), cos.cpu()
 
         return search

@@ -47,7 +47,7 @@ class Neighbors(NamedTuple):
     recall: float
 
 
-def nearest(
+def nearest_neighbors(
     W: Tensor,
     K: int,
     kind: str = "auto",

@@ -12,8 +12,8 @@ from torch import Tensor
 from workbench.core.errors import InputError
 from workbench.core.progress import Progress
 from workbench.core.random import generator
-from workbench.mining.exact import directions, exact
-from workbench.mining.index import nearest
+from workbench.mining.exact import directions, exact_neighbors
+from workbench.mining.index import nearest_neighbors
 from workbench.mining.measures import recall
 
 MAX_AGE = torch.iinfo(torch.int16).max
@@ -104,8 +104,8 @@ class HardNegativeQueue:
     ) -> "HardNegativeQueue":
         """A new queue with the nearest other centers of W (C, D), from any thread; this one is unchanged.
 
-        conflict: cosine above which classes are excluded. index: `kind` of `nearest`; the other arguments, StopSearch
-        and InputError: see `nearest`.
+        conflict: cosine above which classes are excluded. index: `kind` of `nearest_neighbors`. It describes the other
+        arguments and the errors.
         """
         if len(W) != len(self.ids):
             raise InputError(f"W has {len(W)} centers; the queue holds {len(self.ids)} classes")
@@ -113,7 +113,7 @@ class HardNegativeQueue:
         if not self.K:
             return new
         options = {"chunk": chunk, "progress": progress, "stop": stop, "seed": seed}
-        result = nearest(W, self.K, index, device, max_cosine=conflict, dtype=torch.float16, **options)
+        result = nearest_neighbors(W, self.K, index, device, max_cosine=conflict, dtype=torch.float16, **options)
         new.ids, new.scores = result.ids, result.cosines  # without a copy: 256 MB for a million classes
         new.ages = torch.zeros_like(result.ids, dtype=torch.int16)
         new.rebuilt = f"{result.kind} ({result.reason}), recall {result.recall:.3f} on a sample"
@@ -125,7 +125,7 @@ class HardNegativeQueue:
             return float("nan")
         classes = torch.randperm(len(self.ids), generator=generator(seed, "queue recall"))[:sample]
         W = W.detach()
-        truth = exact(directions(W, classes), W, self.K, classes)[0]
+        truth = exact_neighbors(directions(W, classes), W, self.K, classes)[0]
         return recall(self.ids[classes], truth.cpu())
 
     def state_dict(self) -> dict[str, Tensor]:

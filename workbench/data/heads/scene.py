@@ -106,8 +106,8 @@ def _light_color(rng: np.random.Generator) -> np.ndarray:
 
 def _backdrop(rng: np.random.Generator) -> np.ndarray:
     """A coarse background image: one random color with variations in brightness and, less, in hue."""
-    grey = rng.uniform(0, 1)
-    color = grey + rng.uniform(0.1, 1.0) * (rng.uniform(0, 1, 3) - grey)
+    gray = rng.uniform(0, 1)
+    color = gray + rng.uniform(0.1, 1.0) * (rng.uniform(0, 1, 3) - gray)
     return color + rng.uniform(-0.3, 0.3, (3, 3, 1)) + rng.uniform(-0.08, 0.08, (3, 3, 3))
 
 
