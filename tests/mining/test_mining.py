@@ -493,6 +493,7 @@ E4, Y4 = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
         ({"embeddings": E4[0], "labels": Y4}, (), "embeddings is float32 (4,)"),
         ({"embeddings": E4 * (Y4[:, None] + 0), "labels": Y4}, (), "embeddings: row 0 has length 0"),
         ({"embeddings": E4[[0, 0, 1, 2]] * [[1], [-1], [1], [1]], "labels": Y4}, (), "one class cancel out: center 0"),
+        ({"centers": E4[:1]}, (), "centers (C, D) with C >= 2 are needed"),
         ({"centers": E4 * np.nan}, (), "centers: row 0 has length nan"),
         ({"centers": E4, "names": np.array(["a"])}, (), "names has 1 entries; there are 4 centers"),
         ({"embeddings": E4, "labels": Y4, "names": np.array(["a"])}, (), "labels hold 1; with 1 names"),

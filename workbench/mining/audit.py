@@ -32,11 +32,6 @@ class ClassPairs:
     b: np.ndarray
     cosine: np.ndarray
 
-    def above(self, threshold: float) -> "ClassPairs":
-        """The pairs with a cosine above `threshold`."""
-        keep = self.cosine > threshold
-        return ClassPairs(self.a[keep], self.b[keep], self.cosine[keep])
-
 
 @dataclass(frozen=True)
 class LabelErrors:
@@ -71,7 +66,8 @@ class MiningResult:
     @property
     def duplicates(self) -> ClassPairs:
         """The pairs above the threshold."""
-        return self.pairs.above(self.threshold)
+        keep = self.pairs.cosine > self.threshold
+        return ClassPairs(self.pairs.a[keep], self.pairs.b[keep], self.pairs.cosine[keep])
 
 
 def mine(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from workbench.core.errors import InputError
 from workbench.data import embeddings
-from workbench.data.sampling import label_indices, unique_labels
+from workbench.data.sampling import label_indices, matrix, unique_labels
 from workbench.mining.exact import directions
 
 
@@ -77,10 +77,9 @@ def _from_embeddings(arrays: embeddings.Arrays) -> MiningData:
 
 
 def _normalize_rows(a: np.ndarray, what: str) -> Tensor:
-    """Rows of a (n, D), n >= 2, at unit length, float32. Raises InputError; `what` names the array."""
-    if a.ndim != 2 or len(a) < 2 or not a.shape[1] or a.dtype.kind not in "fiu":
-        raise InputError(f"{what} is {a.dtype} {a.shape}; numbers of shape (n, D) with n >= 2 are needed")
+    """Rows of a (n, D) at unit length, float32. Raises InputError; `what` names the array."""
+    x = torch.from_numpy(matrix(a, what).astype(np.float32))
     try:
-        return directions(torch.from_numpy(a.astype(np.float32)), slice(0, None))
+        return directions(x, slice(0, None))
     except InputError as error:
         raise InputError(f"{what}: {str(error).replace('center', 'row', 1)}") from None

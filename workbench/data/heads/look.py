@@ -8,21 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.data.heads import palette
 from workbench.data.heads.masks import EYE_X, EYE_Y, across_up_out, beard, brows, inner_mouth, lips, shade, step
 from workbench.data.heads.model import HeadModel, shape_weights
-from workbench.data.heads.palette import (
-    BLUSH,
-    FRAMES,
-    IRIS,
-    IRIS_ODDS,
-    MOUTH,
-    PUPIL,
-    SCLERA,
-    hair_color,
-    lip_color,
-    pick,
-    skin_color,
-)
 
 LOCKS = 90  # strands of hair around the head
 
@@ -67,22 +55,22 @@ def random_appearance(model: HeadModel, rng: np.random.Generator) -> Appearance:
     ancestry = rng.dirichlet([0.35, 0.35, 0.35])
     male, old = rng.beta(0.3, 0.3), rng.uniform() ** 2
     rest = model.base + model.displacement(shape_weights(model, ancestry, male, old, rng))
-    skin = skin_color(ancestry, rng)
-    hair = hair_color(ancestry, old, rng)
+    skin = palette.skin_color(ancestry, rng)
+    hair = palette.hair_color(ancestry, old, rng)
     locks = hair * rng.uniform(0.75, 1.15, (LOCKS, 1))
     scalp, lift, long_hair = _hair_style(model, male, rng)
 
     colors = skin * (1 + 0.02 * rng.standard_normal((len(rest), 1)))
     _paint_face(colors, model.base, skin, rng)
     _paint(colors, brows(model.base, rng), hair * rng.uniform(0.55, 0.95))
-    _paint(colors, lips(model.base), lip_color(skin, male, rng))
+    _paint(colors, lips(model.base), palette.lip_color(skin, male, rng))
     if male > 0.5:
         _paint(colors, beard(model.base, rng), 0.85 * hair)
     around = np.arctan2(model.base[:, 0], model.base[:, 2] - 0.45) / (2 * np.pi) + 0.5
     _paint(colors, scalp, locks[(around * LOCKS).astype(int) % LOCKS])
-    _paint(colors, inner_mouth(model.base), MOUTH)
+    _paint(colors, inner_mouth(model.base), palette.MOUTH)
     colors *= shade(model, rest)[:, None]
-    _paint_eyes(colors, model, IRIS[pick(ancestry @ IRIS_ODDS, rng)] * rng.uniform(0.8, 1.2, 3))
+    _paint_eyes(colors, model, palette.IRIS[palette.pick(ancestry @ palette.IRIS_ODDS, rng)] * rng.uniform(0.8, 1.2, 3))
     return Appearance(rest, colors.clip(0, 1), lift, locks, long_hair, _glasses(rng) if rng.random() < 0.28 else None)
 
 
@@ -98,8 +86,8 @@ def _paint_face(colors: np.ndarray, base: np.ndarray, skin: np.ndarray, rng: np.
     def spot(at_x: float, at_y: float, radius: float) -> np.ndarray:
         return np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / radius**2) * (z > 0.7)
 
-    _paint(colors, rng.uniform(0, 0.3) * spot(0.42, 6.88, 0.22), BLUSH * skin.max())
-    _paint(colors, rng.uniform(0, 0.3) * spot(0, 6.92, 0.16), BLUSH * skin.max())
+    _paint(colors, rng.uniform(0, 0.3) * spot(0.42, 6.88, 0.22), palette.BLUSH * skin.max())
+    _paint(colors, rng.uniform(0, 0.3) * spot(0, 6.92, 0.16), palette.BLUSH * skin.max())
     _paint(colors, rng.uniform(0, 0.5) * spot(EYE_X, EYE_Y + rng.uniform(-0.1, 0.05), 0.19), 0.55 * skin)
     face = np.flatnonzero((z > 0.95) & (y > 6.3) & (y < 7.9))
     for center in base[rng.choice(face, rng.poisson(1.0))]:
@@ -139,11 +127,11 @@ def _hair_style(
 def _paint_eyes(colors: np.ndarray, model: HeadModel, iris: np.ndarray) -> None:
     x, y, _ = across_up_out(model.base)
     distance = np.hypot(x - EYE_X, y - EYE_Y)
-    colors[model.eye] = SCLERA
-    for color, radius in ((0.6 * iris, 0.078), (iris, 0.066), (PUPIL, 0.03)):
+    colors[model.eye] = palette.SCLERA
+    for color, radius in ((0.6 * iris, 0.078), (iris, 0.066), (palette.PUPIL, 0.03)):
         _paint(colors, model.eye * step(radius - distance, 0.008), color)
 
 
 def _glasses(rng: np.random.Generator) -> Glasses:
-    color = FRAMES[rng.integers(len(FRAMES))]
+    color = palette.FRAMES[rng.integers(len(palette.FRAMES))]
     return Glasses(rng.uniform(0.2, 0.27), rng.uniform(0.14, 0.22), rng.uniform(2, 5), rng.uniform(0.014, 0.032), color)
