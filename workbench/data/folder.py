@@ -23,10 +23,11 @@ NAMED = 3  # maximum broken files named in a message
 
 def load_folder(
     root: Path, source: str, size: int | None, skip_broken: bool, progress: Progress | None
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """Images (n, S, S, 3) uint8, labels (n,) int64, identity names and notes; see `images.load`.
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], np.ndarray, tuple[str, ...]]:
+    """Images (n, S, S, 3) uint8, labels (n,) int64, identity names, paths (n,) relative to `root`, and notes.
 
-    Raises InputError, prefixed with `source`, for a folder without readable images or with broken ones.
+    See `images.load`. Raises InputError, prefixed with `source`, for a folder without readable images or with broken
+    ones.
     """
     files, notes = _image_files(root, source)
     with warnings.catch_warnings():
@@ -67,7 +68,8 @@ def load_folder(
     images = images[good] if broken else images
     # Only folders with readable files are numbered: an identity whose files are all broken gets no label.
     names, labels = np.unique([files[i].parent.name for i in good], return_inverse=True)
-    return images, labels.astype(np.int64), tuple(map(str, names)), tuple(notes)
+    paths = np.array([files[i].relative_to(root).as_posix() for i in good])
+    return images, labels.astype(np.int64), tuple(map(str, names)), paths, tuple(notes)
 
 
 def _image_files(root: Path, source: str) -> tuple[list[Path], list[str]]:

@@ -29,8 +29,8 @@ class ImageSet:
     """Images with identity labels.
 
     images: (n, S, S, 3) uint8 RGB. labels: (n,) int64 in 0..C-1. names: of the C identities. source: the spec it was
-    loaded from. extra: further values per image, (n,) each, such as the nuisance parameters of synthetic heads. notes:
-    one sentence for each change, omission or peculiarity in loading.
+    loaded from. extra: further values per image, (n,) each: the nuisance parameters of synthetic heads; `path`, the
+    files of a folder. notes: one sentence for each change, omission or peculiarity in loading.
 
     Raises InputError if shapes, types or label range are inconsistent.
     """
@@ -113,8 +113,8 @@ def load(spec: str, size: int | None = None, skip_broken: bool = False, progress
     elif spec == "digits":
         loaded = _load_digits(size, progress)
     elif kind == "folder":
-        images, labels, names, notes = load_folder(path, spec, size, skip_broken, progress)
-        loaded = ImageSet(images, labels, names, spec, notes=notes)
+        images, labels, names, paths, notes = load_folder(path, spec, size, skip_broken, progress)
+        loaded = ImageSet(images, labels, names, spec, {"path": paths}, notes)
     elif kind == "npz":
         loaded = _load_npz(path, spec, size, progress)
     else:

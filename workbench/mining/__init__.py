@@ -7,4 +7,5 @@ queue.py     hard negatives of each class, merged batch by batch and rebuilt fro
 measures.py  quality of a set of negatives: recall, captured softmax mass
 dataset.py   embeddings or centers from a file
 audit.py     hard pairs, likely duplicate identities, likely label errors
+tables.py    CSV files of them
 """
