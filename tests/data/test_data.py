@@ -165,6 +165,7 @@ def test_a_folder_is_read_by_name(folder):
     assert loaded.labels.tolist() == [0, 0, 1, 1]
     assert loaded.images[:, 0, 0, 0].tolist() == [150, 200, 150, 200]
     assert loaded.notes == ()
+    assert loaded.extra["path"].tolist() == ["anna/0.png", "anna/1.png", "bela/0.png", "bela/1.png"]
     assert loaded.source == f"folder:{folder}"
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
@@ -587,13 +588,13 @@ sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 """
 
 
-def written(tmp_path, text: str) -> Path:
+def write_manifest(tmp_path, text: str) -> Path:
     (tmp_path / "toy.toml").write_text(text)
     return tmp_path / "toy.toml"
 
 
 def test_a_manifest_is_read(tmp_path):
-    read = manifest.read(written(tmp_path, GOOD))
+    read = manifest.read(write_manifest(tmp_path, GOOD))
     assert read.name == "toy"
     assert read.split == manifest.Split(0.5, 1)
     assert [f.path for f in read.files] == ["toy/a.bin"]
@@ -631,7 +632,7 @@ def test_no_manifests_where_there_is_no_folder(tmp_path):
 def test_a_bad_manifest_is_refused_by_file_and_field(tmp_path, old, new, message):
     assert old in GOOD
     with pytest.raises(InputError) as caught:
-        manifest.read(written(tmp_path, GOOD.replace(old, new, 1).replace("split = 3\n[x]", "[x]", 1)))
+        manifest.read(write_manifest(tmp_path, GOOD.replace(old, new, 1).replace("split = 3\n[x]", "[x]", 1)))
     assert str(caught.value).startswith("toy.toml: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -646,7 +647,7 @@ def test_an_unreadable_manifest_is_refused(tmp_path):
 
 
 def test_files_are_ok_absent_or_changed(tmp_path):
-    toy = manifest.read(written(tmp_path, GOOD))
+    toy = manifest.read(write_manifest(tmp_path, GOOD))
     assert manifest.verify_files(toy, tmp_path) == {"toy/a.bin": "absent"}
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "a.bin").write_bytes(b"abc")  # the hash above is FIPS 180's example
@@ -656,7 +657,7 @@ def test_files_are_ok_absent_or_changed(tmp_path):
 
 
 def test_files_outside_the_repository_are_never_read(tmp_path):
-    toy = manifest.read(written(tmp_path, GOOD))
+    toy = manifest.read(write_manifest(tmp_path, GOOD))
     (tmp_path / "secret").mkdir()
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "toy").symlink_to(tmp_path / "secret")

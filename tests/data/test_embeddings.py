@@ -187,7 +187,7 @@ def test_every_class_gives_in_turn(labels, limit):
     assert rows.tolist() == sorted(set(rows.tolist())) == stratified_sample(y, limit).tolist()
     assert len(rows) == min(limit, len(y))
     drawn, there = np.bincount(y[rows], minlength=7), np.bincount(y, minlength=7)
-    for j in range(7):  # nobody has two more than another that still has some
+    for j in range(7):  # no class has two more than another with rows left
         assert drawn[j] >= min(there[j], drawn.max() - 1)
 
 

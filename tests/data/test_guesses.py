@@ -1,4 +1,4 @@
-"""No meaning is guessed from one value or one name: ranges of pixels, columns, spellings, very short rows."""
+"""Ambiguous input is refused or noted: ranges of pixels, columns, spellings of names, very short rows."""
 
 import re
 import unicodedata

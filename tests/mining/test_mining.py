@@ -1,4 +1,4 @@
-"""Mining: indexes against the exact search, merging against a loop a person can read, findings that were planted."""
+"""Mining: indexes against the exact search, merging against a plain loop, planted duplicates and label errors."""
 
 import csv
 import re
@@ -98,7 +98,7 @@ def test_auto_goes_by_size_and_by_what_a_sample_shows(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["exact", "flat", "cells", "ivf", "pq"])
 def test_classes_too_near_are_no_neighbors(kind):
-    """However many there are: 60 copies of one class leave K others to find for each."""
+    """With 60 copies of one class, K other classes remain for each."""
     W = families(400, 64)
     W[:60] = W[0] * (1 + torch.rand(60, 1))
     found = nearest_neighbors(W, 6, kind, device="cpu", max_cosine=0.9)
@@ -201,7 +201,7 @@ def test_searches_on_a_gpu(kind):
 # ---- the queue
 
 
-def merged_by_hand(queue, own, offers, K, conflict, max_age):
+def merge_by_hand(queue, own, offers, K, conflict, max_age):
     """One class's queue [(id, float16 score, age)] after an offer [(id, score)], as one would write it down."""
     entries = {id_: (score, age + 1) for id_, score, age in queue}
     fresh = {}
@@ -241,7 +241,7 @@ def test_merging_is_what_one_would_do_by_hand(data, K, conflict, max_age):
         )
         queue.merge(torch.tensor(classes, dtype=torch.long), table[..., 0].long(), table[..., 1], conflict, max_age)
         for c, row in zip(classes, offers, strict=True):
-            by_hand[c] = merged_by_hand(by_hand[c], c, row, K, conflict, max_age)
+            by_hand[c] = merge_by_hand(by_hand[c], c, row, K, conflict, max_age)
     for c in range(C):
         assert entries_of(queue, c) == by_hand[c]
         held = len(by_hand[c])
@@ -373,7 +373,7 @@ def test_exact_finds_a_samples_nearest_other_class():
 
 
 @pytest.fixture
-def planted(tmp_path):
+def planted_file(tmp_path):
     """Sixty classes of six samples: class 7 is class 3 again, samples 30 and 100 have wrong labels, one is alone."""
     rng = np.random.default_rng(0)
     centers = rng.normal(size=(61, 32))
@@ -400,9 +400,9 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_mine_finds_what_was_planted(planted, tmp_path, capsys, monkeypatch):
+def test_mine_finds_what_was_planted(planted_file, tmp_path, capsys, monkeypatch):
     out = tmp_path / "found"
-    status, said, _ = workbench(capsys, monkeypatch, "--embeddings", planted, "--k", 5, "--out", out)
+    status, said, _ = workbench(capsys, monkeypatch, "--embeddings", planted_file, "--k", 5, "--out", out)
     assert status == 0
     assert "<p03>  <p07>" in said
     assert [(r["class_a"], r["class_b"]) for r in rows(out / "duplicates.csv")] == [("<p03>", "<p07>")]
@@ -421,7 +421,7 @@ def test_mine_finds_what_was_planted(planted, tmp_path, capsys, monkeypatch):
     assert not re.search(r"(src|href)=.https?:", page)
     assert "not judged: 1 samples" in page
     assert sorted(p.name for p in out.iterdir()) == ["duplicates.csv", "index.html", "label_errors.csv", "pairs.csv"]
-    status, _, error = workbench(capsys, monkeypatch, "--embeddings", planted, "--out", out)
+    status, _, error = workbench(capsys, monkeypatch, "--embeddings", planted_file, "--out", out)
     assert (status, error.count("\n")) == (2, 1)
     assert "exists already" in error
 
@@ -463,8 +463,8 @@ def test_of_embeddings_and_centers_the_embeddings_are_mined(tmp_path, capsys, mo
     assert ((data.centers @ torch.from_numpy(unit(W).astype(np.float32)).T).argmax(dim=1) == torch.arange(12)).all()
 
 
-def test_names_and_paths_of_the_file_are_reported(planted, tmp_path, capsys, monkeypatch):
-    with np.load(planted) as file:
+def test_names_and_paths_of_the_file_are_reported(planted_file, tmp_path, capsys, monkeypatch):
+    with np.load(planted_file) as file:
         arrays = dict(file)
     names, arrays["labels"] = np.unique(arrays["labels"], return_inverse=True)
     arrays |= {"names": names, "paths": np.array([f"a/{i}.png" for i in range(len(arrays["labels"]))])}
