@@ -187,10 +187,8 @@ def _read_npz(path: Path, source: str) -> tuple[dict[str, np.ndarray], dict[str,
     """The arrays of an npz archive, and why others are unreadable (object arrays need pickle, which runs code)."""
     arrays, unreadable = {}, {}
     try:
-        with (
-            path.open("rb") as file,
-            np.load(file, allow_pickle=False) as archive,
-        ):  # np.load does not close it on errors
+        # path.open: np.load does not close a file that it opened if it fails.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for key in archive.files:
                 try:
                     arrays[key] = np.asarray(archive[key])
