@@ -15,7 +15,7 @@ from workbench.core.errors import InputError
 from workbench.core.files import read_json, write_json
 from workbench.core.formats import RUN
 from workbench.core.record import Run
-from workbench.core.schema import DEPTH, ListOf, MapOf, Maybe, Number, Table, Text, Whole, check
+from workbench.core.schema import DEPTH, Integer, ListOf, MapOf, Maybe, Number, Table, Text, check
 from workbench.data import manifest
 from workbench.training import checkpoint
 from workbench.training.config import Config
@@ -27,7 +27,7 @@ from workbench.training.run import train
 
 SMALL = Config(data="digits", size=16, dim=8, steps=3, batch=8, test=0.4, snapshots=2, device="cpu", method="arcface")
 FORM = Table(
-    {"lr": Number(above=0), "name": Maybe(Text()), "list": ListOf(Whole(0, 9)), "map": MapOf()}, frozenset({"map"})
+    {"lr": Number(above=0), "name": Maybe(Text()), "list": ListOf(Integer(0, 9)), "map": MapOf()}, frozenset({"map"})
 )
 RIGHT = {"lr": 0.1, "name": None, "list": [1, 2]}
 

@@ -43,7 +43,7 @@ def test_a_person_who_is_added_changes_neither_results_nor_bits(people, tmp_path
     write_person(people, "a0", 99, images=7, size=60)  # sorts first, and would change the default size
     write_person(people, "a1", 98, images=7, size=60)
     assert evaluate(whole, on_message=said.append) == before
-    assert said == [f"{whole}: folder:{people} has 2 more identities now ('a0', 'a1'): left out"]
+    assert said == [f"{whole}: new identities in folder:{people} are ignored: 2 ('a0', 'a1')"]
     resume(cut)
     assert (cut / CHECKPOINT).read_bytes() == (whole / CHECKPOINT).read_bytes()
 
@@ -53,9 +53,7 @@ def test_exchanged_images_are_refused_in_a_line_and_nothing_is_written(people, t
     names = Run.open(path).split["train_names"]
     write_person(people, names[1], 77)
     before = (path / "run.json").read_bytes()
-    with pytest.raises(
-        InputError, match=rf"the images of 1 of its 6 identities .* are others now: '{names[1]}'"
-    ) as said:
+    with pytest.raises(InputError, match=rf"the images of 1 of its 6 identities .* have changed: '{names[1]}'") as said:
         resume(path)
     assert "\n" not in str(said.value)
     assert (path / "run.json").read_bytes() == before
@@ -68,7 +66,7 @@ def test_a_test_image_that_is_missing_is_refused(people, tmp_path):
     train(settings(f"folder:{people}"), tmp_path / "run")
     name = Run.open(tmp_path / "run").split["test_names"][0]
     (people / name / "0.png").unlink()
-    with pytest.raises(InputError, match=f"are others now: '{name}'"):
+    with pytest.raises(InputError, match=f"have changed: '{name}'"):
         evaluate(tmp_path / "run")
     assert not (tmp_path / "run" / "results.json").exists()
 
@@ -80,7 +78,7 @@ def test_a_relative_path_that_leads_elsewhere_says_where(people, tmp_path, monke
     for i in range(10):
         write_person(there / "people", f"p{i}", 50 + i)
     monkeypatch.chdir(there)
-    with pytest.raises(InputError, match=rf"are others now: .*the path is relative, and means {there / 'people'} now"):
+    with pytest.raises(InputError, match=rf"have changed: .*the path is relative, and means {there / 'people'} now"):
         evaluate(tmp_path / "run")
 
 
@@ -92,7 +90,7 @@ def test_images_in_another_order_are_found_where_each_identity_has_its_own(peopl
     assert np.array_equal(images.images, data.images)
     assert np.array_equal(images.labels, data.labels)
     assert remarks == []
-    with pytest.raises(InputError, match="are others now"):
+    with pytest.raises(InputError, match="have changed"):
         select_recorded(data.take(np.arange(len(data))[::-1]), known, "run")
 
 
@@ -107,7 +105,7 @@ def test_a_run_without_digests_is_compared_by_names_only(people, tmp_path):
     said = []
     evaluate(path, on_message=said.append)
     assert len(said) == 2
-    assert "no digests on record: identities are compared by name only" in said[0]
+    assert "no digests of its images are recorded: identities are compared by name only" in said[0]
 
 
 def test_another_decoder_is_told_and_not_called_other_images(people, tmp_path):
@@ -133,7 +131,7 @@ def test_a_session_replays_on_its_own_identities_only(people, tmp_path):
     again = replay(path)
     assert again.agrees
     assert again.images.classes == 10
-    assert any("has 1 more identities now ('a0')" in note for note in again.notes)
+    assert any("are ignored: 1 ('a0')" in note for note in again.notes)
     again.stop()
     write_person(people, "p3", 5)
     with pytest.raises(InputError, match=r"session\.json: the images of 1 of its 10 identities .* 'p3'"):

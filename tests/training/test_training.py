@@ -8,7 +8,7 @@ import torch
 from trainings import noisy_images, tiny
 
 from workbench.core.errors import InputError
-from workbench.data.pairs import stratified
+from workbench.data.sampling import stratified_sample
 from workbench.methods import METHODS
 from workbench.training import checkpoint
 from workbench.training.batches import augment, batch_indices, make_sampler
@@ -196,10 +196,10 @@ def test_config_names_the_culprit():
 
 def test_stratified_sample_has_every_identity_and_is_seeded():
     labels = np.repeat(np.arange(7), [1, 2, 3, 9, 9, 9, 9])
-    chosen = stratified(labels, 4, 100, seed=0)
+    chosen = stratified_sample(labels, 100, per_class=4)
     assert np.bincount(labels[chosen]).tolist() == [1, 2, 3, 4, 4, 4, 4]
-    assert np.array_equal(chosen, stratified(labels, 4, 100, seed=0))
-    assert len(set(labels[stratified(labels, 4, 7, seed=0)])) == 7
+    assert np.array_equal(chosen, stratified_sample(labels, 100, per_class=4, seed=0))
+    assert len(set(labels[stratified_sample(labels, 7, per_class=4)])) == 7
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,11 @@ from workbench.compare.plan import ONE_THREAD, Plan, Task, busy_words, cpu_threa
 from workbench.compare.results import METRICS, Comparison, metric_named
 from workbench.compare.variants import Variant
 from workbench.compare.worker import work
+from workbench.core.device import resolve_device
 from workbench.core.errors import InputError, quote
 from workbench.core.progress import Progress, no_progress
 from workbench.core.record import Run
 from workbench.training.config import Config
-from workbench.training.fit import device
 from workbench.training.interrupts import stop_requests
 from workbench.training.run import lock_run
 
@@ -75,7 +75,7 @@ def jobs_for(base: Config, jobs: int | None = None) -> int:
         if not 1 <= jobs <= MOST_JOBS:
             raise InputError(f"--jobs {quote(jobs)}: at least 1, at most {MOST_JOBS}")
         return jobs
-    return 1 if device(base.device).type == "cuda" else max(1, (os.cpu_count() or 1) // 2)
+    return 1 if resolve_device(base.device).type == "cuda" else max(1, (os.cpu_count() or 1) // 2)
 
 
 def execute(plan: Plan, jobs: int, progress: Progress = no_progress) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from workbench.centers.sharded import ShardedCenters
 from workbench.core.distributed import rank
 from workbench.core.errors import InputError
-from workbench.core.files import finite, write
+from workbench.core.files import to_plain, write
 from workbench.core.formats import CHECKPOINT
 from workbench.core.schema import check
 from workbench.networks import backbone
@@ -37,7 +37,7 @@ def save(job: Job, path: Path) -> None:
         return
     header = {"step": state.step, "lr": state.lr, "parameters": state.parameters}
     arrays = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write(path, lambda p: save_file(arrays, p, metadata={"job": json.dumps(finite(header))}))
+    write(path, lambda p: save_file(arrays, p, metadata={"job": json.dumps(to_plain(header))}))
 
 
 def load(job: Job, path: Path) -> Job:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from workbench.core.device import device as select_device
+from workbench.core.device import resolve_device
 from workbench.core.errors import InputError, missing_extra, unknown
-from workbench.core.files import encodable, write
+from workbench.core.files import escape_text, write
 from workbench.core.progress import Progress, no_progress
 from workbench.core.record import Run
 from workbench.data.images import ImageSet, load
@@ -72,7 +72,7 @@ def embed(
     if split is not None and data is not None:
         raise InputError(f"split = {split}: only the run's own data has one; leave out split, or data")
     config = Config.from_json(run.config)
-    where = select_device(config.device if device is None else device)
+    where = resolve_device(config.device if device is None else device)
     size = image_size(run, config)
     read = lambda done, total: progress(done, total, "reading images")  # noqa: E731
     if isinstance(data, ImageSet):
@@ -123,9 +123,9 @@ def write_parquet(images: ImageEmbeddings, path: Path) -> None:
     n, dim = images.embeddings.shape
     offsets = np.arange(n + 1, dtype=np.int32) * dim
     columns = {
-        "path": [encodable(value) for value in images.paths.tolist()],
+        "path": [escape_text(value) for value in images.paths.tolist()],
         "label": images.labels,
-        "name": [encodable(value) for value in images.names[images.labels].tolist()],
+        "name": [escape_text(value) for value in images.names[images.labels].tolist()],
         "embedding": pyarrow.ListArray.from_arrays(offsets, images.embeddings.reshape(-1)),
     }
     pyarrow.parquet.write_table(pyarrow.table(columns), path)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from workbench.centers.bank import others
 from workbench.centers.sharded import every_center
-from workbench.core.device import device, float32_default
+from workbench.core.device import float32_default, resolve_device
 from workbench.core.distributed import all_gather, processes, shard_range
 from workbench.core.errors import InputError
 from workbench.core.geometry import full, unit
@@ -63,7 +63,7 @@ class Job:
         classes or images in a batch than processes.
         """
         check_shares(config)
-        where = device(config.device)
+        where = resolve_device(config.device)
         net = share_batch_norm(backbone(config.backbone, size, config.dim, config.seed, config.width))
         net = net.to(where, memory_format=torch.channels_last)
         if objective is None:

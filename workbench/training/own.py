@@ -11,7 +11,8 @@ from workbench.core.errors import InputError
 from workbench.core.record import Snapshot, Step
 from workbench.curves.check import check_margin
 from workbench.data.images import ImageSet, load
-from workbench.data.pairs import split_identities, stratified
+from workbench.data.pairs import split_identities
+from workbench.data.sampling import stratified_sample
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.losses.scales import Fixed
 from workbench.margins.base import Margin
@@ -85,7 +86,7 @@ def train_margin(
     centers = FullCenters(known.classes, config.dim, config.seed)
     objective = MarginSoftmax(margin, centers, Fixed(config.settings()["s"] if s is None else s), seed=config.seed)
     job = Job.start(config, known.classes, known.size, objective)
-    sample = known.take(stratified(known.labels, SNAPSHOT_IMAGES, SNAPSHOT_LIMIT, config.seed))
+    sample = known.take(stratified_sample(known.labels, SNAPSHOT_LIMIT, SNAPSHOT_IMAGES, config.seed))
     at = snapshot_steps(config.steps, config.snapshots)
     events: list[Event] = []
     taken, snapshots = [], [snapshot(job, sample.images, sample.labels)]

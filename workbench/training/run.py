@@ -18,7 +18,8 @@ from workbench.core.locks import lock_folder
 from workbench.core.progress import Progress, no_progress
 from workbench.core.record import Run, Step, refuse_used
 from workbench.data.images import ImageSet, load
-from workbench.data.pairs import split_identities, stratified
+from workbench.data.pairs import split_identities
+from workbench.data.sampling import stratified_sample
 from workbench.training import checkpoint
 from workbench.training.config import Config
 from workbench.training.events import Event
@@ -152,7 +153,7 @@ def run_training(
     Checkpoints are always of the state between two steps. on_message: called with each remark on the training's health,
     which the run records as well.
     """
-    sample = stratified(data.labels, SNAPSHOT_IMAGES, SNAPSHOT_LIMIT, job.config.seed)
+    sample = stratified_sample(data.labels, SNAPSHOT_LIMIT, SNAPSHOT_IMAGES, job.config.seed)
     images, labels = data.images[sample], data.labels[sample]
     snapshots = snapshot_steps(job.config.steps, job.config.snapshots)
     health = Health(job.objective, job.config.method)

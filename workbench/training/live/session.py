@@ -19,9 +19,9 @@ import torch
 
 from workbench.core.errors import InputError, quote, unknown
 from workbench.core.record import Snapshot
-from workbench.core.schema import Whole
+from workbench.core.schema import Integer
 from workbench.data.images import ImageSet, load
-from workbench.data.pairs import stratified
+from workbench.data.sampling import stratified_sample
 from workbench.margins.base import Margin
 from workbench.methods import METHODS
 from workbench.methods.method import as_method
@@ -67,7 +67,7 @@ class LiveSession:
         threads: int = 1,
         **settings: Any,
     ) -> None:
-        if not Whole(1, 1024).accepts(threads):
+        if not Integer(1, 1024).accepts(threads):
             raise InputError(f"threads = {quote(threads)}: a whole number from 1 to 1024 is needed")
         own = [as_method(margin)] if margin is not None else []
         self.known = METHODS | {method.key: method for method in own}
@@ -76,7 +76,7 @@ class LiveSession:
         key, preset = (own[0].key, "given") if own else (self.config.method, self.config.preset)
         self.start = Tuning.of(self.known, self.config, key, preset).with_changes(**self.config.parameters)
         self.images = images if images is not None else load(self.config.data, self.config.size)
-        self.sample = stratified(self.images.labels, sample, sample, self.config.seed)
+        self.sample = stratified_sample(self.images.labels, sample, seed=self.config.seed)
         self.agrees: bool | None = None
         self._tuning = self.start
         self._trainer, self._history = Trainer(self.config, self.images, self.start), History()
