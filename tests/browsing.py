@@ -51,7 +51,7 @@ def running_chromium(path: str) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Lab:
-    """A running JupyterLab: address, token, root folder."""
+    """A running JupyterLab: its address, its token, and the folder it serves."""
 
     url: str
     token: str
@@ -60,7 +60,7 @@ class Lab:
 
 @contextmanager
 def running_lab(home: Path) -> Iterator[Lab]:
-    """JupyterLab with its settings under the empty folder `home`, on a random local port, with a token."""
+    """JupyterLab with settings of its own under the empty folder home, on a random local port, with a token."""
     folder, config, runtime = (home / name for name in ("notebooks", "config", "runtime"))
     for new in (folder, config / "labconfig", runtime):
         new.mkdir(parents=True)
@@ -84,8 +84,8 @@ def running_lab(home: Path) -> Iterator[Lab]:
             if server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"JupyterLab did not start:\n{(home / 'log').read_text()[-2000:]}")
             time.sleep(0.2)
-        info = json.loads(address[0].read_text())
-        yield Lab(f"http://127.0.0.1:{info['port']}", info["token"], folder)
+        found = json.loads(address[0].read_text())
+        yield Lab(f"http://127.0.0.1:{found['port']}", found["token"], folder)
     finally:
         server.terminate()
         server.wait(timeout=20)
@@ -93,14 +93,14 @@ def running_lab(home: Path) -> Iterator[Lab]:
 
 @dataclass
 class Notebooks:
-    """Opens notebooks of a Lab in a browser context. wrong: errors of the pages and requests to other hosts."""
+    """Opens notebooks of a Lab in a browser context; `wrong` gathers what their pages should not have done."""
 
     context: Any
     lab: Lab
     wrong: list[str] = field(default_factory=list)
 
     def open(self, cells: list[str]) -> Any:
-        """Create and run a notebook with these code cells; its Playwright page. AssertionError: a cell failed."""
+        """The Playwright page of a new notebook in which all these code cells have run without an error."""
         name = f"{len(list(self.lab.folder.glob('*.ipynb')))}.ipynb"
         blank = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -109,7 +109,7 @@ class Notebooks:
         page = self.context.new_page()
         page.on("console", lambda message: message.type == "error" and self.wrong.append(f"logged: {message.text}"))
         page.on("pageerror", lambda error: self.wrong.append(f"thrown: {error}"))
-        page.on("request", self._check_host)
+        page.on("request", self._asked)
         page.goto(f"{self.lab.url}/lab/tree/{name}?token={self.lab.token}&reset")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=WAIT * 1000)
         page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.ready")
@@ -122,7 +122,7 @@ class Notebooks:
         assert failed.count() == 0, failed.first.inner_text()
         return page
 
-    def _check_host(self, request: Any) -> None:
+    def _asked(self, request: Any) -> None:
         address = urlsplit(request.url)
         if address.scheme.startswith(("http", "ws")) and address.hostname != "127.0.0.1":
             self.wrong.append(f"requested: {request.url}")

@@ -61,7 +61,7 @@ def node() -> str:
 
 @pytest.fixture(scope="session")
 def lab(chromium, tmp_path_factory) -> Iterator[Lab]:
-    """A JupyterLab server: url, token, folder."""
+    """A JupyterLab server of its own: url, token, folder."""
     with running_lab(tmp_path_factory.mktemp("lab")) as running:
         yield running
 
