@@ -42,11 +42,11 @@ def choices():
     return out
 
 
-def described(value):
+def parameter_id(value):
     return "-".join(map(str, value.values())) if isinstance(value, dict) else str(value)
 
 
-def quietly_built(name, classes, dim, **parameters):
+def build_quietly(name, classes, dim, **parameters):
     """`build` without the warning of MagFace about lam_g, which has its own test."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="MagFace: lam_g")
@@ -60,7 +60,7 @@ def relative(a, b):
     return float((a - b).abs().max() / b.abs().max().clamp_min(1e-300))
 
 
-def with_state(obj, **state):
+def set_state(obj, **state):
     with torch.no_grad():
         for name, value in state.items():
             if hasattr(obj, f"state_{name}"):
@@ -74,7 +74,7 @@ def case(name, B=6, C=9, D=5, seed=3, dtype=torch.float64, **parameters):
     The random numbers are drawn in float32 for every dtype; the state is a state as during training.
     """
     g = torch.Generator().manual_seed(seed)
-    obj = quietly_built(name, C, D, **parameters).to(dtype)
+    obj = build_quietly(name, C, D, **parameters).to(dtype)
     W = torch.randn(obj.centers.weight.shape, generator=g)
     y = torch.randint(0, C, (B,), generator=g)
     towards = torch.linspace(2.0, -1.5, B).roll(1)  # not sorted, so that a permutation error is detected
@@ -86,7 +86,7 @@ def case(name, B=6, C=9, D=5, seed=3, dtype=torch.float64, **parameters):
         if obj.centers.bias is not None:
             obj.centers.bias.copy_(0.3 * torch.randn(C, generator=g))
     means = {"means": 0.5 * torch.randn(C, D, generator=g)}
-    return with_state(obj, **(STATE | means)), x.to(dtype), y
+    return set_state(obj, **(STATE | means)), x.to(dtype), y
 
 
 def numbers(tensor):
@@ -105,18 +105,18 @@ def view(obj, name, x, y):
     if name == "uniface":
         p["b"] = numbers(obj.learned["b"])
     if name.startswith("elasticface"):
-        p["eps"] = drawn(obj, len(x))
+        p["eps"] = elastic_eps(obj, len(x))
     return p
 
 
-def drawn(obj, n):
+def elastic_eps(obj, n):
     """The eps of ElasticFace for each sample, before they are assigned by `plus`."""
     plain = dataclasses.replace(obj.margin, plus="none")
     pos = torch.zeros(n, 1, dtype=torch.float64)
     return plain.context(pos, pos + 1, None, {}, obj.state).eps.flatten().double().tolist()
 
 
-def stepped(name, **settings):
+def take_step(name, **settings):
     """(obj, x, y, p, loss) after one step. The loops compute the term of UniformFace from the means before the step."""
     obj, x, y = case(name, **settings)
     before = obj.state.get("means")
