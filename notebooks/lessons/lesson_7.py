@@ -62,4 +62,4 @@ def queue_at_step_0() -> Choice:
     )
 
 
-EXERCISES = (sampled_hard_negatives, memory_of_the_queues, queue_at_step_0)
+EXERCISES = (sampled_hard_negatives, queue_at_step_0, memory_of_the_queues)

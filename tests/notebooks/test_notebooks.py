@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lessons.exercises import EXERCISES
+from lessons.exercises import LESSONS
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 TEACHING = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -156,9 +156,12 @@ def test_there_are_notebooks_and_the_index_names_each():
     assert [path.name for path in TEACHING[1:] if f"({path.name})" not in index] == []
 
 
-def test_every_exercise_is_asked_in_a_notebook():
-    text = "".join(path.read_text(encoding="utf-8") for path in TEACHING)
-    assert [name for name in EXERCISES if f'check(\\"{name}\\", answer)' not in text] == []
+@pytest.mark.parametrize("number", range(1, len(LESSONS) + 1))
+def test_a_lesson_has_the_exercises_of_its_module(number):
+    (path,) = NOTEBOOKS.glob(f"{number:02d}_*.ipynb")
+    cells = [cell for _, cell in code(json.loads(path.read_text(encoding="utf-8"))) if "exercise" in tags(cell)]
+    names = [make.__name__.replace("_", " ") for make in LESSONS[number - 1].EXERCISES]
+    assert [name for cell in cells for name in checks(cell, r"^check")] == names
 
 
 # A bad notebook for each rule.
