@@ -9,16 +9,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from workbench import Config, InputError, Job, LiveSession
 from workbench.compare.plan import Plan, prepare
 from workbench.compare.variants import Variant
+from workbench.core.errors import InputError
 from workbench.core.files import read_json, write_json
 from workbench.core.formats import RUN
 from workbench.core.record import Run
 from workbench.core.schema import DEPTH, ListOf, MapOf, Maybe, Number, Table, Text, Whole, check
 from workbench.data import manifest
 from workbench.training import checkpoint
+from workbench.training.config import Config
+from workbench.training.fit import Job
 from workbench.training.live.replay import checked, record
+from workbench.training.live.session import LiveSession
 from workbench.training.run import evaluate, train
 
 SMALL = Config(data="digits", size=16, dim=8, steps=3, batch=8, test=0.4, snapshots=2, device="cpu", method="arcface")
