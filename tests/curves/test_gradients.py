@@ -56,7 +56,7 @@ def test_the_map_is_the_gradient_of_the_plain_loops(name):
 
     def loss(cos):
         rows = [[stretch * c for c in row] for row in cos]
-        return len(plane) * reference.weight(name, reference.per_sample(name, rows, norms, y, p), p)
+        return len(plane) * reference.weighted(name, reference.per_sample(name, rows, norms, y, p), p)
 
     expected = np.array(reference.gradient(loss, plane)).reshape(3, 3, 3)
     np.testing.assert_allclose(found.target, expected[..., 0], rtol=1e-9, atol=1e-9)

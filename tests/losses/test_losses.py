@@ -130,7 +130,7 @@ def test_center_loss_means_follow_their_samples():
     c = numbers(obj.state["means"])
     for _ in range(3):
         obj.observe(x, y)
-        c = reference.update_centers(c, numbers(x), y.tolist(), 0.5)
+        c = reference.moved_centers(c, numbers(x), y.tolist(), 0.5)
         assert relative(obj.state["means"], c) < 1e-13
     before = obj.state["means"]
     obj.observe(x, y)
@@ -151,7 +151,7 @@ def test_uniform_term_moves_means_by_directions_and_spreads_them():
     c = numbers(obj.state["means"])
     for _ in range(3):
         obj.observe(x, y)
-        c = reference.update_centers(c, [reference.unit(u) for u in numbers(x)], y.tolist(), 0.5)
+        c = reference.moved_centers(c, [reference.unit(u) for u in numbers(x)], y.tolist(), 0.5)
         assert relative(obj.state["means"], c) < 1e-13
     crowded, even = case("uniformface")[0], case("uniformface")[0]
     with torch.no_grad():
@@ -285,7 +285,7 @@ def test_triplet_keeps_class_means_for_the_probes_alone():
     assert isinstance(obj, TripletLoss)
     c = numbers(obj.centers.weight)
     obj.observe(x, y)
-    moved = reference.update_centers(c, [reference.unit(u) for u in numbers(x)], y.tolist(), 0.5)
+    moved = reference.moved_centers(c, [reference.unit(u) for u in numbers(x)], y.tolist(), 0.5)
     assert relative(obj.centers.weight, moved) < 1e-13
     obj.replace(mining="hard", alpha=0.4)
     assert obj.parameters_now()["alpha"] == 0.4

@@ -1,7 +1,7 @@
-"""Each loss as plain loops over `math`, written from the equations of the papers; no import of the workbench.
+"""Each loss as plain double loops over `math`, written from the papers' equations. Imports nothing of the workbench.
 
-numbers: scalars with an optional derivative; margins: the logits of one sample; losses: the loss of a batch, the state
-between batches, triplets.
+numbers: scalars that may carry a derivative; margins: the logits of one sample; losses: from embeddings to the number
+that training differentiates, what moves between batches, triplets.
 """
 
 from reference.losses import *  # noqa: F403

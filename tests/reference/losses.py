@@ -1,7 +1,7 @@
-"""The loss of a batch, term by term, from embeddings x and centers W (lists of lists), and the state between batches.
+"""From embeddings x and centers W (lists of lists) to the loss of a batch, term by term; the state between batches.
 
-p contains parameters and state as in margins.py, the learned values `class_m` (AdaptiveFace, one per class), `bias`
-(softmax, one per class) and `b` (UniFace), and `eps` (ElasticFace, one per sample). Numbers may be complex.
+p holds parameters and state as in margins.py, what the optimiser owns, `class_m` (AdaptiveFace, one a class), `bias`
+(softmax, one a class) and `b` (UniFace), and `eps` (ElasticFace's draw, one a sample). Complex numbers pass through.
 """
 
 import math
@@ -30,7 +30,7 @@ SCALED_BY_STATE = ("adacos", "adacos_fixed")
 
 
 def table(name, x, W, p):
-    """The similarities (B, C) of a method: cosines, w.x + b, or the largest cosine to the K sub-centers of a class."""
+    """What takes the place of the cosines (B, C) of a method: w.x + b, or the best of each class's K sub-centers."""
     if name in DOT:
         return [[dot(u, w) + b for w, b in zip(W, p["bias"], strict=True)] for u in x]
     if name == "subcenter_arcface":  # W: C x K sub-centers, class by class
@@ -41,7 +41,7 @@ def table(name, x, W, p):
 
 
 def logits_of(name, rows, norms, y, p):
-    """The logits (B, C) before the scale, from the similarities of `table` and the embedding norms."""
+    """The logits (B, C) before scale from the table of `table` and the embeddings' lengths."""
     own = [row[label] for row, label in zip(rows, y, strict=True)]
     eps = elastic_margins(p["eps"], own, p["plus"]) if "eps" in p else [None] * len(rows)
     return [
@@ -58,7 +58,7 @@ def scales(name, norms, p):
 
 
 def per_sample(name, rows, norms, y, p):
-    """The loss of each sample before weighting."""
+    """Each sample's loss before weighting."""
     out = []
     for f, s, label in zip(logits_of(name, rows, norms, y, p), scales(name, norms, p), y, strict=True):
         z = [s * v for v in f]
@@ -73,12 +73,12 @@ def per_sample(name, rows, norms, y, p):
     return out
 
 
-def weight(name, losses, p):
-    """The loss of the batch from those of the samples: the mean, the mean of the largest, or the focal mean."""
+def weighted(name, losses, p):
+    """The batch's loss from the samples' ones: a mean, the mean of the largest, or a focal mean."""
     if name == "hm_softmax":
         kept = math.ceil(p["keep"] * len(losses))
         return mean(sorted(losses, key=hold, reverse=True)[:kept])
-    if name == "focal_softmax" and p.get("p", "sample") == "batch":  # face.evoLVe: p of the mean loss of the batch
+    if name == "focal_softmax" and p.get("p", "sample") == "batch":  # face.evoLVe: p of the batch's mean loss
         return (1 - exp(-mean(losses))) ** p["gamma"] * mean(losses)
     if name == "focal_softmax":
         return mean((1 - exp(-v)) ** p["gamma"] * v for v in losses)
@@ -86,7 +86,7 @@ def weight(name, losses, p):
 
 
 def terms(name, x, y, p):
-    """The additional terms of the loss, by name."""
+    """What the method adds to the batch's loss, by name."""
     if name == "adaptiveface":
         return {"penalty": -p["lam"] * mean(p["class_m"])}
     if name == "magface":
@@ -95,13 +95,13 @@ def terms(name, x, y, p):
     if name == "center_loss":
         return {"center": p["lam"] / 2 * mean(squared_distance(u, p["state_c"][j]) for u, j in zip(x, y, strict=True))}
     if name == "uniformface":
-        c = [unit(v) for v in update_centers(p["state_c"], [unit(u) for u in x], y, p["alpha"])]
+        c = [unit(v) for v in moved_centers(p["state_c"], [unit(u) for u in x], y, p["alpha"])]
         pairs = [(j, k) for j in range(len(c)) for k in range(len(c)) if j != k]
         return {"uniform": p["lam_u"] * mean(1 / (sqrt(squared_distance(c[j], c[k])) + 1) for j, k in pairs)}
     return {}
 
 
-def update_centers(c, x, y, alpha):
+def moved_centers(c, x, y, alpha):
     """c_j - alpha sum_{y_i = j} (c_j - x_i) / (1 + n_j): Center loss, Eq. 4."""
     out = []
     for j, center in enumerate(c):
@@ -111,13 +111,13 @@ def update_centers(c, x, y, alpha):
 
 
 def total(name, x, y, W, p):
-    """The loss of the batch, as training computes it."""
+    """The number that training differentiates."""
     norms = [length(u) for u in x]
     losses = per_sample(name, table(name, x, W, p), norms, y, p)
-    return weight(name, losses, p) + sum(terms(name, x, y, p).values())
+    return weighted(name, losses, p) + sum(terms(name, x, y, p).values())
 
 
-# --- state between batches ---
+# --- what moves between batches ---
 
 
 def adacos_scale(cos, y, s):
@@ -133,7 +133,7 @@ def sphereface_lam(step, p):
 
 
 def adaface_statistics(norms, mu, sigma, momentum):
-    """Moving mean and standard deviation of the clipped norms; for a batch of one, sigma is unchanged."""
+    """Moving mean and standard deviation of the clipped norms; a batch of one has no deviation and keeps sigma."""
     norms = [min(max(n, 1e-3), 100.0) for n in norms]
     center = mean(norms)
     mu = (1 - momentum) * mu + momentum * center

@@ -1,7 +1,7 @@
-"""The logits of one sample, before the scale: T in the target column, N elsewhere. One function per method.
+"""The logits of one sample, before scale: T in the target column, N elsewhere. One function a method.
 
-f(row, y, p): row has the cosines of the sample, y is its class, p has the parameters by their names in the papers, the
-state as `state_<name>`, and of the sample `norm` (the embedding norm) and `eps` (the random margin of ElasticFace).
+f(row, y, p): row holds the sample's cosines, y its class, p the parameters by their papers' names, the state under
+`state_<name>`, and what belongs to the sample: `norm` (the embedding's length) and `eps` (ElasticFace's drawn margin).
 """
 
 import math
@@ -9,7 +9,7 @@ import math
 from reference.numbers import acos, clip, cos, exp, hold, positive_part, sin
 
 
-def apply_guard(T, c, m, guard):
+def guarded(T, c, m, guard):
     past = acos(c).real + m.real >= math.pi
     if guard == "mm":
         return c - m * sin(m) if past else T
@@ -26,13 +26,13 @@ def apply_guard(T, c, m, guard):
 
 
 def target(T, c, m, p):
-    """The target logit with its guard; its gradient is exact, or that of the cosine (detached)."""
-    T = apply_guard(T, c, m, p.get("guard", "wrap"))
+    """The target's logit, guarded, with its own gradient or that of the cosine alone."""
+    T = guarded(T, c, m, p.get("guard", "wrap"))
     return c + hold(T - c) if p.get("grad", "exact") == "detached" else T
 
 
 def hardness(row, y, p, tau):
-    """M_j of every class by the rule of `mask`, 0 in the target column, without gradient."""
+    """M_j of every class, 0 in the target column, by the chosen definition; a constant of the gradient."""
     tau, row = hold(tau), [hold(c) for c in row]
     rule = p.get("mask", "misclassified")
     if rule == "topk":
@@ -47,29 +47,29 @@ def hardness(row, y, p, tau):
     return [0.0 if j == y else m for j, m in enumerate(M)]
 
 
-def mix(row, y, T, M, hard_form):
+def mixed(row, y, T, M, hard_form):
     """N = (1 - M) cos + M hard_form(cos) in the other columns."""
     return [T if j == y else (1 - M[j]) * c + M[j] * hard_form(c) for j, c in enumerate(row)]
 
 
-def replace_target_logit(T):
+def other_columns_unchanged(T):
     def method(row, y, p):
         return [T(c, y, p) if j == y else c for j, c in enumerate(row)]
 
     return method
 
 
-@replace_target_logit
+@other_columns_unchanged
 def norm_softmax(c, y, p):
     return c
 
 
-@replace_target_logit
+@other_columns_unchanged
 def cosface(c, y, p):
     return target(c - p["m"], c, p["m"], p)
 
 
-@replace_target_logit
+@other_columns_unchanged
 def arcface(c, y, p):
     return target(cos(acos(c) + p["m"]), c, p["m"], p)
 
@@ -80,59 +80,59 @@ def psi(c, m):
     return (-1) ** k * cos(m * acos(c)) - 2 * k
 
 
-@replace_target_logit
+@other_columns_unchanged
 def sphereface(c, y, p):
     return (p["state_lam"] * c + psi(c, p["m"])) / (1 + p["state_lam"])
 
 
-@replace_target_logit
+@other_columns_unchanged
 def sphereface_r(c, y, p):
     return target(psi(c, p["m"]), c, 0.0, p)
 
 
-@replace_target_logit
+@other_columns_unchanged
 def combined(c, y, p):
-    if p["form"] == "insightface":  # as its torch code: cos - m3 if m3 > 0; m1 and m2 are then ignored
+    if p["form"] == "insightface":  # what its torch code does: cos - m3 when m3 > 0, m1 and m2 then unread
         return c - p["m3"] if p["m3"] > 0 else cos(acos(c) + p["m2"])
     return cos(p["m1"] * acos(c) + p["m2"]) - p["m3"]
 
 
-@replace_target_logit
+@other_columns_unchanged
 def adaptiveface(c, y, p):
     return c - p["class_m"][y]
 
 
-@replace_target_logit
+@other_columns_unchanged
 def magface(c, y, p):
     a = clip(p["norm"], p["l_a"], p["u_a"])
     m = p["l_m"] + (p["u_m"] - p["l_m"]) * (a - p["l_a"]) / (p["u_a"] - p["l_a"])
     return target(cos(acos(c) + m), c, m, p)
 
 
-@replace_target_logit
+@other_columns_unchanged
 def adaface(c, y, p):
     norm = hold(clip(p["norm"], 1e-3, 100.0))
     z = max(-1.0, min(1.0, p["h"] * (norm - p["state_mu"]) / (p["state_sigma"] + 1e-3)))
     return target(cos(acos(c) - p["m"] * z), c, -p["m"] * z, p) - (p["m"] + p["m"] * z)
 
 
-@replace_target_logit
+@other_columns_unchanged
 def elasticface_arc(c, y, p):
     return target(cos(acos(c) + p["eps"]), c, p["eps"], p)
 
 
-@replace_target_logit
+@other_columns_unchanged
 def elasticface_cos(c, y, p):
     return target(c - p["eps"], c, p["eps"], p)
 
 
 def elastic_margins(eps, target_cosines, plus):
-    """The random margin of each sample: in order, the largest for the smallest cosine, or as in the released code."""
+    """Which drawn margin each sample gets: as drawn, the largest to the sample farthest off, or as the code indexes."""
     if plus == "none":
         return list(eps)
     ascending = sorted(eps)
     nearest_first = sorted(range(len(eps)), key=lambda i: -hold(target_cosines[i]))
-    if plus == "repo":  # the code uses ranks as indices: the inverse permutation
+    if plus == "repo":  # the ranks are used as if they were the samples: the inverse permutation
         return [ascending[nearest_first[i]] for i in range(len(eps))]
     out = [0.0] * len(eps)
     for rank, sample in enumerate(nearest_first):
@@ -162,13 +162,13 @@ def mv(row, y, p):
     margined = cos(acos(row[y]) + p["m"]) if angular else row[y] - p["m"]
     slope = p["t"] if p["form"] == "adaptive" else 1.0
     M = hardness(row, y, p, margined)
-    return mix(row, y, target(margined, row[y], p["m"], p), M, lambda c: slope * c + p["t"] - 1)
+    return mixed(row, y, target(margined, row[y], p["m"], p), M, lambda c: slope * c + p["t"] - 1)
 
 
 def curricularface(row, y, p):
     margined = cos(acos(row[y]) + p["m"])
     M = hardness(row, y, p, margined)
-    return mix(row, y, target(margined, row[y], p["m"], p), M, lambda c: c * (p["state_t"] + c))
+    return mixed(row, y, target(margined, row[y], p["m"], p), M, lambda c: c * (p["state_t"] + c))
 
 
 def recurricularface(row, y, p):
@@ -186,7 +186,7 @@ def recurricularface(row, y, p):
         I = k * c + alpha * p["state_t"]
         return c * I if p["product"] == "cosθ·I" else I
 
-    return mix(row, y, target(margined, row[y], p["m"], p), M, hard_form)
+    return mixed(row, y, target(margined, row[y], p["m"], p), M, hard_form)
 
 
 def npcface(row, y, p):
@@ -194,11 +194,11 @@ def npcface(row, y, p):
     mean_hard = sum(w * hold(c) for w, c in zip(M, row, strict=True)) / sum(M) if sum(M) else 0.0
     m_tilde = p["m0"] + p["m1"] * mean_hard
     T = target(cos(acos(row[y]) + m_tilde), row[y], m_tilde, p)
-    return mix(row, y, T, M, lambda c: p["t"] * c + p["alpha"])
+    return mixed(row, y, T, M, lambda c: p["t"] * c + p["alpha"])
 
 
 LOGITS = {
-    "softmax": norm_softmax,  # its row has w.x + b instead of cosines
+    "softmax": norm_softmax,  # its table holds w.x + b in place of cosines
     "norm_softmax": norm_softmax,
     "sphereface": sphereface,
     "sphereface_r": sphereface_r,

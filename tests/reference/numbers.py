@@ -1,6 +1,8 @@
-"""Scalars with a derivative by the complex step: the imaginary part of f(x + ih) is f'(x) h, exact up to rounding.
+"""Scalars that may carry a derivative: a complex number's imaginary part is the change of its real part.
 
-`hold` is the stop-gradient: it removes the imaginary part. Decisions (guards, hard classes) use the real part only.
+A function evaluated at x + ih has f'(x) h as its imaginary part, exact to rounding for a tiny h (the complex step). So
+a loss written once gives its gradient too, and `hold` is the stop-gradient: it drops the change. Decisions (which side
+of a guard, which classes are hard) look at the value alone.
 """
 
 import cmath
@@ -13,7 +15,7 @@ def value(z):
     return z.real
 
 
-hold = value  # stop-gradient, where the paper or the code detaches
+hold = value  # a constant of the gradient, by the paper's or the code's declaration
 
 
 def acos(c):
@@ -87,7 +89,7 @@ def cosine_table(x, W):
 
 
 def gradient(f, x):
-    """The derivative of a scalar function of a list of lists with respect to each entry, by the complex step."""
+    """The derivative of a scalar function of a list of lists by each entry, by the complex step."""
     out = []
     for i, row in enumerate(x):
         out.append([])
@@ -99,7 +101,7 @@ def gradient(f, x):
 
 
 def differences(f, x, h=1e-5):
-    """The same by fourth-order central differences: slower and less exact, but independent of `hold`."""
+    """The same by central differences of fourth order: slower and coarser, but blind to `hold` and complex numbers."""
     out = []
     for i, row in enumerate(x):
         out.append([])
