@@ -86,13 +86,15 @@ def contents(path):
     return {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
-def session_images():
-    """48 images of 6 identities."""
-    return ImageSet(*noisy_images(48), tuple("abcdef"), "noise")
+def session_images(classes=6, seed=0):
+    """48 images of at most 6 identities."""
+    return ImageSet(*noisy_images(48, classes, seed=seed), tuple("abcdef"[:classes]), "noise")
 
 
 def session_config(**changes):
-    return tiny(**{"method": "npcface", "size": None, "batch": 16, "dim": 4, "lr": 0.1, "steps": 60} | changes)
+    """A configuration for a session with `session_images`."""
+    values = {"method": "npcface", "batch": 16, "dim": 4, "lr": 0.1, "steps": 60, "device": "cpu"}
+    return Config(**values | changes)
 
 
 def bits(session):

@@ -10,7 +10,8 @@ import weakref
 
 import numpy as np
 import pytest
-from training.test_session import config, data
+from trainings import session_config as config
+from trainings import session_images as data
 
 from workbench.core.errors import InputError
 from workbench.margins import ArcFace

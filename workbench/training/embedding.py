@@ -86,7 +86,7 @@ def embed(
     net = net.to(where, memory_format=torch.channels_last)
     first = np.cumsum([0, *(part.classes for part in parts)])
     return ImageEmbeddings(
-        np.concatenate([embed_images(net, part.images, where, mirror) for part in parts]),
+        np.concatenate([embed_images(net, part.images, where, mirror, progress=progress) for part in parts]),
         np.concatenate([part.labels + start for part, start in zip(parts, first, strict=False)]),
         np.array([name for part in parts for name in part.names], dtype=str),
         np.concatenate([part.extra.get("path", np.full(len(part), "")).astype(str) for part in parts]),

@@ -25,6 +25,7 @@ from workbench.core.device import float32_default, resolve_device
 from workbench.core.distributed import all_gather, processes, shard_range
 from workbench.core.errors import InputError
 from workbench.core.geometry import full, unit
+from workbench.core.progress import Progress, no_progress
 from workbench.core.random import generator
 from workbench.core.record import Snapshot, Step
 from workbench.losses.margin_softmax import MarginSoftmax
@@ -212,7 +213,12 @@ def describe_fault(job: Job, x: Tensor) -> str:
 
 @torch.no_grad()
 def embed_images(
-    net: nn.Module, images: np.ndarray, device: torch.device, mirror: bool = False, chunk: int = 256
+    net: nn.Module,
+    images: np.ndarray,
+    device: torch.device,
+    mirror: bool = False,
+    chunk: int = 256,
+    progress: Progress = no_progress,
 ) -> np.ndarray:
     """Embeddings (n, D) float32 of images (n, S, S, 3) uint8, not normalized.
 
@@ -225,6 +231,7 @@ def embed_images(
         pixels, _ = to_device(images[start : start + chunk], np.zeros(0), device)
         x = normalize(pixels)
         blocks.append((net(x) + net(x.flip(3)) if mirror else net(x)).float().cpu())
+        progress(start + len(x), len(images), "embedding images")
     net.train(training)
     return torch.cat(blocks).numpy()
 

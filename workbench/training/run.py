@@ -241,4 +241,4 @@ def write_faults(run: Run | Follower, job: Job) -> Iterator[None]:
 
 def as_write_error(path: Path, error: OSError) -> WriteError:
     """The error itself if it names its file already, else one that names the folder."""
-    return error if isinstance(error, WriteError) else write_error(path, error, reason(error) or str(error))
+    return error if isinstance(error, WriteError) else write_error(path, error, error.strerror or reason(error))
