@@ -1,34 +1,19 @@
 """The command line as a person meets it: statuses, one-line errors, a light start; the import rules of the house."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from loading import loaded_after
 
 from workbench.cli import lab
-from workbench.cli import main as cli
 from workbench.core.errors import InputError
 from workbench.core.record import Run
 from workbench.methods import METHODS
 from workbench.methods.method import markdown_table
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def call(*arguments, monkeypatch, capsys):
-    """Status, standard output and standard error of the command line."""
-    monkeypatch.setattr(sys, "argv", ["workbench", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return (stop.value.code, *capsys.readouterr())
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    return lambda *arguments: call(*arguments, monkeypatch=monkeypatch, capsys=capsys)
 
 
 def test_train_evaluate_and_refuse_to_overwrite(run, tmp_path):
@@ -99,7 +84,7 @@ def test_methods_and_data_lists(run):
     status, out, _ = run("data", "list")
     assert status == 0
     assert "heads" in out
-    assert "files as described" in out
+    assert "files: ok" in out
 
 
 def test_the_readme_has_the_methods_table():
@@ -109,7 +94,7 @@ def test_the_readme_has_the_methods_table():
 
 
 def test_lab_is_local_has_a_token_and_saves_no_widget_state():
-    command = lab.command(8899, browser=False)
+    command = lab.lab_command(8899, browser=False)
     assert "--ServerApp.ip=127.0.0.1" in command
     assert not any("token" in word for word in command)  # the server's own random token stays on
     folder = next(word.split("=", 1)[1] for word in command if "app_settings_dir" in word)
@@ -122,15 +107,8 @@ def test_demo_refuses_a_folder_that_no_demo_wrote(tmp_path):
 
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match=r"holds 'thesis\.tex'"):
-        run_demo(tmp_path, None, print)
+        run_demo(tmp_path, {})
     assert (tmp_path / "thesis.tex").exists()
-
-
-def loaded_after(statement: str) -> set[str]:
-    """The modules that a fresh interpreter has loaded after a statement."""
-    code = f"import sys; {statement}; print(' '.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return {name.split(".")[0] for name in done.stdout.split()}
 
 
 ROOMS = {

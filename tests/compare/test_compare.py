@@ -513,7 +513,7 @@ def test_the_command_prints_tables_writes_a_report_and_survives_ctrl_c(run, tmp_
     monkeypatch.setattr(carry, "train", interrupted)
     status, out, error = run(*asked)
     assert status == 130
-    assert "the same command goes on from here" in error
+    assert "run the same command again to resume" in error
     assert "missing: NPCFace, seed 0: not trained yet" in out
     assert (tmp_path / "c" / "report.html").exists()
     monkeypatch.setattr(carry, "train", train)

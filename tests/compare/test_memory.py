@@ -195,5 +195,5 @@ def test_the_command_says_what_fits(two_millions, capsys, monkeypatch):
     assert computer.startswith("This computer's memory has 20.00 GiB free: full, streaming")
     assert "not full (55.34)" in computer
     assert gpu.startswith("This computer's GPU has 1.00 GiB free: queued, K = 32 (0.26) fits, not full")
-    with pytest.raises(InputError, match=r"--classes 2\.5: a whole number"):
+    with pytest.raises(InputError, match=r"--classes 2\.5: expected a whole number"):
         bench.memory(2.5)

@@ -256,7 +256,7 @@ def test_the_printed_command_trains_the_same_run(tmp_path, monkeypatch):
     )
     [one] = gather([fake_run(tmp_path / "run", replace(config, steps=120))])
     heard = []
-    monkeypatch.setattr("workbench.cli.train.train", lambda config, out, *rest: heard.append((config, str(out))))
+    monkeypatch.setattr("workbench.training.run.train", lambda config, out, *rest: heard.append((config, str(out))))
     done = CliRunner().invoke(cli.app, shlex.split(train_command(one, "runs/x").replace("\\\n", ""))[1:])
     assert done.exit_code == 0, done.output
     assert heard == [(replace(config, steps=120), "runs/x")]

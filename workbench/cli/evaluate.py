@@ -1,0 +1,33 @@
+"""`workbench evaluate`: verification and identification of a run on its held-out identities."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench.cli.options import Threads
+from workbench.cli.terminal import limit_threads, parse_path, progress_bar
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", parser=parse_path)],
+    report: Annotated[bool, typer.Option(help="Write report.html into the run's folder.")] = True,
+    threads: Threads = None,
+) -> None:
+    """Evaluate a run on its held-out identities.
+
+    Prints EER, TAR at FAR, fold accuracy, AUC and rank-k, and writes them to results.json.
+    """
+    limit_threads(threads)
+    from workbench.core.record import Run
+    from workbench.training.run import evaluate as evaluate_run
+
+    with progress_bar(run.name) as progress:
+        results = evaluate_run(run, progress, typer.echo)
+    for part in ("verification", "identification"):
+        for name, value in results[part].items():
+            typer.echo(f"{name:14s} {value:10.4f}" if value < 100 else f"{name:14s} {value:10.0f}")
+    if report:
+        from workbench.reports import write_report
+
+        typer.echo(f"Report: {write_report([Run.open(run)], run / 'report.html')}")
