@@ -31,6 +31,19 @@ def test_train_evaluate_and_refuse_to_overwrite(run, tmp_path):
     assert error == f"workbench: {path} exists already; choose another --out, or remove it\n"
 
 
+def test_evaluate_prints_no_tar_of_too_few_impostor_pairs(run, tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (60, 16, 16), dtype=np.uint8)
+    np.savez(tmp_path / "small.npz", images=images, labels=np.arange(60) % 10)
+    options = ("--data", f"npz:{tmp_path / 'small.npz'}", "--steps", 2, "--dim", 4, "--batch", 8, "--test", 0.4)
+    assert run("train", *options, "--out", tmp_path / "run")[0] == 0
+    status, out, _ = run("evaluate", tmp_path / "run", "--no-report")
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert (status, lines["impostor"]) == (0, "216")
+    assert lines["tar@0.1"].replace(".", "").isdigit()
+    assert lines["tar@0.01"] == "needs 1,000 impostor pairs"
+    assert lines["tar@0.001"] == "needs 10,000 impostor pairs"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -164,6 +164,7 @@ def test_the_table_shows_the_results(page, tmp_path):
     assert percent(measured["tar@0.01"]) in arcface
     assert "87.5 %" in arcface
     assert "31.4° (0.548)" in arcface  # (80° − 0.3 rad) / 2
+    assert "needs 10,000 impostor pairs" in arcface  # at a FAR of 0.001, of 2,000 pairs
 
 
 @pytest.mark.parametrize("key", METHODS)

@@ -1,7 +1,7 @@
 """`workbench evaluate`: verification and identification of a run on its held-out identities."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,10 +24,19 @@ def evaluate(
 
     with progress_bar(run.name) as progress:
         results = evaluate_run(run, progress, typer.echo)
-    for part in ("verification", "identification"):
-        for name, value in results[part].items():
-            typer.echo(f"{name:14s} {value:10.4f}" if value < 100 else f"{name:14s} {value:10.0f}")
+    print_results(results)
     if report:
         from workbench.reports import write_report
 
         typer.echo(f"Report: {write_report([Run.open(run)], run / 'report.html')}")
+
+
+def print_results(results: dict[str, Any]) -> None:
+    """Print one line for each metric; a TAR of too few impostor pairs is replaced by the number of pairs it needs."""
+    from workbench.evaluation.verification import too_few_impostors
+
+    impostors = results["verification"]["impostor"]
+    for name, value in (results["verification"] | results["identification"]).items():
+        kind, _, far = name.partition("@")
+        text = too_few_impostors(float(far), impostors) if kind == "tar" else None
+        typer.echo(f"{name:14s} {text or (f'{value:10.4f}' if value < 100 else f'{value:10.0f}')}")

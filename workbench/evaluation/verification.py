@@ -4,6 +4,7 @@ A pair is accepted when score >= threshold. Scores may be any finite numbers tha
 The scores are sorted once; everything else is sums along that order, so a million pairs take about a second.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from workbench.core.arrays import as_array, chunks, unit_rows
 from workbench.core.errors import InputError, quote
+
+MIN_ACCEPTED = 10  # impostor pairs above a threshold without which its FAR is not measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +95,12 @@ def verify(
         genuine=genuine,
         impostor=len(same) - genuine,
     )
+
+
+def too_few_impostors(far: float, impostors: float) -> str | None:
+    """What to print instead of a TAR at `far` where fewer than MIN_ACCEPTED / far impostor pairs were scored."""
+    needed = math.ceil(round(MIN_ACCEPTED / far, 6))
+    return f"needs {needed:,} impostor pairs" if impostors < needed else None
 
 
 def pair_scores(embeddings: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
