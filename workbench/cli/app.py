@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from workbench.cli import options as opt
 from workbench.cli.lab import check_port
@@ -20,7 +21,7 @@ from workbench.core.ports import free_port
 def live_app(
     method: opt.Method = "npcface",
     data: opt.Data = "digits",
-    dim: Annotated[int, typer.Option(help="Embedding dimension; 2 and 3 are shown without projection.")] = 3,
+    dim: Annotated[int, Option(help="Embedding dimension; 2 and 3 are shown without projection.")] = 3,
     size: opt.Size = None,
     seed: opt.Seed = 0,
     port: opt.Port = 8866,

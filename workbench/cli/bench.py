@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
 from workbench.cli import options as opt
 from workbench.cli.bench_memory import MAX_CLASSES, memory
@@ -34,9 +35,9 @@ bench_app = typer.Typer(
 )
 bench_app.command(epilog=examples("bench memory --classes 2e6 --dim 512 --batch 1024"))(memory)
 
-Sizes = Annotated[str, typer.Option(help="Numbers of classes, separated by commas; 1e5 is 100,000.")]
-Rounds = Annotated[int, typer.Option(help="Number of measurements of each variant, interleaved.")]
-Svg = Annotated[bool, typer.Option("--svg", help="Write the figure as SVG too (extra 'export').")]
+Sizes = Annotated[str, Option(help="Numbers of classes, separated by commas; 1e5 is 100,000.")]
+Rounds = Annotated[int, Option(help="Number of measurements of each variant, interleaved.")]
+Svg = Annotated[bool, Option("--svg", help="Write the figure as SVG too (extra 'export').")]
 
 
 @bench_app.command(epilog=examples("bench heads --classes 1e5", "bench heads --methods arcface --rounds 9 --out cost"))
@@ -44,7 +45,7 @@ def heads(
     classes: Sizes = "1e4,1e5",
     batch: opt.BatchSize = 512,
     dim: opt.Dim = 512,
-    methods: Annotated[str, typer.Option(help="Losses, separated by commas, or all.")] = (
+    methods: Annotated[str, Option(help="Losses, separated by commas, or all.")] = (
         "arcface,cosface,mv_arc,curricularface,npcface"
     ),
     rounds: Rounds = 5,
@@ -59,11 +60,9 @@ def heads(
     """
     limit_threads(threads)
     sizes, names = parse_classes(classes), [name.strip() for name in methods.split(",")]
-    check_output(out, svg)
     from workbench.compare.cost.classifiers import heads as measure
 
-    measured, complete = collect(lambda *into: measure(sizes, batch, dim, names, rounds, *into), "heads")
-    report("heads", measured, f"B = {batch}, D = {dim}", out, svg, complete)
+    run("heads", lambda *into: measure(sizes, batch, dim, names, rounds, *into), f"B = {batch}, D = {dim}", out, svg)
 
 
 @bench_app.command(epilog=examples("bench scaling", "bench scaling --classes 1e4,1e5 --method arcface --out cost"))
@@ -86,12 +85,10 @@ def scaling(
     """
     limit_threads(threads)
     sizes, setting = parse_classes(classes), f"{method}, B = {batch}, D = {dim}, sampled {rate:.0%}, queued {most:,}"
-    check_output(out, svg)
     from workbench.compare.cost.scaling import scaling as measure
 
     options = (batch, dim, method, rate, most, queue, rounds)
-    measured, complete = collect(lambda *into: measure(sizes, *options, *into), "scaling")
-    report("scaling", measured, setting, out, svg, complete)
+    run("scaling", lambda *into: measure(sizes, *options, *into), setting, out, svg)
 
 
 def parse_classes(text: str) -> list[int]:
@@ -108,31 +105,25 @@ def parse_classes(text: str) -> list[int]:
     return sorted({int(number) for number in numbers})
 
 
-def check_output(out: Path | None, svg: bool) -> None:
-    """Raise InputError where the files could not be written after the measurement."""
+def run(name: str, measure: Callable[..., None], setting: str, out: Path | None, svg: bool) -> None:
+    """Measure, print the tables, write the files; after Ctrl-C with the measurements so far.
+
+    measure: called with a list, to which it appends costs, and a progress callback.
+    """
     if out is not None:
         check_writable(out)
     if svg and find_spec("kaleido") is None:
         raise missing_extra("kaleido", "--svg")
-
-
-def collect(measure: Callable[..., None], name: str) -> tuple[list[Cost], bool]:
-    """The costs that `measure` appends to a list, and whether it finished (False after Ctrl-C)."""
     costs: list[Cost] = []
     with catch_interrupt() as interrupted, progress_bar(name) as progress:
         measure(costs, progress)
-    return costs, not interrupted()
-
-
-def report(name: str, costs: Sequence[Cost], setting: str, out: Path | None, svg: bool, complete: bool) -> None:
-    """Print the tables and write the files; exits with a line if the measurement is not complete."""
     import torch
 
     setting = f"{setting}, {torch.get_num_threads()} CPU threads ({platform.machine()})"
     print_costs(name, costs, setting)
     if out is not None and costs:
         write_files(out, name, costs, setting, svg)
-    if not complete:
+    if interrupted():
         fail("interrupted; the tables hold the measurements so far", INTERRUPTED)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
 from workbench.cli import options as opt
 from workbench.cli.terminal import print_table
@@ -18,14 +19,14 @@ MAX_CLASSES = 10**12
 
 
 def memory(
-    classes: Annotated[float, typer.Option(help="Number of classes; 2e6 is 2,000,000.")],
+    classes: Annotated[float, Option(help="Number of classes; 2e6 is 2,000,000.")],
     method: opt.Method = "npcface",
     dim: opt.Dim = 512,
     batch: opt.BatchSize = 1024,
     rate: opt.Rate = 0.1,
     most: opt.MaxActive = 8192,
     queue: opt.Queue = 32,
-    processes: Annotated[int, typer.Option(help="Sharded centers: number of processes.")] = 2,
+    processes: Annotated[int, Option(help="Sharded centers: number of processes.")] = 2,
 ) -> None:
     """Estimate the peak memory of the classifier.
 

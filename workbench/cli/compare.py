@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 from workbench.cli import options as opt
 from workbench.cli.terminal import INTERRUPTED, catch_interrupt, console, fail, parse_path, progress_bar
@@ -19,26 +19,26 @@ BUDGET = "60s"
 
 
 def compare(
-    methods: Annotated[str | None, typer.Option(help="Losses: METHOD or METHOD:PRESET, separated by commas.")] = None,
+    methods: Annotated[str | None, Option(help="Losses: METHOD or METHOD:PRESET, separated by commas.")] = None,
     sweep: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             help="Parameter sweep METHOD.PARAMETER=VALUES, such as npcface.t=1.0,1.1 or npcface.alpha=0:0.5:0.05; may"
             " be repeated."
         ),
     ] = None,
-    ablation: Annotated[str | None, typer.Option(help="Ablation: npcface (its Table II).")] = None,
-    seeds: Annotated[int, typer.Option(help="Number of seeds; each loss is trained with seeds 0, 1, ...")] = 5,
+    ablation: Annotated[str | None, Option(help="Ablation: npcface (its Table II).")] = None,
+    seeds: Annotated[int, Option(help="Number of seeds; each loss is trained with seeds 0, 1, ...")] = 5,
     budget: Annotated[
-        str | None, typer.Option(help=f"Time budget of each training, such as 60s, 2m or 1.5h (default: {BUDGET}).")
+        str | None, Option(help=f"Time budget of each training, such as 60s, 2m or 1.5h (default: {BUDGET}).")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Training steps of each training, instead of --budget.")] = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder of the comparison; resumes the one it holds.", parser=parse_path)
-    ] = Path("runs/compare"),
-    metric: Annotated[str, typer.Option(help="Metric of the ranking: eer, tar@0.01, rank-1, accuracy, ...")] = "eer",
-    jobs: Annotated[int | None, typer.Option(help="Trainings in parallel (default: half the cores).")] = None,
-    threads: Annotated[int, typer.Option(help="CPU threads of each training; results depend on it bitwise.")] = 1,
+    steps: Annotated[int | None, Option(help="Training steps of each training, instead of --budget.")] = None,
+    out: Annotated[Path, Option(help="Folder of the comparison; resumes the one it holds.", parser=parse_path)] = Path(
+        "runs/compare"
+    ),
+    metric: Annotated[str, Option(help="Metric of the ranking: eer, tar@0.01, rank-1, accuracy, ...")] = "eer",
+    jobs: Annotated[int | None, Option(help="Trainings in parallel (default: half the cores).")] = None,
+    threads: Annotated[int, Option(help="CPU threads of each training; results depend on it bitwise.")] = 1,
     recipe: opt.Recipe = "small",
     data: opt.Data = "heads",
     size: opt.Size = None,

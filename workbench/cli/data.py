@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from workbench.cli.terminal import examples, parse_path, progress_bar
 
@@ -34,11 +35,11 @@ def list_data() -> None:
 
 @data_app.command("render", epilog=examples("data render --out more.zip --identities 1000"))
 def render_data(
-    out: Annotated[Path, typer.Option(help="Archive to write (.zip).", parser=parse_path)],
-    identities: Annotated[int, typer.Option(help="Number of identities.")] = 200,
-    images: Annotated[int, typer.Option(help="Images per identity.")] = 14,
-    size: Annotated[int, typer.Option(help="Image side in pixels.")] = 56,
-    seed: Annotated[int, typer.Option(help="Seed; identity k is the same in every archive of one seed and size.")] = 0,
+    out: Annotated[Path, Option(help="Archive to write (.zip).", parser=parse_path)],
+    identities: Annotated[int, Option(help="Number of identities.")] = 200,
+    images: Annotated[int, Option(help="Images per identity.")] = 14,
+    size: Annotated[int, Option(help="Image side in pixels.")] = 56,
+    seed: Annotated[int, Option(help="Seed; identity k is the same in every archive of one seed and size.")] = 0,
 ) -> None:
     """Render synthetic heads into an archive.
 

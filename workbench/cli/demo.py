@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
 from workbench.cli.options import Device, Seed, Threads
 from workbench.cli.terminal import INTERRUPTED, catch_interrupt, fail, limit_threads, parse_path, progress_bar
@@ -27,12 +28,12 @@ FOLDER = Path("runs/demo")
 def demo(
     out: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="Folder of the runs and the report (default: the first free of runs/demo, runs/demo-2, ...).",
             parser=parse_path,
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Training steps of each loss.")] = STEPS,
+    steps: Annotated[int, Option(help="Training steps of each loss.")] = STEPS,
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = None,

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from workbench.cli.options import Threads
 from workbench.cli.terminal import limit_threads, parse_path, progress_bar
@@ -11,7 +12,7 @@ from workbench.cli.terminal import limit_threads, parse_path, progress_bar
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a run.", parser=parse_path)],
-    report: Annotated[bool, typer.Option(help="Write report.html into the run's folder.")] = True,
+    report: Annotated[bool, Option(help="Write report.html into the run's folder.")] = True,
     threads: Threads = None,
 ) -> None:
     """Evaluate a run on its held-out identities.

@@ -4,17 +4,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from workbench.cli.terminal import parse_path, print_table, progress_bar
 
 
 def methods(
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the Markdown table of README.md.")] = False,
+    markdown: Annotated[bool, Option("--markdown", help="Print the Markdown table of README.md.")] = False,
     pages: Annotated[
         Path | None,
-        typer.Option(
-            help="Write a page with figures of each loss into this folder (needs kaleido).", parser=parse_path
-        ),
+        Option(help="Write a page with figures of each loss into this folder (needs kaleido).", parser=parse_path),
     ] = None,
 ) -> None:
     """List the losses, their parameters and presets."""

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
-from workbench.cli.options import Device, Threads
+from workbench.cli import options as opt
 from workbench.cli.terminal import limit_threads, parse_path, progress_bar
 from workbench.core.files import make_folder, refuse_existing
 
@@ -20,33 +21,31 @@ PRINTED = 5  # findings of each kind on the terminal
 def mine(
     embeddings: Annotated[
         Path,
-        typer.Option(
+        Option(
             help="File (.npz, .safetensors or .parquet) with `embeddings` and `labels`, or with `centers`;"
             " `images` are optional.",
             parser=parse_path,
         ),
     ],
-    k: Annotated[int, typer.Option(help="Number of nearest classes of each class.")] = 32,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for CSV files and an HTML page; must be new or empty.", parser=parse_path),
-    ] = None,
-    index: Annotated[str, typer.Option(help="Index of the search: auto, exact, flat, ivf, hnsw or pq.")] = "auto",
+    k: Annotated[int, Option(help="Number of nearest classes of each class.")] = 32,
+    out: opt.OutFolder = None,
+    index: Annotated[str, Option(help="Index of the search: auto, exact, flat, ivf, hnsw or pq.")] = "auto",
     duplicate: Annotated[
         float | None,
-        typer.Option(help="Cosine of centers above which two classes are likely duplicates (default: estimated)."),
+        Option(help="Cosine of centers above which two classes are likely duplicates (default: estimated)."),
     ] = None,
     margin: Annotated[
-        float, typer.Option(help="Cosine difference to another center above which a label is likely wrong.")
+        float, Option(help="Cosine difference to another center above which a label is likely wrong.")
     ] = 0.1,
-    pairs: Annotated[int, typer.Option(min=1, help="Number of hardest pairs in pairs.csv.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="Seed of the samples and of the index.")] = 0,
-    device: Device = "auto",
-    threads: Threads = None,
+    pairs: Annotated[int, Option(min=1, help="Number of hardest pairs in pairs.csv.")] = 10_000,
+    seed: Annotated[int, Option(help="Seed of the samples and of the index.")] = 0,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
 ) -> None:
     """Find duplicates and label errors in embeddings.
 
     Lists hard pairs of classes, likely duplicate identities and likely label errors in any embeddings or centers.
+    The folder --out must be new or empty.
     """
     limit_threads(threads)
     from workbench.mining.audit import mine as find

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from workbench.cli import options as opt
 from workbench.cli.terminal import (
@@ -23,59 +24,42 @@ from workbench.cli.terminal import (
 from workbench.core.errors import InputError
 from workbench.core.progress import Progress, no_progress
 
-MAX_PROCESSES = 1024
 PAIRS = {"parameters": "--set", "class_set": "--class-set"}  # settings that repeated NAME=VALUE options give
 MAY_DIFFER = ("device",)  # settings of a resumed run that may change
 
 
 def train(
     ctx: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder of the run; must be new or empty.", parser=parse_path)],
+    out: Annotated[Path, Option(help="Folder of the run; must be new or empty.", parser=parse_path)],
     method: opt.Method = "npcface",
-    preset: Annotated[str, typer.Option(help="Preset: `paper`, or a released code.")] = "paper",
+    preset: Annotated[str, Option(help="Preset: `paper`, or a released code.")] = "paper",
     recipe: opt.Recipe = "small",
-    parameters: Annotated[
-        list[str] | None, typer.Option("--set", help="Parameter of the loss as NAME=VALUE; may be repeated.")
-    ] = None,
+    parameters: Annotated[list[str] | None, Option("--set", help="Loss parameter NAME=VALUE; repeatable.")] = None,
     data: opt.Data = "heads",
     size: opt.Size = None,
     test: opt.Test = 0.2,
     backbone: opt.Backbone = "small",
     width: opt.Width = 1.0,
     dim: opt.Dim = 128,
-    steps: Annotated[int | None, typer.Option(help="Training steps (default: the recipe's).")] = None,
-    epochs: Annotated[
-        float | None, typer.Option(help="Training epochs, instead of --steps (default: the recipe's).")
-    ] = None,
+    steps: Annotated[int | None, Option(help="Training steps (default: the recipe's).")] = None,
+    epochs: Annotated[float | None, Option(help="Training epochs, instead of --steps (default: the recipe's).")] = None,
     batch: opt.Batch = None,
     lr: opt.LearningRate = None,
-    momentum: Annotated[float | None, typer.Option(help="Momentum of SGD (default: the recipe's).")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Weight decay (default: the recipe's).")] = None,
-    snapshots: Annotated[int, typer.Option(help="Number of snapshots of embeddings and class centers.")] = 12,
+    momentum: Annotated[float | None, Option(help="Momentum of SGD (default: the recipe's).")] = None,
+    weight_decay: Annotated[float | None, Option(help="Weight decay (default: the recipe's).")] = None,
+    snapshots: Annotated[int, Option(help="Number of snapshots of embeddings and class centers.")] = 12,
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
-    precision: Annotated[
-        str, typer.Option(help="Precision of the network: fp32, bf16, or auto (bf16 on a GPU).")
-    ] = "auto",
+    precision: Annotated[str, Option(help="Precision of the network: fp32, bf16, or auto (bf16 on a GPU).")] = "auto",
     compute: Annotated[
-        str, typer.Option(help="Computation of the loss: dense, streaming (in tiles of classes) or auto.")
+        str, Option(help="Computation of the loss: dense, streaming (tiles of classes), auto.")
     ] = "auto",
-    centers: Annotated[str, typer.Option(help="Class centers: full, sampled (Partial FC), queued, sharded.")] = "full",
-    class_set: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--class-set", help="Option of sampled, queued or sharded centers as NAME=VALUE; may be repeated."
-        ),
-    ] = None,
-    nproc: Annotated[
-        int,
-        typer.Option(min=1, max=MAX_PROCESSES, help="Processes to launch on this computer (--centers sharded only)."),
-    ] = 1,
+    centers: Annotated[str, Option(help="Class centers: full, sampled (Partial FC), queued, sharded.")] = "full",
+    class_set: Annotated[list[str] | None, Option(help="Option of the class centers NAME=VALUE; repeatable.")] = None,
+    nproc: Annotated[int, Option(min=1, max=1024, help="Processes to launch here (--centers sharded only).")] = 1,
     skip_broken: opt.SkipBroken = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in --out with its own settings.")] = False,
-    take_over: Annotated[
-        bool, typer.Option("--take-over", help="With --resume: resume even if another host may be training the run.")
-    ] = False,
+    resume: Annotated[bool, Option("--resume", help="Resume the run in --out with its own settings.")] = False,
+    take_over: Annotated[bool, Option("--take-over", help="Resume even if another host may be training it.")] = False,
     threads: opt.Threads = None,
 ) -> None:
     """Train a network with one loss and record it as a run."""
