@@ -9,8 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-from typer import Option
+from typer import Option, echo
 
 from workbench.cli import options as opt
 from workbench.cli.lab import check_port
@@ -33,7 +32,7 @@ def live_app(
     """
     settings = {"method": method, "data": data, "dim": dim, "size": size, "seed": seed}
     arguments, address = app_command(settings, port, browser)
-    typer.echo(f"The live lab: {address}")
+    echo(f"The live lab: {address}")
     os.execv(arguments[0], arguments)
 
 

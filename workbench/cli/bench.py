@@ -8,8 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-from typer import Option
+from typer import Option, Typer, echo
 
 from workbench.cli import options as opt
 from workbench.cli.bench_memory import MAX_CLASSES, memory
@@ -28,7 +27,7 @@ from workbench.core.files import check_writable, make_folder, write
 if TYPE_CHECKING:
     from workbench.compare.cost.results import Cost
 
-bench_app = typer.Typer(
+bench_app = Typer(
     help="Estimate or measure time and memory of the classifier.",
     epilog=examples("bench memory --classes 2e6", "bench scaling"),
     no_args_is_help=True,
@@ -150,4 +149,4 @@ def write_files(out: Path, name: str, costs: Sequence[Cost], setting: str, svg: 
     write(out / f"{name}.html", lambda path: figure.write_html(path, **page))
     if svg:
         write(out / f"{name}.svg", lambda path: figure.write_image(path, width=1100))
-    typer.echo(f"Figure: {out / f'{name}.html'}")
+    echo(f"Figure: {out / f'{name}.html'}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-from typer import Option
+from typer import Option, echo
 
 from workbench.cli import options as opt
 from workbench.cli.terminal import print_table
@@ -37,11 +36,11 @@ def memory(
     from workbench.compare.cost.memory import free_gpu_memory, free_memory, needs
 
     estimates = needs(method, int(classes), dim, batch, rate, most, queue, processes)
-    typer.echo(f"{method}, {int(classes):,} classes, dim {dim}, batch {batch}, float32; without the network\n")
+    echo(f"{method}, {int(classes):,} classes, dim {dim}, batch {batch}, float32; without the network\n")
     print_table(("class set", "part", "bytes", "GiB", "content"), part_rows(estimates), right=("bytes", "GiB"))
-    typer.echo(f"\n{explain_full(estimates[0])}")
+    echo(f"\n{explain_full(estimates[0])}")
     for sentence in fitting_sets(estimates, free_memory(), free_gpu_memory()):
-        typer.echo(sentence)
+        echo(sentence)
 
 
 def part_rows(estimates: Sequence[Need]) -> list[tuple[str, str, str, str, str]]:

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from typer import Option
+from typer import Option, Typer, echo
 
 from workbench.cli.terminal import examples, parse_path, progress_bar
 
-data_app = typer.Typer(
+data_app = Typer(
     help="Data sets: list them, render synthetic heads.",
     epilog=examples("data list", "data render --help"),
     no_args_is_help=True,
@@ -22,15 +21,13 @@ def list_data() -> None:
 
     listed = manifests()
     if not listed:
-        typer.echo(f"no manifests in {FOLDER}: they are part of a clone, not of an installed package")
+        echo(f"no manifests in {FOLDER}: they are part of a clone, not of an installed package")
     for manifest in listed:
         states = set(verify_files(manifest).values())
         state = ", ".join(sorted(states)) if states else "no files to verify"
         counts = f"{manifest.identities:5d} identities {manifest.images:6d} images"
-        typer.echo(f"{manifest.name:8s} {counts}  {manifest.licence}; files: {state}")
-    typer.echo(
-        "Also: heads:FILE.zip (rendered), folder:PATH (one sub-folder per identity), npz:FILE (images and labels)."
-    )
+        echo(f"{manifest.name:8s} {counts}  {manifest.licence}; files: {state}")
+    echo("Also: heads:FILE.zip (rendered), folder:PATH (one sub-folder per identity), npz:FILE (images and labels).")
 
 
 @data_app.command("render", epilog=examples("data render --out more.zip --identities 1000"))
@@ -49,4 +46,4 @@ def render_data(
 
     with progress_bar("rendering") as progress:
         path = render(out, identities, images, size, seed, lambda done, total: progress(done, total, "identities"))
-    typer.echo(f"{path} is complete; use it with --data heads:{path}")
+    echo(f"{path} is complete; use it with --data heads:{path}")

@@ -9,8 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-from typer import Option
+from typer import Option, echo
 
 from workbench.cli.options import Device, Seed, Threads
 from workbench.cli.terminal import INTERRUPTED, catch_interrupt, fail, limit_threads, parse_path, progress_bar
@@ -45,13 +44,13 @@ def demo(
     settings = {"steps": steps, "seed": seed, "device": device}
     limit_threads(threads)
     out = out or default_folder(settings)
-    typer.echo(f"The demo writes to {out}")
+    echo(f"The demo writes to {out}")
     with catch_interrupt() as interrupted:
         report = run_demo(out, settings)
     if interrupted():
         fail(f"stopped; run the same command again to resume the demo in {out}", INTERRUPTED)
-    typer.echo(f"\nReport: {report}")
-    typer.echo("Next: `workbench lab` (notebooks), `workbench train --help` (your own training), `workbench methods`.")
+    echo(f"\nReport: {report}")
+    echo("Next: `workbench lab` (notebooks), `workbench train --help` (your own training), `workbench methods`.")
 
 
 def run_demo(out: Path, settings: dict[str, Any]) -> Path:
@@ -73,11 +72,11 @@ def run_demo(out: Path, settings: dict[str, Any]) -> Path:
             if not (path / "run.json").is_file():
                 train(demo_config(method, settings), path, progress)
             elif Run.open(path).status != "finished":
-                resume(path, progress, say=typer.echo)
+                resume(path, progress, say=echo)
         results = Run.open(path).results if (path / "results.json").is_file() else evaluate(path)
         eer, rank = results["verification"]["eer"], results["identification"]["rank-1"]
         n = results["test"]["identities"]
-        typer.echo(f"{method:17s} EER {eer:6.2%}   rank-1 {rank:6.2%}   on {n} held-out identities")
+        echo(f"{method:17s} EER {eer:6.2%}   rank-1 {rank:6.2%}   on {n} held-out identities")
         runs.append(Run.open(path))
     return write_report(runs, out / "report.html", TITLE)
 

@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-from typer import Option
+from typer import Argument, Option, echo
 
 from workbench.cli.options import Threads
 from workbench.cli.terminal import limit_threads, parse_path, progress_bar
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.", parser=parse_path)],
+    run: Annotated[Path, Argument(help="Folder of a run.", parser=parse_path)],
     report: Annotated[bool, Option(help="Write report.html into the run's folder.")] = True,
     threads: Threads = None,
 ) -> None:
@@ -24,12 +23,12 @@ def evaluate(
     from workbench.training.run import evaluate as evaluate_run
 
     with progress_bar(run.name) as progress:
-        results = evaluate_run(run, progress, typer.echo)
+        results = evaluate_run(run, progress, echo)
     print_results(results)
     if report:
         from workbench.reports import write_report
 
-        typer.echo(f"Report: {write_report([Run.open(run)], run / 'report.html')}")
+        echo(f"Report: {write_report([Run.open(run)], run / 'report.html')}")
 
 
 def print_results(results: dict[str, Any]) -> None:
@@ -40,4 +39,4 @@ def print_results(results: dict[str, Any]) -> None:
     for name, value in (results["verification"] | results["identification"]).items():
         kind, _, far = name.partition("@")
         text = too_few_impostors(float(far), impostors) if kind == "tar" else None
-        typer.echo(f"{name:14s} {text or (f'{value:10.4f}' if value < 100 else f'{value:10.0f}')}")
+        echo(f"{name:14s} {text or (f'{value:10.4f}' if value < 100 else f'{value:10.0f}')}")

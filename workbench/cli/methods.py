@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from typer import Option
+from typer import Option, echo
 
 from workbench.cli.terminal import parse_path, print_table, progress_bar
 
@@ -27,7 +26,7 @@ def methods(
     from workbench.methods.method import markdown_table
 
     if markdown:
-        typer.echo(markdown_table(METHODS))
+        echo(markdown_table(METHODS))
         return
     rows = []
     for method in METHODS.values():

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-from typer import Option
+from typer import Option, echo
 
 from workbench.cli import options as opt
 from workbench.cli.terminal import limit_threads, parse_path, progress_bar
@@ -55,7 +54,7 @@ def mine(
         refuse_existing(out)
     data = read(embeddings)
     for note in data.notes:
-        typer.echo(f"{embeddings.name}: {note}")
+        echo(f"{embeddings.name}: {note}")
     with progress_bar("mining") as progress:
         findings = find(data, k, index, device, duplicate, margin, seed, progress)
     print_findings(data, findings)
@@ -65,21 +64,21 @@ def mine(
 
         make_folder(out)
         write_tables(data, findings, out, pairs)
-        typer.echo(f"Page: {write_page(data, findings, out / 'index.html', embeddings.name)}")
+        echo(f"Page: {write_page(data, findings, out / 'index.html', embeddings.name)}")
 
 
 def print_findings(data: Collection, findings: Findings) -> None:
     """Print the number of findings of each kind, and the first few by name."""
-    typer.echo(f"{len(data.names)} classes; index: {findings.index}; recall {findings.recall:.3f}")
+    echo(f"{len(data.names)} classes; index: {findings.index}; recall {findings.recall:.3f}")
     kinds = (("hard pairs", findings.pairs), (f"likely duplicates ({findings.measured})", findings.duplicates))
     for title, pairs in kinds:
-        typer.echo(f"{title}: {len(pairs.a)}")
+        echo(f"{title}: {len(pairs.a)}")
         for a, b, cos in zip(pairs.a[:PRINTED], pairs.b[:PRINTED], pairs.cosine[:PRINTED], strict=True):
-            typer.echo(f"  {cos:.3f}  {data.names[a]}  {data.names[b]}")
+            echo(f"  {cos:.3f}  {data.names[a]}  {data.names[b]}")
     if (e := findings.errors) is None:
         return
-    typer.echo(f"likely label errors: {len(e.sample)}; not judged: {findings.single} samples alone in their class")
+    echo(f"likely label errors: {len(e.sample)}; not judged: {findings.single} samples alone in their class")
     for i in range(min(PRINTED, len(e.sample))):
         label, nearer = data.names[e.label[i]], data.names[e.nearer[i]]
         cosines = f"cosine {e.own_cosine[i]:.3f} to its center, {e.nearer_cosine[i]:.3f} to {nearer}"
-        typer.echo(f"  sample {e.sample[i]}, label {label}: {cosines}")
+        echo(f"  sample {e.sample[i]}, label {label}: {cosines}")

@@ -7,8 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-from typer import Option
+from typer import Context, Option, echo
 
 from workbench.cli import options as opt
 from workbench.cli.terminal import (
@@ -29,7 +28,7 @@ MAY_DIFFER = ("device",)  # settings of a resumed run that may change
 
 
 def train(
-    ctx: typer.Context,
+    ctx: Context,
     out: Annotated[Path, Option(help="Folder of the run; must be new or empty.", parser=parse_path)],
     method: opt.Method = "npcface",
     preset: Annotated[str, Option(help="Preset: `paper`, or a released code.")] = "paper",
@@ -83,13 +82,13 @@ def train(
     if nproc > 1:
         launch_processes(nproc, out, again)
 
-    def start(progress: Progress, echo: Callable[[str], None]) -> None:
+    def start(progress: Progress, log: Callable[[str], None]) -> None:
         from workbench.training import run
 
         if resume:
-            run.resume(out, progress, skip_broken, echo, device if is_given(ctx, "device") else None, take_over)
+            run.resume(out, progress, skip_broken, log, device if is_given(ctx, "device") else None, take_over)
         else:
-            run.train(Config(**settings), out, progress, skip_broken, echo)
+            run.train(Config(**settings), out, progress, skip_broken, log)
 
     run_training(start, out, centers == "sharded", again)
 
@@ -125,7 +124,7 @@ def run_training(
     bar = progress_bar(out.name) if first else nullcontext(no_progress)
     try:
         with catch_interrupt() as interrupted, bar as progress:
-            start(progress, typer.echo if first else silent)
+            start(progress, echo if first else silent)
     except TrainingFault as fault:
         fail(f"{fault}. The run up to this step is in {out}", 1)
     except WriteFault as fault:
@@ -134,9 +133,9 @@ def run_training(
         fail("" if launched() else f"{lost}; {again} resumes from the last checkpoint", LOST)
     if interrupted():
         recorded = (out / "run.json").exists()
-        fail(f"stopped; {again} resumes from this step" if recorded else "stopped before step 0", INTERRUPTED)
+        fail(f"stopped; {again} resumes the run" if recorded else "stopped before step 0", INTERRUPTED)
     if first:
-        typer.echo(f"{out} is trained; next: workbench evaluate {shlex.quote(str(out))}")
+        echo(f"{out} is trained; next: workbench evaluate {shlex.quote(str(out))}")
 
 
 def refuse_other_settings(run: Any, given: Mapping[str, Any]) -> None:
