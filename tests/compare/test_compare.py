@@ -21,7 +21,7 @@ from workbench.compare import carry, engine, parsing, statistics, variants
 from workbench.compare.engine import compare, execute, gather
 from workbench.compare.plan import Plan, prepare, round_steps
 from workbench.compare.results import METRICS, Comparison, placed, verdict
-from workbench.compare.tables import missing_lines, print_tables, write_tables
+from workbench.compare.tables import mean_and_std, missing_lines, print_tables, write_tables
 from workbench.compare.variants import Variant
 from workbench.core.errors import InputError
 from workbench.core.locks import lock_folder
@@ -264,6 +264,13 @@ def test_what_is_missing_is_left_out_of_numbers_and_said():
 
 
 # What is shown
+
+
+def test_a_tar_of_too_few_impostor_pairs_is_not_shown(tmp_path):
+    found = replace(made_up([[0.5, 0.5], [1.0, 1.0]], "tar@0.01"), impostors=999)
+    assert mean_and_std(found, 1, "tar@0.01") == "needs 1,000 impostor pairs"
+    assert mean_and_std(found, 1, "eer").endswith("%")
+    assert "needs 1,000 impostor pairs" in write_report(found, tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_tables_figures_and_report(tmp_path):

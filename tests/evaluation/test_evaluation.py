@@ -341,4 +341,5 @@ def test_identities_may_be_text_or_numbers_in_any_order():
     ],
 )
 def test_a_tar_needs_ten_impostor_pairs_above_its_threshold(far, impostors, text):
-    assert too_few_impostors(far, impostors) == text
+    assert too_few_impostors(f"tar@{far:g}", impostors) == text
+    assert too_few_impostors("eer", impostors) is None

@@ -37,6 +37,5 @@ def print_results(results: dict[str, Any]) -> None:
 
     impostors = results["verification"]["impostor"]
     for name, value in (results["verification"] | results["identification"]).items():
-        kind, _, far = name.partition("@")
-        text = too_few_impostors(float(far), impostors) if kind == "tar" else None
-        echo(f"{name:14s} {text or (f'{value:10.4f}' if value < 100 else f'{value:10.0f}')}")
+        number = f"{value:10.4f}" if value < 100 else f"{value:10.0f}"
+        echo(f"{name:14s} {too_few_impostors(name, impostors) or number}")

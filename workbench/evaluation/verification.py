@@ -97,9 +97,13 @@ def verify(
     )
 
 
-def too_few_impostors(far: float, impostors: float) -> str | None:
-    """What to print instead of a TAR at `far` where fewer than MIN_ACCEPTED / far impostor pairs were scored."""
-    needed = math.ceil(round(MIN_ACCEPTED / far, 6))
+def too_few_impostors(metric: str, impostors: float) -> str | None:
+    """The text to print instead of the metric tar@FAR where fewer than MIN_ACCEPTED / FAR impostor pairs were scored.
+
+    None where there are enough, and for other metrics.
+    """
+    kind, _, far = metric.partition("@")
+    needed = math.ceil(round(MIN_ACCEPTED / float(far), 6)) if kind == "tar" else 0
     return f"needs {needed:,} impostor pairs" if impostors < needed else None
 
 

@@ -79,9 +79,10 @@ def results_table(found: Sequence[Evidence]) -> str:
 
     def tar_column(far: float) -> list[str]:
         """TARs; those of too few impostor pairs are replaced by the number of pairs they need."""
-        tars = [one.measured("verification", f"tar@{far:g}") for one in found]
+        name = f"tar@{far:g}"
+        tars = [one.measured("verification", name) for one in found]
         counts = [one.measured("verification", "impostor") for one in found]
-        notes = [None if n is None else too_few_impostors(far, n) for n in counts]
+        notes = [None if n is None else too_few_impostors(name, n) for n in counts]
         cells = best_marked([None if note else tar for note, tar in zip(notes, tars, strict=True)], percent, True)
         return [note or cell for note, cell in zip(notes, cells, strict=True)]
 
