@@ -1,4 +1,4 @@
-"""The command line as a person meets it: statuses, one-line errors, a light start; the import rules of the house."""
+"""The command line: exit statuses, one-line errors, light imports; which packages import which heavy libraries."""
 
 import json
 from pathlib import Path
