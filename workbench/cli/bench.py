@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option, Typer, echo
 
 from workbench.cli import options as opt
-from workbench.cli.bench_memory import MAX_CLASSES, memory
+from workbench.cli.bench_memory import MAX_CLASSES, BatchSize, MaxActive, Queue, Rate, memory
 from workbench.cli.terminal import (
     INTERRUPTED,
     catch_interrupt,
@@ -42,7 +42,7 @@ Svg = Annotated[bool, Option("--svg", help="Write the figure as SVG too (extra '
 @bench_app.command(epilog=examples("bench heads --classes 1e5", "bench heads --methods arcface --rounds 9 --out cost"))
 def heads(
     classes: Sizes = "1e4,1e5",
-    batch: opt.BatchSize = 512,
+    batch: BatchSize = 512,
     dim: opt.Dim = 512,
     methods: Annotated[str, Option(help="Losses, separated by commas, or all.")] = (
         "arcface,cosface,mv_arc,curricularface,npcface"
@@ -67,12 +67,12 @@ def heads(
 @bench_app.command(epilog=examples("bench scaling", "bench scaling --classes 1e4,1e5 --method arcface --out cost"))
 def scaling(
     classes: Sizes = "1e4,3e4,1e5,3e5,1e6",
-    batch: opt.BatchSize = 512,
+    batch: BatchSize = 512,
     dim: opt.Dim = 512,
     method: opt.Method = "npcface",
-    rate: opt.Rate = 0.1,
-    most: opt.MaxActive = 8192,
-    queue: opt.Queue = 32,
+    rate: Rate = 0.1,
+    most: MaxActive = 8192,
+    queue: Queue = 32,
     rounds: Rounds = 5,
     out: opt.OutFolder = None,
     svg: Svg = False,

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from workbench.compare.cost.memory import Need
 
 MAX_CLASSES = 10**12
+BatchSize = Annotated[int, Option("--batch", help="Batch size in images, over all processes.")]
+Rate = Annotated[float, Option(help="Sampled centers: fraction of the classes in a step.")]
+MaxActive = Annotated[int, Option("--most", help="Queued centers: maximum number of classes in a step.")]
+Queue = Annotated[int, Option(help="Queued centers: hard negatives per class.")]
 
 
 def memory(
     classes: Annotated[float, Option(help="Number of classes; 2e6 is 2,000,000.")],
     method: opt.Method = "npcface",
     dim: opt.Dim = 512,
-    batch: opt.BatchSize = 1024,
-    rate: opt.Rate = 0.1,
-    most: opt.MaxActive = 8192,
-    queue: opt.Queue = 32,
+    batch: BatchSize = 1024,
+    rate: Rate = 0.1,
+    most: MaxActive = 8192,
+    queue: Queue = 32,
     processes: Annotated[int, Option(help="Sharded centers: number of processes.")] = 2,
 ) -> None:
     """Estimate the peak memory of the classifier.

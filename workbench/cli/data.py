@@ -24,7 +24,7 @@ def list_data() -> None:
         echo(f"no manifests in {FOLDER}: they are part of a clone, not of an installed package")
     for manifest in listed:
         states = set(verify_files(manifest).values())
-        state = ", ".join(sorted(states)) if states else "no files to verify"
+        state = ", ".join(sorted(states)) if states else "none"
         counts = f"{manifest.identities:5d} identities {manifest.images:6d} images"
         echo(f"{manifest.name:8s} {counts}  {manifest.licence}; files: {state}")
     echo("Also: heads:FILE.zip (rendered), folder:PATH (one sub-folder per identity), npz:FILE (images and labels).")

@@ -30,7 +30,3 @@ Threads = Annotated[int | None, Option(help="CPU threads (default: one per core)
 Port = Annotated[int, Option(min=1, max=65535, help="TCP port; the next free one where it is in use.")]
 Browser = Annotated[bool, Option(help="Open a browser window.")]
 OutFolder = Annotated[Path | None, Option(help="Folder for CSV files and an HTML page.", parser=parse_path)]
-BatchSize = Annotated[int, Option("--batch", help="Batch size in images, over all processes.")]
-Rate = Annotated[float, Option(help="Sampled centers: fraction of the classes in a step.")]
-MaxActive = Annotated[int, Option("--most", help="Queued centers: maximum number of classes in a step.")]
-Queue = Annotated[int, Option(help="Queued centers: hard negatives per class.")]

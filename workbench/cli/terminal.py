@@ -57,11 +57,11 @@ def progress_bar(title: str) -> Iterator[Progress]:
         yield advance
 
 
-def console(width: int = 160) -> Any:
-    """A rich console on standard output; `width` columns where standard output is no terminal."""
+def console() -> Any:
+    """A rich console on standard output; 200 columns wide where standard output is no terminal."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else width, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 
 
 def print_table(
@@ -76,7 +76,7 @@ def print_table(
         table.add_column(name, justify="right" if name in right else "left")
     for row in rows:
         table.add_row(*map(Text, row))
-    console(200).print(table)
+    console().print(table)
 
 
 def parse_path(text: str | Path) -> Path:
