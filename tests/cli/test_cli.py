@@ -88,6 +88,14 @@ def test_evaluate_names_a_corrupt_run(run, tmp_path):
     assert "split.json" in error
 
 
+def test_ctrl_c_is_one_line_and_status_130(run, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("workbench.training.run.evaluate", interrupt)
+    assert run("evaluate", tmp_path) == (130, "", "workbench: interrupted\n")
+
+
 def test_methods_and_data_lists(run):
     status, out, _ = run("methods")
     assert status == 0
