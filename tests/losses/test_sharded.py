@@ -294,7 +294,7 @@ def test_a_dead_process_is_told_in_one_line_and_the_run_resumes_to_the_same_bits
         said = running.stderr.read().splitlines()
     assert running.returncode == 1
     assert [line for line in said if not line.startswith("cut: ")] == [
-        f"workbench: process 1 of 2 was killed (SIGKILL); `workbench train --out {cut} --resume --nproc 2` goes on from"
+        f"workbench: process 1 of 2 was killed (SIGKILL); `workbench train --out {cut} --resume --nproc 2` resumes from"
         " the last checkpoint"
     ]
     assert Run.open(cut).status.startswith("failed: another process")

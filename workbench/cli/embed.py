@@ -3,33 +3,37 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option, echo
 
-from workbench.cli.terminal import Threads, bar, limit_threads, path
+from workbench.cli.options import SkipBroken, Threads
+from workbench.cli.terminal import limit_threads, parse_path, progress_bar
 
 
 def embed(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.", parser=path)],
-    out: Annotated[Path, typer.Option(help="File to write: .npz, .safetensors or .parquet.", parser=path)],
+    run: Annotated[Path, Argument(help="Folder of a run.", parser=parse_path)],
+    out: Annotated[Path, Option(help="File to write: .npz, .safetensors or .parquet.", parser=parse_path)],
     data: Annotated[
-        str | None, typer.Option(help="Data source, same as `train`; default: the run's own data, checked.")
+        str | None, Option(help="Data, same as `train` (default: the run's own, checked against its record).")
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Identities of the run's own data: test (default), train or all.")
+        str | None, Option(help="Identities of the run's own data: test, train or all (default: test).")
     ] = None,
-    mirror: Annotated[bool, typer.Option(help="Add the embedding of the mirrored image, as `evaluate` does.")] = True,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; default: the run's own.")] = None,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")] = False,
+    mirror: Annotated[bool, Option(help="Add the embedding of the mirrored image, same as `evaluate`.")] = True,
+    device: Annotated[str | None, Option(help="Device: auto, cpu or cuda (default: the run's).")] = None,
+    skip_broken: SkipBroken = False,
     threads: Threads = None,
 ) -> None:
-    """Write embeddings, labels, names and paths of images to a file, computed by a run's network."""
+    """Write the embeddings of images to a file.
+
+    The file holds embeddings, labels, names and paths; the network is that of a run.
+    """
     limit_threads(threads)
     from workbench.training.embedding import check_suffix
     from workbench.training.embedding import embed as embed_run
 
     check_suffix(out)
-    with bar(run.name) as progress:
-        images = embed_run(run, data, split, device, mirror, skip_broken, progress, typer.echo)
+    with progress_bar(run.name) as progress:
+        images = embed_run(run, data, split, device, mirror, skip_broken, progress, echo)
     images.save(out)
     n, dim = images.embeddings.shape
-    typer.echo(f"{n} embeddings of dimension {dim}, {len(images.names)} identities: {out}")
+    echo(f"{n} embeddings of dimension {dim}, {len(images.names)} identities: {out}")

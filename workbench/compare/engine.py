@@ -7,6 +7,7 @@ Every training is a run's folder, OUT/VARIANT/seed-N. Those that are finished ar
 off go on, and one whose loss stopped being finite stays as it is: that is its result.
 """
 
+import math
 import multiprocessing
 import os
 import signal
@@ -200,7 +201,7 @@ def gather(plan: Plan, metric: str = "eer") -> Comparison:
     chosen = metric_named(metric)
     shape = (len(plan.variants), len(plan.seeds))
     values = {name: np.full(shape, np.nan) for name in METRICS}
-    times, missing, paths = np.full(shape, np.nan), {}, {}
+    times, missing, paths, impostors = np.full(shape, np.nan), {}, {}, math.inf
     for v, variant in enumerate(plan.variants):
         for s, seed in enumerate(plan.seeds):
             task = plan.task(variant, seed)
@@ -211,8 +212,9 @@ def gather(plan: Plan, metric: str = "eer") -> Comparison:
             measured = run.results["verification"] | run.results["identification"]
             for name in METRICS:
                 values[name][v, s] = measured[name]
+            impostors = min(impostors, measured["impostor"])
             times[v, s] = run.steps["seconds"].sum()
-    return Comparison(plan.variants, plan.seeds, values, times, missing, paths, chosen, plan.to_json())
+    return Comparison(plan.variants, plan.seeds, values, times, missing, paths, chosen, plan.to_json(), impostors)
 
 
 def absent(task: Task) -> str | None:

@@ -6,7 +6,6 @@ process in one line.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from workbench.core.distributed import all_reduce_sum, processes, stack_ranks
 from workbench.core.errors import InputError
 from workbench.core.geometry import full
+from workbench.core.ports import free_port
 from workbench.training.interrupts import handle_signals
 
 LOST = 69  # exit status of a process that ends because another one has ended
@@ -145,13 +145,6 @@ def is_leader(sharded: bool = True) -> bool:
 def is_launched() -> bool:
     """Whether `launch` started this process, and so reports how it ended."""
     return LAUNCHED in os.environ
-
-
-def free_port() -> int:
-    """A free TCP port of this computer."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @torch.no_grad()
