@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
 from workbench.centers import bank as banks
-from workbench.centers.bank import Bank, others, rounded
+from workbench.centers.bank import Bank, round_to_fp16, sample_others
 from workbench.centers.full import FullCenters
-from workbench.centers.queued import QueuedCenters, Rebuild, by_class
+from workbench.centers.options import RowOptions
+from workbench.centers.queued import QueuedCenters, Rebuild, max_by_class
 from workbench.centers.sampled import SampledCenters
 from workbench.centers.similarity import Cosine, Dot, SubCenters
 from workbench.core.errors import InputError
@@ -322,8 +323,8 @@ def test_hard_negatives_are_capped_by_score_and_leave_room_to_explore():
     centers.queue.scores[0] = torch.tensor([0.5, 0.1, 0.3, 0.2])
     centers.queue.scores[1] = torch.tensor([0.6, 0.4, 0.9, 1.0])
     met = torch.tensor([0, 1])
-    assert centers.hard(met, 99).tolist() == [6, 5, 9, 7, 8]
-    assert centers.hard(met, 3).tolist() == [6, 5, 9]
+    assert centers.hard_negatives(met, 99).tolist() == [6, 5, 9, 7, 8]
+    assert centers.hard_negatives(met, 3).tolist() == [6, 5, 9]
     always = set(range(C))
     for step in range(20):
         centers.step.fill_(step)
@@ -487,7 +488,7 @@ def test_centers_start_as_those_of_the_full_classifier(monkeypatch):
 def test_others_are_distinct_and_not_taken(classes, n, P, seed):
     own = generator(seed, "others")
     taken = torch.randperm(classes, generator=own)[:P].sort().values
-    drawn = others(classes, n, taken, own)
+    drawn = sample_others(classes, n, taken, own)
     assert len(drawn) == min(n, classes - len(taken))
     both = torch.cat([taken, drawn])
     assert len(both.unique()) == len(both)
@@ -498,7 +499,9 @@ def test_others_are_distinct_and_not_taken(classes, n, P, seed):
 def test_others_are_drawn_evenly(classes):
     """By both ways of drawing: 10,000 draws of 4, each free class within 5 standard deviations of its share."""
     own, taken, draws = generator(0, "even"), torch.tensor([0, 3, 4, 20]), 10_000
-    count = torch.stack([others(classes, 4, taken, own).bincount(minlength=classes) for _ in range(draws)]).sum(dim=0)
+    count = torch.stack([sample_others(classes, 4, taken, own).bincount(minlength=classes) for _ in range(draws)]).sum(
+        dim=0
+    )
     share = 4 / (classes - 4)
     assert count[taken].sum() == 0
     free = count[torch.isin(torch.arange(classes), taken, invert=True)]
@@ -507,25 +510,25 @@ def test_others_are_drawn_evenly(classes):
 
 def test_the_draw_costs_what_is_drawn():
     """A thousand million classes: anything that cost O(C) would need gigabytes."""
-    assert len(others(10**9, 1000, torch.arange(500), generator(0, "large"))) == 1000
+    assert len(sample_others(10**9, 1000, torch.arange(500), generator(0, "large"))) == 1000
 
 
 def test_fp16_is_rounded_without_a_bias():
     own = generator(0, "rounding")
     held = torch.randn(999, generator=own).half().float()
-    assert torch.equal(rounded(held, own).float(), held)
+    assert torch.equal(round_to_fp16(held, own).float(), held)
     x = torch.full((40_000,), 1 + 0.3 * 2**-10)  # 0.3 of the way between two numbers that fp16 can hold
-    got = rounded(x, own).float()
+    got = round_to_fp16(x, own).float()
     assert set(got.tolist()) == {1.0, 1 + 2**-10}
     assert float(got.mean()) - float(x[0]) == pytest.approx(0, abs=4 * 0.46 * 2**-10 / 200)
 
 
 def test_steps_too_small_for_fp16_still_move_an_fp16_bank():
-    bank = Bank((500, 1, 16), "fp16", momentum=0.0)
+    bank = Bank((500, 1, 16), RowOptions(precision="fp16", momentum=0.0, weight_decay=0.0))
     bank.rows.fill_(1)
     ids = torch.arange(500)
     for step in range(100):
-        bank.move(ids, torch.ones(500, 1, 16), 1e-5, generator(step, "noise"))
+        bank.update(ids, torch.ones(500, 1, 16), 1e-5, generator(step, "noise"))
     assert float(bank.rows.float().mean()) == pytest.approx(1 - 100 * 1e-5, abs=1e-4)
 
 
@@ -539,7 +542,7 @@ def test_renormalised_rows_have_length_1():
 def test_the_largest_by_class():
     values, place = torch.randn(30, 7, generator=generator(0, "values")), torch.arange(30) % 11
     expected = torch.stack([values[place == k].amax(dim=0) for k in range(11)])
-    assert torch.equal(by_class(values, place, 11), expected)
+    assert torch.equal(max_by_class(values, place, 11), expected)
 
 
 @pytest.mark.parametrize(

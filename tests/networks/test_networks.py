@@ -6,7 +6,7 @@ from torch import nn
 
 from workbench.core.errors import InputError
 from workbench.networks import BACKBONES, backbone
-from workbench.networks.blocks import Dropout, SqueezeExcite, scaled
+from workbench.networks.blocks import Dropout, SqueezeExcite, scale_channels
 from workbench.networks.large import Attention, Mask
 
 pytestmark = pytest.mark.slow
@@ -103,8 +103,8 @@ def test_width_multiplies_channels(name):
             for w in (0.5, 1.0, 2.0)
         ]
     assert widths[1] in (24, 64)
-    assert widths == [scaled(widths[1], w) for w in (0.5, 1.0, 2.0)]
-    assert (scaled(24, 0.5), scaled(64, 0.25), scaled(64, 0.01)) == (16, 16, 8)
+    assert widths == [scale_channels(widths[1], w) for w in (0.5, 1.0, 2.0)]
+    assert (scale_channels(24, 0.5), scale_channels(64, 0.25), scale_channels(64, 0.01)) == (16, 16, 8)
 
 
 def test_bad_input_is_named():

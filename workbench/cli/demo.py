@@ -11,7 +11,7 @@ from pathlib import Path
 
 from workbench.core.errors import InputError
 from workbench.core.progress import Progress
-from workbench.core.record import Run, nothing_recorded
+from workbench.core.record import Run, has_no_steps
 from workbench.reports import write_report
 from workbench.training.config import Config
 from workbench.training.run import evaluate, resume, train
@@ -79,7 +79,7 @@ def held_by(out: Path, steps: int | None, seed: int, device: str) -> str | None:
         if entry.name not in METHODS or not entry.is_dir():
             return f"'{entry.name}', which is not of a demo"
         if not (entry / "run.json").is_file():
-            if not nothing_recorded(entry):
+            if not has_no_steps(entry):
                 return f"'{entry.name}', which is not a run"
         elif (run := Run.open(entry)).status == "running":
             return f"a demo that is running: '{entry.name}'"

@@ -191,7 +191,7 @@ def composed(method: Method, snapshot: Snapshot, classes: int) -> MarginSoftmax:
     """The loss with the parameters and the scalar states of a snapshot."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the training has said it
-        objective = method.objective(
+        objective = method.build_objective(
             snapshot.parameters, FullCenters(classes, 2, 0, method.similarity_of(snapshot.parameters))
         )
     put(objective, snapshot.state)

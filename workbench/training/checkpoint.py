@@ -32,7 +32,7 @@ def save(job: Job, path: Path) -> None:
     header = {"step": job.step, "lr": job.lr, "parameters": job.objective.parameters_now()}
     for name, place in split(job).items():
         if name in tensors:
-            tensors[name] = job.objective.centers.collect(place, tensors[name])
+            tensors[name] = job.objective.centers.gather_state(place, tensors[name])
     if rank() > 0:
         return
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -110,7 +110,7 @@ def read(job: Job, file: Any, name: str, place: str | None) -> Tensor:
     """An entry of a checkpoint, or this process's part of it; place: what sharded centers call it, else None."""
     if place is None or not file.get_slice(name).get_shape():
         return file.get_tensor(name)
-    return job.objective.centers.part(place, file.get_slice(name))
+    return job.objective.centers.shard_state(place, file.get_slice(name))
 
 
 def owned(job: Job) -> list[nn.Parameter]:

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from workbench.centers import each_of
+from workbench.centers import local_class_set
 from workbench.core.errors import InputError, quote, unknown
 from workbench.core.formats import CONFIG
 from workbench.losses.margin_softmax import COMPUTE
@@ -174,7 +174,7 @@ class Config:
     @property
     def partial(self) -> bool:
         """Whether a batch meets a part of the classes, whose rows move by themselves."""
-        return (each_of(self.class_set) if self.centers == "sharded" else self.centers) != "full"
+        return (local_class_set(self.class_set) if self.centers == "sharded" else self.centers) != "full"
 
     def sgd(self) -> dict[str, Any]:
         """How the rows move that no optimiser owns: as the optimiser moves the rest."""

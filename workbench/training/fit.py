@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workbench.centers.bank import others
-from workbench.centers.sharded import every_center
+from workbench.centers.bank import sample_others
+from workbench.centers.sharded import gather_centers
 from workbench.core.device import device, float32_default
 from workbench.core.distributed import all_gather, processes, shard_range
 from workbench.core.errors import InputError
@@ -329,11 +329,11 @@ def snapshot(job: Job, images: np.ndarray, labels: np.ndarray) -> Snapshot:
 
     Of more than CENTERS_KEPT classes, those of the sample and so many random others are kept.
     """
-    sub, W, y, ids = job.objective.centers.sub, every_center(job.objective.centers).detach(), labels, None
+    sub, W, y, ids = job.objective.centers.sub, gather_centers(job.objective.centers).detach(), labels, None
     classes = len(W) // sub
     if classes > CENTERS_KEPT:
         own = torch.from_numpy(np.unique(labels))
-        drawn = others(classes, CENTERS_KEPT - len(own), own, generator(job.config.seed, "centers kept"))
+        drawn = sample_others(classes, CENTERS_KEPT - len(own), own, generator(job.config.seed, "centers kept"))
         kept = torch.cat([own, drawn]).sort().values
         W = W.unflatten(0, (-1, sub)).index_select(0, kept.to(W.device)).flatten(0, 1)
         ids, y = kept.numpy(), np.searchsorted(kept.numpy(), labels)

@@ -14,7 +14,7 @@ from workbench.curves.check.report import Report
 from workbench.curves.check.shape import asks, falls, finite, gradient, softmax, step
 from workbench.curves.check.trials import Finding, Findings
 from workbench.margins.base import Margin
-from workbench.margins.source import explained
+from workbench.margins.source import formula_error
 
 LAWS = (computes, finite, falls, asks, step, gradient, softmax, elementwise, apart, pure, observe, streams)
 
@@ -68,4 +68,4 @@ def findings(margin: Margin, law: Callable[[Margin], Findings]) -> list[Finding]
     try:
         return list(law(margin))
     except Exception as error:
-        return [Finding(law.__name__, str(explained(margin, error)))]
+        return [Finding(law.__name__, str(formula_error(margin, error)))]

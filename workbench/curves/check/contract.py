@@ -10,7 +10,7 @@ import torch
 from workbench.curves.check.trials import CLASSES, DIM, SAME, Finding, Findings, batch, place, rows_of, states, when
 from workbench.losses.rows import DenseRows
 from workbench.margins.base import Margin
-from workbench.margins.source import called, formula
+from workbench.margins.source import evaluate, formula
 
 STATISTICS = "hard_mean", "hard_weight", "logsumexp", "N_sum"  # sums over the negatives, however they are gathered
 
@@ -21,8 +21,8 @@ def computes(margin: Margin) -> Findings:
     for dtype in (torch.float64, torch.float32):
         for B, C in ((6, CLASSES), (1, CLASSES), (6, 2), (1, 2)):
             rows = rows_of(margin, cos[:B, :C].to(dtype, copy=True), margin.init(CLASSES, DIM), norm[:B])
-            made = {name: called(margin, name, rows.cos, rows.ctx) for name in ("hard", "N")}
-            made["T"] = called(margin, "T", rows.pos, rows.ctx, rows)
+            made = {name: evaluate(margin, name, rows.cos, rows.ctx) for name in ("hard", "N")}
+            made["T"] = evaluate(margin, "T", rows.pos, rows.ctx, rows)
             for name in ("T", "N"):
                 if made[name].dtype != dtype:
                     yield Finding("computes", f"{name} makes {made[name].dtype} of {dtype}", "", formula(margin, name))
@@ -39,9 +39,9 @@ def elementwise(margin: Margin) -> Findings:
     for words, state in states(margin).items():
         rows = rows_of(margin, cos, state, norm, y)
         for name in ("N", "hard"):
-            whole = called(margin, name, cos, rows.ctx)
+            whole = evaluate(margin, name, cos, rows.ctx)
             for a, b in ((0, 1), (1, 4), (4, CLASSES)):
-                part = called(margin, name, cos[:, a:b].clone(), rows.ctx)
+                part = evaluate(margin, name, cos[:, a:b].clone(), rows.ctx)
                 if not torch.allclose(part.double(), whole[:, a:b].double(), rtol=0, atol=SAME):
                     i, j = divmod(int((part.double() - whole[:, a:b].double()).abs().argmax()), b - a)
                     says = f"{name} of one cosine depends on other columns: {float(whole[i, a + j]):.4f} among all"
@@ -70,7 +70,7 @@ def apart(margin: Margin) -> Findings:
         rows.pos = cos.gather(1, y).requires_grad_()
         rows.params = {name: value.requires_grad_() for name, value in rows.params.items()}
         sources = {"cos θ_y": rows.pos, "|x|": rows.norm} | rows.params
-        N = called(margin, "N", cos, rows.ctx)
+        N = evaluate(margin, "N", cos, rows.ctx)
         if not N.requires_grad:
             continue
         slopes = torch.autograd.grad(N.sum(), list(sources.values()), allow_unused=True)
@@ -112,7 +112,7 @@ def pure(margin: Margin) -> Findings:
 
 READINGS: dict[str, Callable[[Margin, DenseRows], Any]] = {
     "context": lambda margin, rows: rows.ctx,
-    "hard": lambda margin, rows: called(margin, "hard", rows.cos, rows.ctx),
+    "hard": lambda margin, rows: evaluate(margin, "hard", rows.cos, rows.ctx),
     "N": lambda margin, rows: rows.N,
     "T": lambda margin, rows: rows.T,
     "penalty": lambda margin, rows: margin.penalty(rows.ctx, rows.params),

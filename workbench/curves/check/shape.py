@@ -32,7 +32,7 @@ from workbench.curves.check.trials import (
 from workbench.curves.gradients import gradients, objective_of
 from workbench.curves.slice import jumps
 from workbench.margins.base import Margin, State
-from workbench.margins.source import called, explained, formula
+from workbench.margins.source import evaluate, formula, formula_error
 
 STILL = {"hard_mean": 0.3, "hard_weight": 2.0, "logsumexp": 1.0, "N_sum": 0.6}  # row statistics while T is looked at
 THETA = torch.linspace(0, math.pi, 8 * 180 + 1, dtype=torch.float64)  # a sweep over an angle
@@ -46,13 +46,13 @@ def T_of(margin: Margin, c: Tensor, state: State, norm: float = NORMS[0]) -> Ten
     rows = rows_of(margin, torch.cat([c[:, None], others], dim=1), state, norm)
     for name, value in STILL.items():
         setattr(rows, name, torch.full_like(rows.pos, value))
-    return called(margin, "T", rows.pos, rows.ctx, rows).squeeze(1)
+    return evaluate(margin, "T", rows.pos, rows.ctx, rows).squeeze(1)
 
 
 def N_of(margin: Margin, c: Tensor, own: float, state: State) -> Tensor:
     """N (P,) of negatives with cosines c (P,), for a sample whose cosine to its own center is `own`."""
     rows = rows_of(margin, torch.tensor([[own, 0.0]], dtype=c.dtype), state)
-    return called(margin, "N", c[None], rows.ctx).squeeze(0)
+    return evaluate(margin, "N", c[None], rows.ctx).squeeze(0)
 
 
 def finite(margin: Margin) -> Findings:
@@ -61,7 +61,7 @@ def finite(margin: Margin) -> Findings:
         try:
             found = next(at_ends(other, words), None)
         except Exception as error:
-            found = Finding("finite", str(explained(other, error)), words)
+            found = Finding("finite", str(formula_error(other, error)), words)
         if found:
             yield found
             return
@@ -122,7 +122,7 @@ def asks(margin: Margin) -> Findings:
 
     def found(state: State, norm: float, words: str) -> Findings:
         rows = rows_of(margin, COARSE.cos()[:, None].repeat(1, 2), state, norm)
-        lead = T_of(margin, COARSE.cos(), state, norm) - called(margin, "N", rows.cos, rows.ctx)[:, 1]
+        lead = T_of(margin, COARSE.cos(), state, norm) - evaluate(margin, "N", rows.cos, rows.ctx)[:, 1]
         for low, high in stretches(COARSE, lead > SAME):
             much = float(lead[COARSE.ge(low) & COARSE.le(high)].max())
             says = f"T is up to {much:.3g} above N at the same cosine: the target wins more easily than with softmax"
@@ -196,7 +196,7 @@ def softmax(margin: Margin) -> Findings:
     for words, state in states(margin).items():
         given, rows = (rows_of(each, cos, state, norm, y) for each in (margin, plain))
         off = {"T": (rows.T - rows.pos).abs().max(), "N": (rows.N - cos).abs().max()}
-        moved = {"T": rows.T - given.T, "N": called(plain, "N", cos, given.ctx) - given.N}
+        moved = {"T": rows.T - given.T, "N": evaluate(plain, "N", cos, given.ctx) - given.N}
         for name, much in off.items():
             if much > 1e-6:
                 by = bool((moved[name].abs() > SAME).any())  # else it is a part that no parameter turns off

@@ -51,7 +51,7 @@ def composed(config: Config, tuning: Tuning, classes: int, old: nn.Module | None
         similarity = method.similarity_of(tuning.values)
         centers = class_set(config.centers, classes, config.dim, config.seed, similarity, options)
         carry_weight(old, centers)
-    return method.objective(tuning.values, centers, config.seed, config.compute)
+    return method.build_objective(tuning.values, centers, config.seed, config.compute)
 
 
 def kept_centers(method: Method, tuning: Tuning, old: nn.Module | None) -> ClassSet | None:
