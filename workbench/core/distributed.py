@@ -1,7 +1,7 @@
 """Collective operations of several processes (ranks), most of them differentiable.
 
 In a single process every function returns its argument. All ranks must call the functions in the same order. Gradients:
-the backward pass of `all_reduce_sum` and `all_gather` sums over ranks; `divide_gradient` divides the gradient of the
+the backward pass of `all_reduce_sum` and `all_gather` sums over ranks; `scale_gradient` divides the gradient of the
 loss, which is the same on every rank, by the number of ranks. Gradients of replicated parameters are then summed over
 ranks after the backward pass. `all_gather_averaged` is for DistributedDataParallel, which averages gradients.
 
@@ -78,14 +78,9 @@ def all_gather_averaged(part: Tensor) -> Tensor:
     return part if processes() == 1 else AllGatherAveraged.apply(part)
 
 
-def divide_gradient(value: Tensor) -> Tensor:
-    """The value itself, equal on all ranks; its gradient is divided by the number of ranks."""
-    return ScaleGradient.apply(value, 1, processes())
-
-
-def multiply_gradient(value: Tensor) -> Tensor:
-    """The value itself; its gradient is multiplied by the number of ranks."""
-    return ScaleGradient.apply(value, processes(), 1)
+def scale_gradient(value: Tensor, times: int = 1, over: int = 1) -> Tensor:
+    """The value itself; its gradient is multiplied by `times` and divided by `over`."""
+    return ScaleGradient.apply(value, times, over)
 
 
 def any_rank(here: bool) -> bool:
@@ -142,7 +137,7 @@ class AllGatherAveraged(torch.autograd.Function):
 
 
 class ScaleGradient(torch.autograd.Function):
-    """The value itself; its gradient times a number, divided by a number."""
+    """See `scale_gradient`."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, times: int, over: int) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from workbench.core.distributed import all_gather, all_gather_averaged, multiply_gradient, processes
+from workbench.core.distributed import all_gather, all_gather_averaged, processes, scale_gradient
 from workbench.core.errors import InputError
 from workbench.core.geometry import full
 from workbench.losses.link import OptimizerLink, is_recomputation
@@ -184,7 +184,7 @@ class Objective(nn.Module):
             if self.learned:
                 names = ", ".join(self.learned)
                 raise InputError(f"sharded centers and learned parameters ({names}): train with step and sum_gradients")
-            return self._gather(multiply_gradient(x), y)
+            return self._gather(scale_gradient(x, times=processes()), y)
         return all_gather_averaged(x), all_gather(y)
 
     def _gather(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

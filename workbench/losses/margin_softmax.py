@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.centers.base import ActiveClasses, ClassSet
-from workbench.core.distributed import divide_gradient, processes
+from workbench.core.distributed import processes, scale_gradient
 from workbench.core.errors import InputError, unknown
 from workbench.core.geometry import full
 from workbench.core.parameters import Declared
@@ -141,7 +141,8 @@ class MarginSoftmax(Objective):
             per_sample = self.criterion(rows, rows.params).squeeze(1)  # L_i
             terms = {self.criterion.name: self.weighting(per_sample), **self._extra_terms(batch, rows, state)}
         total = sum(terms.values())
-        return Loss(total if batch.active.ranks is None else divide_gradient(total), per_sample, terms)
+        total = total if batch.active.ranks is None else scale_gradient(total, over=processes())
+        return Loss(total, per_sample, terms)
 
     def _extra_terms(self, batch: ComparedBatch, rows: DenseRows | StreamingRows, state: State) -> dict[str, Tensor]:
         """The margin's penalty and the extra terms, by name."""
