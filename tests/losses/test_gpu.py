@@ -1,4 +1,4 @@
-"""On a CUDA device: the same losses as on the CPU, training through the same code, faults that are still named."""
+"""On a CUDA device: the same losses as on the CPU, training by the same code, the same errors."""
 
 import math
 

@@ -67,7 +67,7 @@ def test_3_an_update_by_hand_is_refused_at_the_second_step(kind):
     for step in range(2):
         x, y = batch(step)
         if step:
-            with pytest.raises(InputError, match="something else than a torch"):
+            with pytest.raises(InputError, match="something other than a torch"):
                 criterion(net(x), y)
             return
         criterion(net(x), y).backward()
@@ -123,7 +123,7 @@ def test_6_gradients_that_are_not_set_to_zero_are_warned_of_once(kind):
 def test_7_a_recomputation_after_another_batch_is_refused():
     net, criterion = parts(name="curricularface")
     losses = [checkpoint(criterion, net(x), y, use_reentrant=False) for x, y in (batch(0), batch(1))]
-    with pytest.raises(InputError, match="call backward after each forward, or leave the criterion out"):
+    with pytest.raises(InputError, match="call backward after each forward, or exclude the criterion"):
         sum(losses).backward()
 
 

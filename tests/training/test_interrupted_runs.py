@@ -151,7 +151,7 @@ def test_a_run_of_another_host_asks_for_take_over_where_its_lock_cannot_be_judge
     info = json.loads((path / "run.json").read_text())
     info["owner"]["host"] = "node-17"
     (path / "run.json").write_text(json.dumps(info))
-    monkeypatch.setattr("workbench.core.record.seen_by_all_hosts", lambda folder: False)
+    monkeypatch.setattr("workbench.core.record.is_local_disk", lambda folder: False)
     assert Run.open(path).status == "interrupted on node-17 or still running there"
     before = contents(path)
     with pytest.raises(InputError, match=r"interrupted on node-17 or still running there; .* --take-over resumes it"):
@@ -214,7 +214,7 @@ def finished_log():
 def test_lines_that_are_missing_before_the_checkpoint_are_told(tmp_path, finished_log):
     made = finished_log(tmp_path)
     assert made.rewind(8) == []
-    assert made.rewind(10) == ["steps.csv lacks the steps 8..9, which were taken"]
+    assert made.rewind(10) == ["steps.csv lacks the completed steps 8..9"]
 
 
 @pytest.mark.parametrize("first", [True, False])

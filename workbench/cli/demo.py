@@ -97,7 +97,7 @@ def default_folder(settings: dict[str, Any]) -> Path:
 
 def find_obstacle(out: Path, settings: dict[str, Any]) -> str | None:
     """What in a folder keeps a demo of these settings from being started or resumed there; None: nothing."""
-    from workbench.core.record import Run, nothing_recorded
+    from workbench.core.record import Run, has_no_steps
     from workbench.training.config import Config
 
     if not out.exists():
@@ -110,7 +110,7 @@ def find_obstacle(out: Path, settings: dict[str, Any]) -> str | None:
         if entry.name not in METHODS or not entry.is_dir():
             return f"'{entry.name}', which is no part of a demo"
         if not (entry / "run.json").is_file():
-            if not nothing_recorded(entry):
+            if not has_no_steps(entry):
                 return f"'{entry.name}', which is not a run"
         elif (run := Run.open(entry)).status == "running":
             return f"a demo that is running: '{entry.name}'"

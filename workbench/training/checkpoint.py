@@ -32,7 +32,7 @@ def save(job: Job, path: Path) -> None:
     tensors = dict(state.tensors)
     for name, own in sharded_names(job).items():
         if name in tensors:
-            tensors[name] = job.objective.centers.collect(own, tensors[name])
+            tensors[name] = job.objective.centers.gather_state(own, tensors[name])
     if rank() > 0:
         return
     header = {"step": state.step, "lr": state.lr, "parameters": state.parameters}
@@ -110,4 +110,4 @@ def read(job: Job, file: Any, name: str, own: str | None) -> Tensor:
     """A tensor of a checkpoint; this process's shard where `own`, its name within sharded centers, is given."""
     if own is None or not file.get_slice(name).get_shape():
         return file.get_tensor(name)
-    return job.objective.centers.part(own, file.get_slice(name))
+    return job.objective.centers.shard_state(own, file.get_slice(name))

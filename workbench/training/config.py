@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from workbench.centers import CENTERS, each_of
+from workbench.centers import CENTERS, local_class_set
 from workbench.core.errors import InputError, quote, unknown
 from workbench.core.formats import CONFIG
 from workbench.core.parameters import Declared
@@ -180,7 +180,7 @@ class Config:
 
     def center_options(self) -> dict[str, Any]:
         """The options of the class set. Centers that no optimizer owns get its momentum, weight decay and Nesterov."""
-        partial = CENTERS[each_of(self.class_set) if self.sharded else self.centers].partial
+        partial = CENTERS[local_class_set(self.class_set) if self.sharded else self.centers].partial
         sgd = {"momentum": self.momentum, "weight_decay": self.weight_decay, "nesterov": self.nesterov}
         return self.class_set | (sgd if partial else {})
 

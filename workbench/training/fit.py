@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workbench.centers.bank import others
-from workbench.centers.sharded import every_center
+from workbench.centers.bank import sample_others
+from workbench.centers.sharded import gather_centers
 from workbench.core.device import float32_default, resolve_device
 from workbench.core.distributed import all_gather, processes, shard_range
 from workbench.core.errors import InputError
@@ -242,11 +242,11 @@ def snapshot(job: Job, images: np.ndarray, labels: np.ndarray) -> Snapshot:
     images (n, S, S, 3) uint8, labels (n,). With more than CENTERS_KEPT classes, the centers of the sample's classes and
     of randomly chosen others are kept.
     """
-    sub, W, y, ids = job.objective.centers.sub, every_center(job.objective.centers).detach(), labels, None
+    sub, W, y, ids = job.objective.centers.sub, gather_centers(job.objective.centers).detach(), labels, None
     classes = len(W) // sub
     if classes > CENTERS_KEPT:
         own = torch.from_numpy(np.unique(labels))
-        random = others(classes, CENTERS_KEPT - len(own), own, generator(job.config.seed, "centers kept"))
+        random = sample_others(classes, CENTERS_KEPT - len(own), own, generator(job.config.seed, "centers kept"))
         chosen = torch.cat([own, random]).sort().values
         W = W.unflatten(0, (-1, sub)).index_select(0, chosen.to(W.device)).flatten(0, 1)
         ids, y = chosen.numpy(), np.searchsorted(chosen.numpy(), labels)

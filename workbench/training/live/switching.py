@@ -44,7 +44,7 @@ def build_objective(config: Config, tuning: Tuning, classes: int, old: nn.Module
         similarity = method.similarity_of(tuning.values)
         centers = class_set(config.centers, classes, config.dim, config.seed, similarity, options)
         share_weight(old, centers)
-    return method.objective(tuning.values, centers, config.seed, config.compute)
+    return method.build_objective(tuning.values, centers, config.seed, config.compute)
 
 
 def reusable_centers(method: Method, tuning: Tuning, old: nn.Module | None) -> ClassSet | None:

@@ -12,7 +12,7 @@ from workbench.centers import CENTERS
 from workbench.core.errors import InputError, unknown
 from workbench.core.parameters import Param
 from workbench.losses.criteria import WEIGHTINGS
-from workbench.methods.method import Method, made
+from workbench.methods.method import Method, make_part
 from workbench.training.config import Config
 
 LR = Param("lr", "learning rate", low=1e-6, high=10.0)
@@ -115,7 +115,7 @@ class Tuning:
                 raise unknown(f"parameter of {self.method}", name, [*values, *AXES, "lr", "class_set"])
             values[name] = params[name].check(self.method, name, value) if name in params else value
         for part in method.parts:
-            made(part, values)
+            make_part(part, values)
         return values
 
 
