@@ -11,7 +11,7 @@ import torch
 OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
 
 
-def needs(package):
+def skip_without(package):
     """Import a package; skip where it is not installed, except in CI, where all of them are."""
     if importlib.util.find_spec(package) is None and not os.environ.get("CI"):
         pytest.skip(f"{package} is not installed")

@@ -1,4 +1,4 @@
-"""Class sets that meet a part of the classes: with all of them, the full classifier; with some, the others stay put."""
+"""Partial class sets: with all classes active they equal the full classifier; inactive classes do not change."""
 
 import subprocess
 import sys
@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
 from workbench.centers import bank as banks
-from workbench.centers.bank import Bank, others, rounded
+from workbench.centers.bank import Bank, round_to_fp16, sample_others
 from workbench.centers.full import FullCenters
-from workbench.centers.queued import QueuedCenters, Rebuild, by_class
+from workbench.centers.options import RowOptions
+from workbench.centers.queued import QueuedCenters, Rebuild, max_by_class
 from workbench.centers.sampled import SampledCenters
 from workbench.centers.similarity import Cosine, Dot, SubCenters
 from workbench.core.errors import InputError
@@ -26,7 +27,7 @@ from workbench.core.geometry import full
 from workbench.core.random import generator
 from workbench.core.record import Run
 from workbench.methods import build
-from workbench.mining.exact import compressed
+from workbench.mining.exact import quantize
 from workbench.mining.queue import HardNegativeQueue
 from workbench.training import checkpoint
 from workbench.training import fit as fitting
@@ -54,12 +55,12 @@ def objective(centers, name="npcface", **parameters):
 
 
 def batch(step, classes=C):
-    own = generator(7, f"batch {step}")
-    return torch.randn(B, D, generator=own, dtype=torch.float64), torch.randint(0, classes, (B,), generator=own)
+    rng = generator(7, f"batch {step}")
+    return torch.randn(B, D, generator=rng, dtype=torch.float64), torch.randint(0, classes, (B,), generator=rng)
 
 
 def trained(made, steps, start=0, lr=0.1):
-    """Losses and gradients by the embeddings of some training steps on a class set that moves its own rows."""
+    """Losses and gradients by the embeddings of some training steps on a class set that updates its rows itself."""
     seen = []
     for step in range(start, start + steps):
         x, y = batch(step, made.centers.classes)
@@ -142,15 +143,15 @@ def test_rows_that_were_not_met_stay_bitwise(make):
     for step in range(3, 6):
         rows, velocity = centers.bank.rows.clone(), centers.bank.velocity.clone()
         x, y = batch(step)
-        met = centers.select(y).ids
+        active = centers.select(y).ids
         made.step(x, y).total.backward()
         made.apply_updates(0.1)
         rest = torch.ones(C, dtype=torch.bool)
-        rest[met] = False
-        assert len(met) == 10
+        rest[active] = False
+        assert len(active) == 10
         assert torch.equal(centers.bank.rows[rest], rows[rest])
         assert torch.equal(centers.bank.velocity[rest], velocity[rest])
-        assert not (centers.bank.rows[met] == rows[met]).all(dim=(1, 2)).any()
+        assert not (centers.bank.rows[active] == rows[active]).all(dim=(1, 2)).any()
 
 
 def test_settle_moves_the_rows_that_the_gradient_belongs_to():
@@ -260,9 +261,9 @@ def test_a_rebuild_sees_the_centers_of_the_step_it_started_at_a_byte_a_number(mo
     made = objective(queued(refresh_every=4, refresh_delay=3))
     trained(made, 3)
     made.observe(*batch(3))  # the fourth step, which starts the rebuild before the rows move
-    expected = compressed(made.centers.weight)
+    expected = quantize(made.centers.weight)
     trained(made, 3, start=4)
-    assert not torch.equal(compressed(made.centers.weight), expected)
+    assert not torch.equal(quantize(made.centers.weight), expected)
     assert seen[0].dtype == torch.int8
     assert torch.equal(seen[0], expected)
     assert made.centers.queue.rebuilt.startswith("flat (")
@@ -292,9 +293,9 @@ def test_a_rebuild_that_nobody_waits_for_is_stopped():
 
 
 def families(**options):
-    """100 classes in families of 5 that are near each other, and their class set, of which a batch meets 20."""
-    own = generator(3, "families")
-    W = normalize(torch.randn(20, 1, D, generator=own) + 0.2 * torch.randn(20, 5, D, generator=own), dim=2)
+    """100 classes in families of 5 near each other, in a class set with 20 active classes."""
+    rng = generator(3, "families")
+    W = normalize(torch.randn(20, 1, D, generator=rng) + 0.2 * torch.randn(20, 5, D, generator=rng), dim=2)
     centers = queued(classes=100, weight_decay=0.0, explore=0.5, **options)
     centers.bank.rows.copy_(W.view(100, 1, D))
     return centers
@@ -321,9 +322,9 @@ def test_hard_negatives_are_capped_by_score_and_leave_room_to_explore():
     centers.queue.ids[1] = torch.tensor([6, 9, 0, -1])
     centers.queue.scores[0] = torch.tensor([0.5, 0.1, 0.3, 0.2])
     centers.queue.scores[1] = torch.tensor([0.6, 0.4, 0.9, 1.0])
-    met = torch.tensor([0, 1])
-    assert centers.hard(met, 99).tolist() == [6, 5, 9, 7, 8]
-    assert centers.hard(met, 3).tolist() == [6, 5, 9]
+    active = torch.tensor([0, 1])
+    assert centers.hard_negatives(active, 99).tolist() == [6, 5, 9, 7, 8]
+    assert centers.hard_negatives(active, 3).tolist() == [6, 5, 9]
     always = set(range(C))
     for step in range(20):
         centers.step.fill_(step)
@@ -394,9 +395,9 @@ def test_center_update_says_which_rows_move(update):
     centers = queued(center_update=update, beta=0.2)
     before = centers.weight.clone()
     x, y = batch(0)
-    met = centers.select(y)
+    active = centers.select(y)
     loss = objective(centers).loss(x.requires_grad_(), y).total
-    centers.observe(y, met.ids, (normalize(x) @ normalize(met.W).T).detach(), x.detach())
+    centers.observe(y, active.ids, (normalize(x) @ normalize(active.W).T).detach(), x.detach())
     loss.backward()
     centers.apply_updates(0.1)
     moved = (centers.weight != before).any(dim=1).nonzero()[:, 0]
@@ -410,22 +411,22 @@ def test_center_update_says_which_rows_move(update):
 def test_per_class_parameters_get_a_gradient_for_the_classes_met():
     made = objective(sampled(rate=0.3), "adaptiveface", s=16)
     x, y = batch(0)
-    met = made.centers.select(y).ids
+    active = made.centers.select(y).ids
     made.step(x, y).total.backward()
     grad = made.learned["m"].grad
-    assert (grad[met] != 0).all()
-    assert int((grad != 0).sum()) == len(met)
+    assert (grad[active] != 0).all()
+    assert int((grad != 0).sum()) == len(active)
 
 
 def test_the_margins_own_state_works_on_a_part():
-    """The numbers are those of the dense loss on the classes met, which a hand-made subset confirms."""
+    """The loss equals the dense loss of the active classes."""
     for name in ("npcface", "curricularface", "adacos", "mv_arc", "circle"):
         made = objective(sampled(rate=0.3), name)
         x, y = batch(0)
-        met = made.centers.select(y)
-        assert met.ids[met.y].equal(y)
-        cos = normalize(x) @ normalize(made.centers.weight[met.ids]).T
-        part = made.from_cosines(cos, met.y, x.norm(dim=1, keepdim=True))
+        active = made.centers.select(y)
+        assert active.ids[active.y].equal(y)
+        cos = normalize(x) @ normalize(made.centers.weight[active.ids]).T
+        part = made.from_cosines(cos, active.y, x.norm(dim=1, keepdim=True))
         assert relative(made.loss(x, y).total.detach(), part.total.detach()) < 1e-12
         trained(made, 3)
         assert all(torch.isfinite(value).all() for value in made.state.values())
@@ -461,7 +462,7 @@ def test_a_process_killed_leaves_its_checkpoint_and_nothing_ahead_of_it(tmp_path
     folder.mkdir()
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder), str(saved)],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
     )
@@ -484,48 +485,50 @@ def test_centers_start_as_those_of_the_full_classifier(monkeypatch):
 
 
 @given(st.integers(1, 3000), st.integers(0, 99) | st.integers(0, 3000), st.integers(0, 99), st.integers(0, 99))
-def test_others_are_distinct_and_not_taken(classes, n, P, seed):
-    own = generator(seed, "others")
-    taken = torch.randperm(classes, generator=own)[:P].sort().values
-    drawn = others(classes, n, taken, own)
-    assert len(drawn) == min(n, classes - len(taken))
-    both = torch.cat([taken, drawn])
+def test_sampled_others_are_distinct_and_not_excluded(classes, n, P, seed):
+    rng = generator(seed, "others")
+    excluded = torch.randperm(classes, generator=rng)[:P].sort().values
+    sample = sample_others(classes, n, excluded, rng)
+    assert len(sample) == min(n, classes - len(excluded))
+    both = torch.cat([excluded, sample])
     assert len(both.unique()) == len(both)
     assert len(both) == 0 or 0 <= int(both.min()) <= int(both.max()) < classes
 
 
 @pytest.mark.parametrize("classes", [25, 200])
-def test_others_are_drawn_evenly(classes):
+def test_others_are_sampled_uniformly(classes):
     """By both ways of drawing: 10,000 draws of 4, each free class within 5 standard deviations of its share."""
-    own, taken, draws = generator(0, "even"), torch.tensor([0, 3, 4, 20]), 10_000
-    count = torch.stack([others(classes, 4, taken, own).bincount(minlength=classes) for _ in range(draws)]).sum(dim=0)
+    rng, excluded, draws = generator(0, "even"), torch.tensor([0, 3, 4, 20]), 10_000
+    count = torch.stack(
+        [sample_others(classes, 4, excluded, rng).bincount(minlength=classes) for _ in range(draws)]
+    ).sum(dim=0)
     share = 4 / (classes - 4)
-    assert count[taken].sum() == 0
-    free = count[torch.isin(torch.arange(classes), taken, invert=True)]
+    assert count[excluded].sum() == 0
+    free = count[torch.isin(torch.arange(classes), excluded, invert=True)]
     assert (free - draws * share).abs().max() < 5 * (draws * share * (1 - share)) ** 0.5
 
 
-def test_the_draw_costs_what_is_drawn():
-    """A thousand million classes: anything that cost O(C) would need gigabytes."""
-    assert len(others(10**9, 1000, torch.arange(500), generator(0, "large"))) == 1000
+def test_sampling_costs_only_the_sampled_classes():
+    """10^9 classes: an O(C) algorithm would need gigabytes."""
+    assert len(sample_others(10**9, 1000, torch.arange(500), generator(0, "large"))) == 1000
 
 
 def test_fp16_is_rounded_without_a_bias():
-    own = generator(0, "rounding")
-    held = torch.randn(999, generator=own).half().float()
-    assert torch.equal(rounded(held, own).float(), held)
+    rng = generator(0, "rounding")
+    held = torch.randn(999, generator=rng).half().float()
+    assert torch.equal(round_to_fp16(held, rng).float(), held)
     x = torch.full((40_000,), 1 + 0.3 * 2**-10)  # 0.3 of the way between two numbers that fp16 can hold
-    got = rounded(x, own).float()
+    got = round_to_fp16(x, rng).float()
     assert set(got.tolist()) == {1.0, 1 + 2**-10}
     assert float(got.mean()) - float(x[0]) == pytest.approx(0, abs=4 * 0.46 * 2**-10 / 200)
 
 
 def test_steps_too_small_for_fp16_still_move_an_fp16_bank():
-    bank = Bank((500, 1, 16), "fp16", momentum=0.0)
+    bank = Bank((500, 1, 16), RowOptions(precision="fp16", momentum=0.0, weight_decay=0.0))
     bank.rows.fill_(1)
     ids = torch.arange(500)
     for step in range(100):
-        bank.move(ids, torch.ones(500, 1, 16), 1e-5, generator(step, "noise"))
+        bank.update(ids, torch.ones(500, 1, 16), 1e-5, generator(step, "noise"))
     assert float(bank.rows.float().mean()) == pytest.approx(1 - 100 * 1e-5, abs=1e-4)
 
 
@@ -539,7 +542,7 @@ def test_renormalised_rows_have_length_1():
 def test_the_largest_by_class():
     values, place = torch.randn(30, 7, generator=generator(0, "values")), torch.arange(30) % 11
     expected = torch.stack([values[place == k].amax(dim=0) for k in range(11)])
-    assert torch.equal(by_class(values, place, 11), expected)
+    assert torch.equal(max_by_class(values, place, 11), expected)
 
 
 @pytest.mark.parametrize(
@@ -568,9 +571,9 @@ def test_options_that_do_not_fit_are_named(make, options, words):
 def test_ema_without_the_embeddings_is_named():
     _, y = batch(0)
     centers = queued(center_update="ema")
-    met = centers.select(y)
+    active = centers.select(y)
     with pytest.raises(InputError, match="observe needs the embeddings"):
-        centers.observe(y, met.ids, torch.zeros(len(y), len(met.ids)))
+        centers.observe(y, active.ids, torch.zeros(len(y), len(active.ids)))
 
 
 def job_of(classes, **options):

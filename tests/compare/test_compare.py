@@ -22,7 +22,7 @@ from workbench.compare.engine import compare, execute, gather
 from workbench.compare.figures import differences_figure, seeds_figure, sweep_figure, variant_styles
 from workbench.compare.plan import Plan, prepare, round_steps
 from workbench.compare.results import METRICS, Comparison, placed, verdict
-from workbench.compare.tables import missing_lines, print_tables, write_tables
+from workbench.compare.tables import mean_and_std, missing_lines, print_tables, write_tables
 from workbench.compare.variants import Variant
 from workbench.core.errors import InputError
 from workbench.core.locks import lock_folder
@@ -32,8 +32,9 @@ from workbench.methods import METHODS, build
 from workbench.reports import comparison_words as words
 from workbench.reports.comparison import write_report
 from workbench.reports.sweeps import MOST_LINES, axis_title, left_out, lines_against, swept_names
+from workbench.training.batches import batch_indices
 from workbench.training.config import Config
-from workbench.training.fit import Job, TrainingFault, batch_indices
+from workbench.training.fit import Job, TrainingFault
 
 TINY = Config(data="digits", size=16, dim=8, steps=4, batch=8, test=0.4, snapshots=2, device="cpu")
 TWO = (Variant("ArcFace", "arcface"), Variant("NPCFace", "npcface"))
@@ -264,6 +265,13 @@ def test_what_is_missing_is_left_out_of_numbers_and_said():
 
 
 # What is shown
+
+
+def test_a_tar_of_too_few_impostor_pairs_is_not_shown(tmp_path):
+    found = replace(made_up([[0.5, 0.5], [1.0, 1.0]], "tar@0.01"), impostors=999)
+    assert mean_and_std(found, 1, "tar@0.01") == "needs 1,000 impostor pairs"
+    assert mean_and_std(found, 1, "eer").endswith("%")
+    assert "needs 1,000 impostor pairs" in write_report(found, tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_tables_figures_and_report(tmp_path):
@@ -513,7 +521,7 @@ def test_the_command_prints_tables_writes_a_report_and_survives_ctrl_c(run, tmp_
     monkeypatch.setattr(carry, "train", interrupted)
     status, out, error = run(*asked)
     assert status == 130
-    assert "the same command goes on from here" in error
+    assert "run the same command again to resume" in error
     assert "missing: NPCFace, seed 0: not trained yet" in out
     assert (tmp_path / "c" / "report.html").exists()
     monkeypatch.setattr(carry, "train", train)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from workbench.cli import main as cli
-from workbench.cli.bench import numbers
+from workbench.cli.bench import parse_classes
 from workbench.compare.cost import classifiers as heads_module
 from workbench.compare.cost import scaling as scaling_module
 from workbench.compare.cost.classifiers import heads
@@ -210,10 +210,10 @@ def test_the_figures_draw_what_was_timed():
 
 
 def test_sizes_are_typed_as_people_write_them():
-    assert numbers("1e5,10000, 300") == [300, 10_000, 100_000]
+    assert parse_classes("1e5,10000, 300") == [300, 10_000, 100_000]
     for bad in ("", "1e4,x", "2.5", "inf", "nan"):
         with pytest.raises(InputError, match="whole numbers between commas"):
-            numbers(bad)
+            parse_classes(bad)
 
 
 def command(monkeypatch, capsys, *arguments):

@@ -13,7 +13,7 @@ from workbench.core.geometry import add_angle, sine
 from workbench.curves.check import LAWS, check_margin
 from workbench.margins import ArcFace, CosFace, CurricularFace, Margin, NPCFace, Param, param
 from workbench.margins.base import Context
-from workbench.margins.source import FormulaError, called, formula
+from workbench.margins.source import FormulaError, evaluate, formula
 from workbench.methods import METHODS
 
 DRAWN = [key for key, method in METHODS.items() if method.has_logits]
@@ -317,10 +317,10 @@ def test_formula_is_the_body_as_written():
 
 def test_called_gives_what_the_method_gives_and_one_line_where_it_fails():
     c = torch.rand(3, 1)
-    assert torch.equal(called(CosFace(m=0.2), "T", c, None, None), c - 0.2)
+    assert torch.equal(evaluate(CosFace(m=0.2), "T", c, None, None), c - 0.2)
     for margin in (Misspelt(), Squeezed(), InPlace()):
         with pytest.raises(FormulaError) as caught:
-            called(margin, "T", c.clone(), None, None)
+            evaluate(margin, "T", c.clone(), None, None)
         assert str(caught.value).startswith(f"{type(margin).__name__}.T")
         assert "\n" not in str(caught.value)
 
@@ -332,7 +332,7 @@ def test_an_error_deep_inside_a_library_call_shows_the_persons_own_line():
             return c - sine("c")
 
     with pytest.raises(FormulaError, match=r'Deep\.T: TypeError: .*, in `return c - sine\("c"\)`'):
-        called(Deep(), "T", torch.zeros(1, 1), None, None)
+        evaluate(Deep(), "T", torch.zeros(1, 1), None, None)
 
 
 def test_checking_changes_no_random_numbers_of_others():

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import pytest
 import reference
 import torch
-from cases import quietly_built, view
+from cases import build_quietly, view
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -43,7 +43,7 @@ degrees = np.radians
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_the_map_is_the_gradient_of_the_plain_loops(name):
-    obj = quietly_built(name, 4, 3).double()
+    obj = build_quietly(name, 4, 3).double()
     theta_y, theta_j = degrees([21.0, 55.0, 83.0]), degrees([38.0, 61.0, 97.0])
     result = gradient_map(obj, theta_y, theta_j, rest=1, theta_rest=1.3, norm=LENGTH)
     plane = [[math.cos(a), math.cos(b), math.cos(1.3)] for b in theta_j for a in theta_y]
@@ -151,7 +151,7 @@ def test_bad_input_is_one_line(call, message):
 @pytest.mark.parametrize("name", PLAIN)
 def test_the_pushes_sum_to_the_pull(name):
     cos = np.random.default_rng(0).uniform(-0.9, 0.9, (20, 12))
-    result = supervision(quietly_built(name, 12, 3), cos, norm=LENGTH)
+    result = supervision(build_quietly(name, 12, 3), cos, norm=LENGTH)
     np.testing.assert_allclose(result.negatives.sum(axis=1), -result.target, atol=1e-12 * np.abs(result.target).max())
     assert result.summary()["difference"] <= 1e-12 * max(1.0, np.abs(result.target).max())
 

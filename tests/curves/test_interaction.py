@@ -121,7 +121,7 @@ def test_the_figures_draw_the_numbers(batch):
 def test_the_answers_of_the_lesson_hold():
     queue = HardNegativeQueue(1000, 32)
     size = sum(part.nbytes for part in queue.state_dict().values())
-    assert EXERCISES["bytes of the queues"].truth == 2000 * size / 1e6
+    assert EXERCISES["memory of the queues"].truth == 2000 * size / 1e6
     drawn = np.random.default_rng(0).random((200_000, 4)) < 0.1
-    assert drawn.any(axis=1).mean() == pytest.approx(EXERCISES["luck of the draw"].truth, abs=0.005)
-    assert check("exact and useless", "b")
+    assert drawn.any(axis=1).mean() == pytest.approx(EXERCISES["sampled hard negatives"].truth, abs=0.005)
+    assert check("queue at step 0", "b")

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from workbench.core import arrays
 from workbench.core.errors import InputError
 from workbench.evaluation.identification import identify
-from workbench.evaluation.verification import all_pairs, pair_scores, verify
+from workbench.evaluation.verification import all_pairs, pair_scores, too_few_impostors, verify
 
 FARS = (0.05, 0.1, 0.25, 0.5)
 
@@ -326,3 +326,20 @@ def test_identities_may_be_text_or_numbers_in_any_order():
     assert numbers.cmc.tolist() == text.cmc.tolist() == shuffled.cmc.tolist()
     assert 0 < numbers.rank[1] < 1
     assert list(numbers.summary()) == ["rank-1", "rank-5"]
+
+
+@pytest.mark.parametrize(
+    ("far", "impostors", "text"),
+    [
+        (0.001, 384, "needs 10,000 impostor pairs"),
+        (0.001, 9_999, "needs 10,000 impostor pairs"),
+        (0.001, 10_000, None),
+        (0.1, 99, "needs 100 impostor pairs"),
+        (0.1, 100, None),
+        (0.3, 33, "needs 34 impostor pairs"),
+        (1e-6, 10**7, None),
+    ],
+)
+def test_a_tar_needs_ten_impostor_pairs_above_its_threshold(far, impostors, text):
+    assert too_few_impostors(f"tar@{far:g}", impostors) == text
+    assert too_few_impostors("eer", impostors) is None

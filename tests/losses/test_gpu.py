@@ -1,10 +1,11 @@
-"""On a CUDA device: the same losses as on the CPU, training through the same code, faults that are still named."""
+"""On a CUDA device: the same losses as on the CPU, training by the same code, the same errors."""
 
 import math
 
 import pytest
 import torch
-from training.test_training import images, tiny
+from training.test_training import settings as tiny
+from trainings import noisy_images as images
 
 from workbench.methods import METHODS, build
 from workbench.training import checkpoint

@@ -1,4 +1,4 @@
-"""The other axes of a loss: criteria, weightings, scales, extra terms, and the triplets that need no centers."""
+"""Parts of a loss besides the margin: criteria, weightings, scales, extra terms; the triplet loss."""
 
 import math
 from fractions import Fraction
@@ -43,7 +43,7 @@ def test_losses_without_a_margin_are_torch_s_cross_entropy(name):
 
 
 def test_a_sure_and_a_hopeless_sample_keep_exact_losses():
-    """The softplus of torch is cut at 20; these losses must not be."""
+    """torch.softplus is linear above 20; these losses must be exact."""
     for name in ("arcface", "uniface"):
         obj, x, y = case(name, s=200)
         p = view(obj, name, x, y)
@@ -64,7 +64,7 @@ def test_hard_mining_keeps_the_largest_losses_and_rounds_their_number_up(B, perc
     assert float(HardMining(keep=percent / 100)(losses)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_hard_mining_sends_no_gradient_into_what_it_leaves_out():
+def test_hard_mining_gives_no_gradient_to_the_other_samples():
     obj, x, y = case("hm_softmax", keep=0.5, s=10)
     x.requires_grad_(True)
     loss = obj.loss(x, y)
@@ -130,7 +130,7 @@ def test_center_loss_means_follow_their_samples():
     c = numbers(obj.state["means"])
     for _ in range(3):
         obj.observe(x, y)
-        c = reference.moved_centers(c, numbers(x), y.tolist(), 0.5)
+        c = reference.update_means(c, numbers(x), y.tolist(), 0.5)
         assert relative(obj.state["means"], c) < 1e-13
     before = obj.state["means"]
     obj.observe(x, y)
@@ -151,7 +151,7 @@ def test_uniform_term_moves_means_by_directions_and_spreads_them():
     c = numbers(obj.state["means"])
     for _ in range(3):
         obj.observe(x, y)
-        c = reference.moved_centers(c, [reference.unit(u) for u in numbers(x)], y.tolist(), 0.5)
+        c = reference.update_means(c, [reference.unit(u) for u in numbers(x)], y.tolist(), 0.5)
         assert relative(obj.state["means"], c) < 1e-13
     crowded, even = case("uniformface")[0], case("uniformface")[0]
     with torch.no_grad():
@@ -278,14 +278,14 @@ def test_random_triplets_violate_and_follow_seed_and_step():
     assert least == 0  # alpha = 0: no negative lies strictly between d and d
 
 
-def test_triplet_keeps_class_means_for_the_probes_alone():
+def test_triplet_class_means_are_used_by_the_probes_only():
     x, y = triplets()
     obj = build("triplet", 4, 4).double()
     assert list(obj.parameters()) == []
     assert isinstance(obj, TripletLoss)
     c = numbers(obj.centers.weight)
     obj.observe(x, y)
-    moved = reference.moved_centers(c, [reference.unit(u) for u in numbers(x)], y.tolist(), 0.5)
+    moved = reference.update_means(c, [reference.unit(u) for u in numbers(x)], y.tolist(), 0.5)
     assert relative(obj.centers.weight, moved) < 1e-13
     obj.replace(mining="hard", alpha=0.4)
     assert obj.parameters_now()["alpha"] == 0.4

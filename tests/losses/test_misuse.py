@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from cases import quietly_built
+from cases import build_quietly
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -25,7 +25,7 @@ def batch(step=0):
 
 def parts(kind="full", name="arcface"):
     options = {} if kind == "full" else {"centers": kind, "class_set": PARTIAL[kind]}
-    return nn.Linear(D, D), quietly_built(name, C, D, **options)
+    return nn.Linear(D, D), build_quietly(name, C, D, **options)
 
 
 def loop(net, criterion, optimizer, steps, forward=None, zero=True):
@@ -67,7 +67,7 @@ def test_3_an_update_by_hand_is_refused_at_the_second_step(kind):
     for step in range(2):
         x, y = batch(step)
         if step:
-            with pytest.raises(InputError, match="something else than a torch"):
+            with pytest.raises(InputError, match="something other than a torch"):
                 criterion(net(x), y)
             return
         criterion(net(x), y).backward()
@@ -123,7 +123,7 @@ def test_6_gradients_that_are_not_set_to_zero_are_warned_of_once(kind):
 def test_7_a_recomputation_after_another_batch_is_refused():
     net, criterion = parts(name="curricularface")
     losses = [checkpoint(criterion, net(x), y, use_reentrant=False) for x, y in (batch(0), batch(1))]
-    with pytest.raises(InputError, match="call backward after each forward, or leave the criterion out"):
+    with pytest.raises(InputError, match="call backward after each forward, or exclude the criterion"):
         sum(losses).backward()
 
 

@@ -305,7 +305,7 @@ def test_auto_takes_tiles_where_they_are_faster_and_says_why():
     assert objective.streams(many)
     assert objective.how(few).startswith("dense: 16,777 x 1,000 cosines are few enough")
     assert "streaming: 16,778 x 1,000 cosines would take 64 MiB an array" in objective.how(many)
-    assert build("arcface", 10, 4, compute="streaming").how(8) == "streaming, as asked: 8 x 10 cosines"
+    assert build("arcface", 10, 4, compute="streaming").how(8) == "streaming, as requested: 8 x 10 cosines"
 
 
 def test_a_margin_that_asks_for_an_unknown_statistic_is_told():

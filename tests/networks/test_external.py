@@ -1,18 +1,24 @@
 """Networks from elsewhere train as ours do: timm, a function of the user's module, a module or a factory in Python."""
 
 import copy
+import json
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from packages import needs
+from packages import skip_without
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from workbench.core.errors import InputError
 from workbench.networks import backbone, register
 from workbench.training.config import Config
-from workbench.training.fit import Job, fit
+from workbench.training.fit import Job, fit, learning_rate, train_step
+from workbench.training.live.replay import record, replay
+from workbench.training.live.session import LiveSession
 from workbench.training.state import JobState
 
 SIZE, DIM, CLASSES = 16, 8, 4
@@ -71,6 +77,91 @@ def test_a_function_is_named_so_that_other_processes_find_it():
     assert Config.from_json(Config(backbone=factory).to_json()).backbone == f"python:{__name__}:factory"
 
 
+def test_a_live_session_trains_replays_and_forks_an_own_network():
+    session = LiveSession(
+        data="digits", dim=DIM, size=SIZE, method="arcface", backbone=factory, device="cpu", name="own"
+    )
+    try:
+        session.run(3, block=True)
+        session.set(m=0.3)
+        session.run(2, block=True)
+        again, fork = replay(record(session)), session.fork()
+        assert again.agrees
+        assert fork.job.config.backbone == session.job.config.backbone == f"python:{__name__}:factory"
+        for each in (again, fork):
+            each.stop()
+    finally:
+        session.stop()
+
+
+def test_the_command_line_trains_a_function_of_a_file_in_the_current_folder(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n\n\ndef net(size, dim):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(3 * size * size, dim))\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "workbench.cli"]
+    options = ["--data", "digits", "--backbone", "python:mine:net", "--steps", "3", "--dim", "8", "--out", "run"]
+    for arguments in (["train", *options], ["evaluate", "run", "--no-report"]):
+        done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["backbone"] == "python:mine:net"
+
+
+def loader(images=IMAGES, labels=LABELS, batch=8):
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+    return DataLoader(TensorDataset(pixels, torch.from_numpy(labels)), batch_size=batch)
+
+
+def test_an_own_loader_gives_the_batches():
+    by_hand, by_loader, floats = job("small"), job("small"), job("small")
+    list(fit(by_loader, loader()))
+    pixels = ((torch.from_numpy(IMAGES).permute(0, 3, 1, 2).float() - 127.5) / 128).contiguous(
+        memory_format=torch.channels_last
+    )
+    list(fit(floats, DataLoader(TensorDataset(pixels, torch.from_numpy(LABELS)), batch_size=8)))
+    for step in range(4):
+        rows = slice(step % 3 * 8, step % 3 * 8 + 8)
+        lr = learning_rate(by_hand.lr, step, 4, by_hand.config.drops)
+        train_step(by_hand, pixels[rows], torch.from_numpy(LABELS[rows]), lr, 0.0)
+    assert torch.equal(weights(by_hand), weights(by_loader))
+    assert torch.equal(weights(by_hand), weights(floats))
+
+
+def test_a_job_resumes_within_an_epoch_of_an_own_loader():
+    whole, first, second = job("small", 5), job("small", 5), job("small", 5)
+    list(fit(whole, loader()))
+    for _, _ in zip(range(2), fit(first, loader()), strict=False):
+        pass
+    JobState.of(first).copy().restore(second)
+    list(fit(second, loader()))
+    assert torch.equal(weights(second), weights(whole))
+
+
+def test_epochs_are_those_of_the_loader():
+    config = Config("arcface", dim=DIM, epochs=2, batch=8, device="cpu")
+    assert len(list(fit(Job.start(config, CLASSES, SIZE), loader()))) == 6
+    with pytest.raises(InputError, match="the loader has no length; give steps"):
+        next(fit(Job.start(config, CLASSES, SIZE), (batch for batch in loader())))
+
+
+@pytest.mark.parametrize(
+    ("batches", "words"),
+    [
+        ([], "step 0: the loader gives nothing"),
+        ([torch.zeros(8, 3, SIZE, SIZE)], "the loader gives a Tensor; expected a pair"),
+        (
+            [(IMAGES[:8], LABELS[:8])],
+            r"images of shape \(8, 16, 16, 3\) and labels of shape \(8,\); expected",
+        ),
+        ([(torch.zeros(2, 3, SIZE, SIZE), torch.tensor([0, CLASSES]))], "label 4"),
+    ],
+)
+def test_a_wrong_batch_of_a_loader_is_named(batches, words):
+    with pytest.raises(InputError, match=words):
+        list(fit(job("small"), batches))
+
+
 def test_a_copy_of_the_module_trains():
     net = Net()
     before = copy.deepcopy(net.state_dict())
@@ -122,7 +213,7 @@ def test_the_width_of_an_external_network_is_its_own():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224", "mobilenetv3_small_050"])
 def test_a_model_of_timm_trains(name):
-    needs("timm")
+    skip_without("timm")
     config = Config("npcface", backbone=f"timm:{name}", dim=DIM, steps=2, batch=8, device="cpu")
     images = np.repeat(np.repeat(IMAGES, 2, 1), 2, 2)
     jobs = [Job.start(config, CLASSES, 2 * SIZE) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Backbones: shapes, depths, widths, seeds, and the parts that carry state or a formula of their own."""
+"""Networks: shapes, depths, widths, seeds, and the layers with a state or a formula."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 from workbench.core.errors import InputError
 from workbench.networks import BACKBONES, backbone
-from workbench.networks.blocks import Dropout, SqueezeExcite, scaled
+from workbench.networks.blocks import Dropout, SqueezeExcite, scale_channels
 from workbench.networks.large import Attention, Mask
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def test_any_size_gives_embeddings(name, size):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_weights_are_the_seeds_and_the_global_generator_is_not_touched(name):
+def test_weights_depend_on_the_seed_and_the_global_generator_is_not_used(name):
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
@@ -50,8 +50,8 @@ def test_the_compact_networks_keep_their_weights(name, size, dim, total):
     assert weights.double().abs().sum().item() == pytest.approx(total)
 
 
-def on_the_path(name):
-    """The layers with weights from image to embedding, at full width: without shortcuts, masks and excitations."""
+def main_path(name):
+    """The layers with weights from image to embedding at full width, without shortcuts, masks and excitations."""
     with torch.device("meta"):
         net = BACKBONES[name](112, 512, 1.0)
     aside = (".skip.", ".mask.", ".weigh.")
@@ -65,7 +65,7 @@ def on_the_path(name):
 @pytest.mark.parametrize(
     ("name", "layers", "channels"),
     [
-        ("vgg19", 17, 512),  # its three last linear maps are one
+        ("vgg19", 17, 512),  # one linear layer for its last three
         ("resnet18", 18, 512),
         ("resnet50", 50, 2048),
         ("resnet101", 101, 2048),
@@ -75,7 +75,7 @@ def on_the_path(name):
     ],
 )
 def test_depths_are_those_of_the_names(name, layers, channels):
-    path = on_the_path(name)
+    path = main_path(name)
     assert len(path) == layers
     assert path[-2].out_channels == channels
     assert (path[-1].in_features % channels, path[-1].out_features) == (0, 512)
@@ -103,11 +103,11 @@ def test_width_multiplies_channels(name):
             for w in (0.5, 1.0, 2.0)
         ]
     assert widths[1] in (24, 64)
-    assert widths == [scaled(widths[1], w) for w in (0.5, 1.0, 2.0)]
-    assert (scaled(24, 0.5), scaled(64, 0.25), scaled(64, 0.01)) == (16, 16, 8)
+    assert widths == [scale_channels(widths[1], w) for w in (0.5, 1.0, 2.0)]
+    assert (scale_channels(24, 0.5), scale_channels(64, 0.25), scale_channels(64, 0.01)) == (16, 16, 8)
 
 
-def test_bad_input_is_named():
+def test_invalid_input_is_an_error_with_the_value():
     for given, words in [
         (("resnet19", 32, 8), "did you mean 'resnet101'|did you mean 'resnet18'"),
         (("resnet18", 8, 8), "size = 8: at least 16"),
@@ -134,7 +134,7 @@ def test_large_networks_learn_a_batch(name):
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_dropout_draws_from_its_seed_and_their_count_which_are_saved():
+def test_dropout_depends_on_its_seed_and_count_which_are_saved():
     x = torch.ones(200, 50)
     drop, twin = Dropout(0.4), Dropout(0.4)
     drop.restart(7)
@@ -159,7 +159,7 @@ def test_excitation_without_weights_halves_every_channel():
     torch.testing.assert_close(excite(x), x / 2)
 
 
-def test_attention_adds_the_weighed_trunk_to_the_trunk():
+def test_attention_adds_the_weighted_trunk_to_the_trunk():
     module = backbone("attention56", 32, 8, width=NARROW)[3].eval()
     assert isinstance(module, Attention)
     x = noise(2, 32, 16, 16)
@@ -168,7 +168,7 @@ def test_attention_adds_the_weighed_trunk_to_the_trunk():
 
 
 @pytest.mark.parametrize("size", [32, 45])
-def test_every_mask_looks_down_to_the_size_of_the_last_map(size):
+def test_every_mask_downsamples_to_the_size_of_the_last_map(size):
     net = backbone("attention92", size, 8, width=NARROW)
     lowest = []
     for module in net.modules():

@@ -288,8 +288,8 @@ def height_of_T(page: Any, x: float) -> float:
 @pytest.mark.browser
 def test_in_the_browser(open_notebook, artefacts):
     page = open_notebook([CELL])
-    slider = page.get_by_role("slider", name="m: angle added to the target's own [rad]", exact=True)
-    number = page.get_by_role("spinbutton", name="m: angle added to the target's own [rad], as a number")
+    slider = page.get_by_role("slider", name="m: margin added to the target angle [rad]", exact=True)
+    number = page.get_by_role("spinbutton", name="m: margin added to the target angle [rad], as a number")
     words, problem = page.locator(".workbench-curves-words"), page.locator(".workbench-curves-problem")
     words.get_by_text("The boundary lies at").wait_for()
     page.wait_for_function(GRABBABLE)

@@ -32,7 +32,7 @@ def test_margin_panel_in_jupyterlab(open_notebook, artefacts):
 
     # Keyboard alone: the slider has a name, an arrow moves it, the curve, the number box and the words.
     before = curve.get_attribute("d")
-    slider = panel.get_by_role("slider", name=re.compile("^m angle added to the target's own"))
+    slider = panel.get_by_role("slider", name=re.compile("^m margin added to the target angle"))
     slider.focus()
     for _ in range(20):
         page.keyboard.press("ArrowRight")

@@ -30,7 +30,7 @@ SCALED_BY_STATE = ("adacos", "adacos_fixed")
 
 
 def table(name, x, W, p):
-    """What takes the place of the cosines (B, C) of a method: w.x + b, or the best of each class's K sub-centers."""
+    """The similarities (B, C) of a method: cosines, w.x + b, or the largest cosine of the K sub-centers of a class."""
     if name in DOT:
         return [[dot(u, w) + b for w, b in zip(W, p["bias"], strict=True)] for u in x]
     if name == "subcenter_arcface":  # W: C x K sub-centers, class by class
@@ -58,7 +58,7 @@ def scales(name, norms, p):
 
 
 def per_sample(name, rows, norms, y, p):
-    """Each sample's loss before weighting."""
+    """The loss of each sample before weighting."""
     out = []
     for f, s, label in zip(logits_of(name, rows, norms, y, p), scales(name, norms, p), y, strict=True):
         z = [s * v for v in f]
@@ -74,7 +74,7 @@ def per_sample(name, rows, norms, y, p):
 
 
 def weighted(name, losses, p):
-    """The batch's loss from the samples' ones: a mean, the mean of the largest, or a focal mean."""
+    """The loss of the batch: the mean, the mean of the largest, or a focal mean of the samples' losses."""
     if name == "hm_softmax":
         kept = math.ceil(p["keep"] * len(losses))
         return mean(sorted(losses, key=hold, reverse=True)[:kept])
@@ -86,7 +86,7 @@ def weighted(name, losses, p):
 
 
 def terms(name, x, y, p):
-    """What the method adds to the batch's loss, by name."""
+    """The terms that the method adds to the loss of the batch, by name."""
     if name == "adaptiveface":
         return {"penalty": -p["lam"] * mean(p["class_m"])}
     if name == "magface":
@@ -95,13 +95,13 @@ def terms(name, x, y, p):
     if name == "center_loss":
         return {"center": p["lam"] / 2 * mean(squared_distance(u, p["state_c"][j]) for u, j in zip(x, y, strict=True))}
     if name == "uniformface":
-        c = [unit(v) for v in moved_centers(p["state_c"], [unit(u) for u in x], y, p["alpha"])]
+        c = [unit(v) for v in update_means(p["state_c"], [unit(u) for u in x], y, p["alpha"])]
         pairs = [(j, k) for j in range(len(c)) for k in range(len(c)) if j != k]
         return {"uniform": p["lam_u"] * mean(1 / (sqrt(squared_distance(c[j], c[k])) + 1) for j, k in pairs)}
     return {}
 
 
-def moved_centers(c, x, y, alpha):
+def update_means(c, x, y, alpha):
     """c_j - alpha sum_{y_i = j} (c_j - x_i) / (1 + n_j): Center loss, Eq. 4."""
     out = []
     for j, center in enumerate(c):
@@ -111,13 +111,13 @@ def moved_centers(c, x, y, alpha):
 
 
 def total(name, x, y, W, p):
-    """The number that training differentiates."""
+    """The total loss, which training differentiates."""
     norms = [length(u) for u in x]
     losses = per_sample(name, table(name, x, W, p), norms, y, p)
     return weighted(name, losses, p) + sum(terms(name, x, y, p).values())
 
 
-# --- what moves between batches ---
+# --- state between batches ---
 
 
 def adacos_scale(cos, y, s):
@@ -133,7 +133,7 @@ def sphereface_lam(step, p):
 
 
 def adaface_statistics(norms, mu, sigma, momentum):
-    """Moving mean and standard deviation of the clipped norms; a batch of one has no deviation and keeps sigma."""
+    """Moving mean and standard deviation of the clipped norms; a batch of one sample does not change sigma."""
     norms = [min(max(n, 1e-3), 100.0) for n in norms]
     center = mean(norms)
     mu = (1 - momentum) * mu + momentum * center

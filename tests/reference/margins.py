@@ -9,7 +9,7 @@ import math
 from reference.numbers import acos, clip, cos, exp, hold, positive_part, sin
 
 
-def guarded(T, c, m, guard):
+def apply_guard(T, c, m, guard):
     past = acos(c).real + m.real >= math.pi
     if guard == "mm":
         return c - m * sin(m) if past else T
@@ -26,13 +26,13 @@ def guarded(T, c, m, guard):
 
 
 def target(T, c, m, p):
-    """The target's logit, guarded, with its own gradient or that of the cosine alone."""
-    T = guarded(T, c, m, p.get("guard", "wrap"))
+    """The target logit with guard, with its exact gradient or that of the cosine."""
+    T = apply_guard(T, c, m, p.get("guard", "wrap"))
     return c + hold(T - c) if p.get("grad", "exact") == "detached" else T
 
 
 def hardness(row, y, p, tau):
-    """M_j of every class, 0 in the target column, by the chosen definition; a constant of the gradient."""
+    """M_j of every class by the definition p["mask"], 0 in the target column; without gradient."""
     tau, row = hold(tau), [hold(c) for c in row]
     rule = p.get("mask", "misclassified")
     if rule == "topk":
@@ -92,7 +92,7 @@ def sphereface_r(c, y, p):
 
 @other_columns_unchanged
 def combined(c, y, p):
-    if p["form"] == "insightface":  # what its torch code does: cos - m3 when m3 > 0, m1 and m2 then unread
+    if p["form"] == "insightface":  # its torch code: cos - m3 if m3 > 0, m1 and m2 are then not used
         return c - p["m3"] if p["m3"] > 0 else cos(acos(c) + p["m2"])
     return cos(p["m1"] * acos(c) + p["m2"]) - p["m3"]
 
@@ -127,12 +127,12 @@ def elasticface_cos(c, y, p):
 
 
 def elastic_margins(eps, target_cosines, plus):
-    """Which drawn margin each sample gets: as drawn, the largest to the sample farthest off, or as the code indexes."""
+    """The random margin of each sample: in any order, the largest for the farthest sample, or in the code's order."""
     if plus == "none":
         return list(eps)
     ascending = sorted(eps)
     nearest_first = sorted(range(len(eps)), key=lambda i: -hold(target_cosines[i]))
-    if plus == "repo":  # the ranks are used as if they were the samples: the inverse permutation
+    if plus == "repo":  # ranks are used as sample indices: the inverse permutation
         return [ascending[nearest_first[i]] for i in range(len(eps))]
     out = [0.0] * len(eps)
     for rank, sample in enumerate(nearest_first):
@@ -198,7 +198,7 @@ def npcface(row, y, p):
 
 
 LOGITS = {
-    "softmax": norm_softmax,  # its table holds w.x + b in place of cosines
+    "softmax": norm_softmax,  # with w.x + b instead of cosines
     "norm_softmax": norm_softmax,
     "sphereface": sphereface,
     "sphereface_r": sphereface_r,

@@ -1,4 +1,4 @@
-"""Scalars that may carry a derivative: a complex number's imaginary part is the change of its real part.
+"""Scalars with an optional derivative: the imaginary part of a complex number is the change of its real part.
 
 A function evaluated at x + ih has f'(x) h as its imaginary part, exact to rounding for a tiny h (the complex step). So
 a loss written once gives its gradient too, and `hold` is the stop-gradient: it drops the change. Decisions (which side
@@ -15,7 +15,7 @@ def value(z):
     return z.real
 
 
-hold = value  # a constant of the gradient, by the paper's or the code's declaration
+hold = value  # without gradient, as in the paper or the code
 
 
 def acos(c):
@@ -101,7 +101,7 @@ def gradient(f, x):
 
 
 def differences(f, x, h=1e-5):
-    """The same by central differences of fourth order: slower and coarser, but blind to `hold` and complex numbers."""
+    """The same by central differences of fourth order: slower, less exact, without `hold` and complex numbers."""
     out = []
     for i, row in enumerate(x):
         out.append([])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from workbench.methods import METHODS
-from workbench.methods.method import PEERS, source
+from workbench.methods.method import PEERS, preset_source
 from workbench.reports import method_pages
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "methods"
@@ -39,7 +39,7 @@ def test_the_list_of_pages_is_not_stale():
 def test_every_preset_of_a_peer_has_a_source():
     for method in METHODS.values():
         for preset in method.presets:
-            assert source(preset)
-    assert source("facexzoo_config") == "FaceX-Zoo, its shipped configuration"
-    assert source("elasticface_repo_config_plus").startswith(PEERS["elasticface_repo"])
-    assert source("unmasked") == "a variant of the paper's"
+            assert preset_source(preset)
+    assert preset_source("facexzoo_config") == "FaceX-Zoo, its shipped configuration"
+    assert preset_source("elasticface_repo_config_plus").startswith(PEERS["elasticface_repo"])
+    assert preset_source("unmasked") == "a variant of the paper"

@@ -1,4 +1,4 @@
-"""Class sets: which class centers are active in a batch, and who owns them."""
+"""Class sets: which class centers are active in a batch, and where they are stored: full, sampled, queued, sharded."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,18 +20,18 @@ CENTERS: dict[str, type[ClassSet]] = {
 
 
 def class_set(name: str, classes: int, dim: int, seed: int, similarity: Cosine, options: Mapping[str, Any]) -> ClassSet:
-    """The class set of this name; options: fields of its `Options`. InputError for an option that it does not have.
+    """The class set of this name. options: fields of its `Options`; raises InputError for an unknown or invalid one.
 
-    Sharded centers have the option `each`, the name of each rank's class set; the other options are of that one.
+    Sharded centers have the option `each`, the class set of each rank; the other options belong to that class set.
     """
     if name == "sharded":
-        each = each_of(options)
+        each = local_class_set(options)
         others = {option: value for option, value in options.items() if option != "each"}
-        return ShardedCenters(classes, dim, seed, similarity, lambda *given: class_set(each, *given, others))
-    CENTERS[name].Options.of(dict(options))  # the names of the options
+        return ShardedCenters(classes, dim, seed, similarity, lambda *arguments: class_set(each, *arguments, others))
+    CENTERS[name].Options.of(dict(options))  # checks names and values
     return CENTERS[name](classes, dim, seed, similarity, **options)
 
 
-def each_of(options: Mapping[str, Any]) -> str:
-    """The name of the class set of each rank of sharded centers."""
+def local_class_set(options: Mapping[str, Any]) -> str:
+    """The name of the class set of each rank of sharded centers with these options."""
     return ShardedOptions(**{"each": options["each"]} if "each" in options else {}).each

@@ -1,8 +1,8 @@
-"""ClassSet: which classes are active in a batch, their centers, and how centers that no optimizer owns are updated.
+"""ClassSet: the active classes of a batch, their centers, and the updates of centers that no optimizer owns.
 
-select          the active classes of a batch: rows of the weight, and the positions of the labels among them
-observe         after a batch was compared: what it remembers of it (queues); advances its state
-apply_updates   after the optimizer's step: moves the rows that no optimizer owns
+select          active classes of a batch: rows of the weight, and positions of the labels among them
+observe         after the forward pass: advances the state of the class set (step, queues)
+apply_updates   after the optimizer's step: updates the rows that no optimizer owns
 """
 
 from typing import ClassVar, NamedTuple
@@ -25,8 +25,8 @@ class GlobalActive(NamedTuple):
 class ActiveClasses(NamedTuple):
     """The active classes of a batch: rows W (n sub, D), bias (n,) or None, y (B,) positions of the labels among them.
 
-    ids (n,): class indices in the order of the rows; None: every class, in order. ranks: where these are the active
-    classes of one of several ranks; then y is n for a label that another rank owns.
+    ids (n,): class indices in the order of the rows; None: every class, in order. ranks: with sharded centers, the
+    active classes of all ranks; then W, bias and ids are those of this rank, and y is n for labels of other ranks.
     """
 
     W: Tensor
@@ -37,16 +37,16 @@ class ActiveClasses(NamedTuple):
 
     @property
     def on_all_ranks(self) -> tuple[Tensor, Tensor | None]:
-        """Positions of the labels among the classes active on any rank, and those classes (None: every class)."""
+        """Positions of the labels among the classes active on any rank, and their indices (None: every class)."""
         return (self.y, self.ids) if self.ranks is None else (self.ranks.y, self.ranks.ids)
 
 
 class ClassSet(nn.Module):
-    """The base of all class sets. `weight` (C sub, D) holds every center; similarity compares it with embeddings.
+    """Base class of all class sets. `weight` (C sub, D): all centers; `similarity`: compares them with embeddings.
 
-    partial: a batch is compared with a part of the classes, whose rows no optimizer owns; handle: the parameter that
-    stands for those rows in an optimizer (`workbench.losses.link`), else None; sharded: each rank owns a part of
-    the classes; wants_cosines: `observe` needs the cosines of a batch, so that they cannot be streamed.
+    partial: only some classes are active in a batch, and no optimizer owns their rows; handle: the parameter that
+    represents those rows in an optimizer (`workbench.losses.link`), else None; sharded: each rank owns a part of the
+    classes; wants_cosines: `observe` needs the cosines of a batch, so streaming is not possible.
     """
 
     weight: Tensor
@@ -58,7 +58,7 @@ class ClassSet(nn.Module):
     Options: ClassVar[type[ClassSetOptions]] = ClassSetOptions
 
     def tune(self, name: str, value: float) -> None:
-        """Change an option that is declared live, from the next batch on. InputError for a value out of range."""
+        """Change a live option from the next batch on. Raises InputError for other options and invalid values."""
         raise InputError(f"{type(self).__name__}: no option may change during training ({name} = {value})")
 
     @property
@@ -75,19 +75,22 @@ class ClassSet(nn.Module):
         return self.weight.shape[1]
 
     def select(self, y: Tensor, again: bool = False) -> ActiveClasses:
-        """The active classes of a batch with labels y (B,); reads only. again: those of the batch observed last."""
+        """The active classes of a batch with labels y (B,); no change of state. again: those of the last batch."""
         raise NotImplementedError
 
     def observe(self, y: Tensor, ids: Tensor | None, cos: Tensor | None, x: Tensor | None = None) -> None:
-        """Remember a batch: labels y (B,), active classes ids (n,), cosines cos (B, n) or None if streamed, and x."""
+        """Advance the state by a batch: labels y (B,), active classes ids (n,), cosines cos (B, n), embeddings x.
+
+        cos is None with streaming.
+        """
 
     def apply_updates(self, lr: float, scale: Tensor | None = None) -> None:
-        """Move the rows that no optimizer owns by their gradients, times scale (1,), at learning rate lr."""
+        """Update the rows that no optimizer owns by their gradients times scale (1,), at learning rate lr."""
 
     @property
     def pending(self) -> bool:
-        """Whether rows that no optimizer owns have gradients that wait for `apply_updates`."""
+        """Whether rows that no optimizer owns have gradients for the next `apply_updates`."""
         return False
 
     def discard_updates(self) -> None:
-        """Forget the gradients of rows that no optimizer owns, as zero_grad does for parameters."""
+        """Drop the gradients of rows that no optimizer owns, like zero_grad."""

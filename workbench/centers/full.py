@@ -9,10 +9,10 @@ from workbench.core.random import generator
 
 
 class FullCenters(ClassSet):
-    """All centers as one parameter `weight`, initialized with random directions of norms near 1, by `seed`.
+    """All centers as one parameter `weight`, initialized by `seed` with random directions of norms near 1.
 
-    weight is (C, D), or (C K, D) with the K sub-centers of a class in adjacent rows; `bias` (C,) where the similarity
-    has one, else None.
+    weight is (C, D), or (C K, D) with the K sub-centers of a class in adjacent rows; `bias` is (C,) if the similarity
+    has a bias, else None.
     """
 
     handle = None

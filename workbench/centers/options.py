@@ -1,10 +1,10 @@
-"""Options of the class sets as declared dataclasses: defaults, ranges and meanings in one place."""
+"""Options of the class sets as declared dataclasses: the one place of their defaults, ranges and meanings."""
 
 import os
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
-from workbench.core.errors import unknown
+from workbench.core.errors import InputError, unknown
 from workbench.core.parameters import Declared, Param
 
 SWITCH = (False, True)
@@ -13,23 +13,14 @@ CRITERIA = ("hardest", "misclassified")
 PRECISIONS = ("fp16", "fp32", "fp64")
 
 
-def option(
-    default: Any,
-    meaning: str,
-    low: float = float("-inf"),
-    high: float = float("inf"),
-    choices: tuple[Any, ...] = (),
-    whole: bool = False,
-    live: bool = False,
-) -> Any:
-    """A field of a class set's options. whole: an integer; live: may change during training."""
-    declared = Param("", meaning, low=low, high=high, choices=choices)
-    return field(default=default, metadata={"param": declared, "whole": whole, "live": live})
+def option(default: Any, meaning: str, whole: bool = False, live: bool = False, **limits: Any) -> Any:
+    """A field of a class set's options. whole: an integer; live: may change during training; limits: of `Param`."""
+    return field(default=default, metadata={"param": Param("", meaning, **limits), "whole": whole, "live": live})
 
 
 @dataclass(frozen=True)
 class ClassSetOptions(Declared):
-    """The base of the options of class sets; full centers have none. Raises InputError for a value out of range."""
+    """Base class of the options; full centers have none. Raises InputError for a value out of range."""
 
     name: ClassVar[str] = "full"
 
@@ -45,7 +36,7 @@ class ClassSetOptions(Declared):
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Self:
-        """Options by name. Raises InputError, with the nearest name, for one that this class set does not have."""
+        """Options by name. Raises InputError for an unknown name (with the nearest known one) or an invalid value."""
         known = [f.name for f in fields(cls)]
         for name in options:
             if name not in known:
@@ -60,14 +51,19 @@ class ClassSetOptions(Declared):
 
 @dataclass(frozen=True)
 class RowOptions(ClassSetOptions):
-    """How rows that no optimizer owns are stored and updated: SGD over the active rows."""
+    """Storage and updates of rows that no optimizer owns: SGD on the active rows."""
 
     momentum: float = option(0.9, "momentum of the rows", low=0, high=1)
     weight_decay: float = option(5e-4, "weight decay of the rows", low=0)
     nesterov: bool = option(False, "Nesterov momentum", choices=SWITCH)
     renormalise: bool = option(False, "normalize rows to unit length after each update", choices=SWITCH)
     precision: str = option("fp32", "storage type of the rows", choices=PRECISIONS)
-    folder: str | os.PathLike | None = None  # maps the rows from a scratch file in it
+    folder: str | os.PathLike | None = None  # rows are memory-mapped from a scratch file in this folder
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.momentum == 1:
+            raise InputError(f"{self.name} centers: momentum = 1 is outside [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ class SampledOptions(RowOptions):
     """Options of sampled centers (Partial FC)."""
 
     name: ClassVar[str] = "sampled"
-    rate: float = option(0.1, "share of the classes that is active in a batch", low=1e-6, high=1, live=True)
+    rate: float = option(0.1, "share of the classes that are active in a batch", low=1e-6, high=1, live=True)
     max_active: int | None = option(None, "active classes in a batch (default: rate C)", low=2, whole=True)
 
 
@@ -87,26 +83,26 @@ class QueuedOptions(RowOptions):
     precision: str = option("fp16", "storage type of the rows", choices=PRECISIONS)
     K: int = option(32, "length of each class's queue", low=0, whole=True)
     max_active: int = option(8192, "active classes in a batch", low=2, high=1e9, whole=True, live=True)
-    explore: float = option(0.25, "share of the negatives that is random", low=0, high=1, live=True)
+    explore: float = option(0.25, "share of the negatives that are random", low=0, high=1, live=True)
     warmup: int = option(0, "steps before queues are used", low=0, whole=True)
-    center_update: str = option("mutual", "which active rows move", choices=UPDATES)
+    center_update: str = option("mutual", "which active rows are updated", choices=UPDATES)
     criterion: str = option("hardest", "which classes enter a queue", choices=CRITERIA)
     margin: float = option(0.5, "angle of criterion = misclassified, rad")
     conflict: float | None = option(
-        0.8, "cosine of two centers above which they count as one identity", low=-1, high=1, live=True
+        0.8, "cosine of two centers above which they are treated as one identity", low=-1, high=1, live=True
     )
     max_age: int | None = option(
-        30, "visits after which an unseen entry is dropped", low=1, high=10_000, whole=True, live=True
+        30, "visits of a class after which an unseen entry is dropped", low=1, high=10_000, whole=True, live=True
     )
     beta: float = option(0.1, "step of center_update = ema", low=0, high=1)
     refresh_every: int = option(0, "steps between rebuilds of all queues (0: never)", low=0, whole=True)
-    refresh_delay: int = option(100, "steps until a rebuild is adopted", low=1, whole=True)
-    index: str = "auto"  # of a rebuild, see mining.index
+    refresh_delay: int = option(100, "steps until a rebuild is used", low=1, whole=True)
+    index: str = "auto"  # search index of a rebuild, see mining.index
 
 
 @dataclass(frozen=True)
 class ShardedOptions(ClassSetOptions):
-    """Options of sharded centers: `each` names the class set of each rank, whose options are given beside it."""
+    """Options of sharded centers: `each`, and the options of that class set."""
 
     name: ClassVar[str] = "sharded"
     each: str = option("full", "class set of each rank", choices=("full", "sampled", "queued"))

@@ -1,7 +1,7 @@
-"""Similarities: how an embedding is compared with a class: by cosine, by dot product, by its nearest sub-center.
+"""Similarity of an embedding and a class: cosine, dot product, or cosine to the nearest sub-center.
 
-A similarity prepares embeddings and centers separately (normalized or not) and compares prepared rows; so a batch whose
-classes are streamed in tiles is prepared once.
+A similarity prepares embeddings and centers separately (normalized or not) and compares prepared rows, so streaming
+prepares a batch once for all tiles.
 """
 
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ class Cosine(Declared):
     rows: ClassVar[int] = 1  # rows of the weight per class
 
     def prepare(self, rows: Tensor) -> Tensor:
-        """Embeddings (B, D) or rows of the weight prepared for comparison: directions, in float32 at least."""
+        """Embeddings (B, D) or rows of the weight prepared for comparison: unit vectors, in float32 at least."""
         return Direction.apply(full(rows))
 
     def compare(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
-        """Similarities (B, C) of prepared rows; under autocast only this product is in lower precision than float32."""
+        """Similarities (B, C) of prepared rows; under autocast, the only product in lower precision than float32."""
         return full(torch.nn.functional.linear(x.to(W.dtype), W, bias))
 
     def target(self, x: Tensor, W: Tensor, bias: Tensor | None, y: Tensor) -> Tensor:
-        """The similarity (B, 1) of each prepared embedding to its own class, position y (B,) of unprepared rows W."""
+        """Similarity (B, 1) of each prepared embedding to its class: positions y (B,) in the unprepared rows W."""
         dot = (x * self.prepare(W[y])).sum(dim=1, keepdim=True)
         return dot if bias is None else dot + bias[y][:, None]
 
@@ -41,7 +41,7 @@ class Cosine(Declared):
 
 @dataclass(frozen=True)
 class Dot(Cosine):
-    """w_j . x + b_j: what a plain linear classifier computes."""
+    """w_j . x + b_j, the logits of a linear classifier."""
 
     biased: ClassVar[bool] = True
 

@@ -1,12 +1,12 @@
 """Collective operations of several processes (ranks), most of them differentiable.
 
-Alone, every function returns its argument. Every rank calls the functions in the same order. Gradients: where ranks
-exchange parts of one loss (`all_reduce_sum`, `all_gather`), the backward pass sums over ranks, and `divide_gradient`
-makes the loss, which every rank holds, count once; so gradients of replicated parameters are summed after the backward
-pass. `all_gather_averaged` is for DistributedDataParallel, which averages gradients instead.
+In a single process every function returns its argument. All ranks must call the functions in the same order. Gradients:
+the backward pass of `all_reduce_sum` and `all_gather` sums over ranks; `scale_gradient` divides the gradient of the
+loss, which is the same on every rank, by the number of ranks. Gradients of replicated parameters are then summed over
+ranks after the backward pass. `all_gather_averaged` is for DistributedDataParallel, which averages gradients.
 
-`torch.distributed.nn.functional.all_reduce` computes the same as `AllReduceSum`. It is not used because a rank that is
-lost during the backward pass must raise `PartnerLost`, not a RuntimeError of the autograd engine.
+`torch.distributed.nn.functional.all_reduce` is not used in place of `AllReduceSum`: if a rank is lost during the
+backward pass, it raises a RuntimeError of the autograd engine instead of `PartnerLost`.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 class PartnerLost(RuntimeError):
-    """Another rank of the training does not answer, so no collective operation can complete."""
+    """Another rank of the training does not respond, so no collective operation can complete."""
 
 
 def processes() -> int:
@@ -26,12 +26,12 @@ def processes() -> int:
 
 
 def rank() -> int:
-    """The rank of this process, from 0; rank 0 writes files and messages."""
+    """The rank of this process, from 0. Rank 0 writes files and messages."""
     return dist.get_rank() if processes() > 1 else 0
 
 
 def shard_range(n: int, ranks: int | None = None, at: int | None = None) -> slice:
-    """The contiguous part of n items that rank `at` of `ranks` owns (default: this rank); sizes differ by at most 1."""
+    """The contiguous range of n items of rank `at` of `ranks` (default: this rank); sizes differ by at most 1."""
     ranks, at = processes() if ranks is None else ranks, rank() if at is None else at
     return slice(n * at // ranks, n * (at + 1) // ranks)
 
@@ -42,12 +42,12 @@ def all_reduce_sum(part: Tensor) -> Tensor:
 
 
 def all_reduce_max(part: Tensor) -> Tensor:
-    """All-reduce (elementwise maximum); a constant."""
+    """All-reduce (elementwise maximum), without gradient."""
     return all_reduce(part.detach(), dist.ReduceOp.MAX) if processes() > 1 else part.detach()
 
 
 def logsumexp(part: Tensor) -> Tensor:
-    """log sum exp over ranks of values that are log-sum-exps themselves; -infinity stands for an empty part."""
+    """Log-sum-exp over ranks of log-sum-exps; -inf for an empty part."""
     top = all_reduce_max(part)
     return top + all_reduce_sum((part - top).exp()).log()
 
@@ -59,7 +59,7 @@ def stack_ranks(part: Tensor) -> Tensor:
 
 
 def all_gather(part: Tensor) -> Tensor:
-    """Rows (n, ...) of all ranks in rank order, n may differ between ranks: (sum of n, ...)."""
+    """Rows (n, ...) of all ranks in rank order, (sum of n, ...); n may differ between ranks."""
     if processes() == 1:
         return part
     counts = stack_ranks(torch.tensor(len(part))).tolist()
@@ -72,20 +72,15 @@ def all_gather(part: Tensor) -> Tensor:
 def all_gather_averaged(part: Tensor) -> Tensor:
     """`all_gather` for a loss that every rank computes from all rows, with gradients averaged over ranks afterwards.
 
-    The gradient of this rank's rows is multiplied by the number of ranks, so that the average over ranks, which
-    DistributedDataParallel takes, is the gradient of the loss of the whole batch. No communication in the backward.
+    The gradient of this rank's rows is multiplied by the number of ranks, so the average over ranks is the gradient of
+    the loss of the whole batch. The backward pass does not communicate.
     """
     return part if processes() == 1 else AllGatherAveraged.apply(part)
 
 
-def divide_gradient(value: Tensor) -> Tensor:
-    """A value that every rank holds; its gradient is divided by the number of ranks, so that it counts once."""
-    return ScaleGradient.apply(value, 1, processes())
-
-
-def multiply_gradient(value: Tensor) -> Tensor:
-    """The value itself; its gradient is multiplied by the number of ranks."""
-    return ScaleGradient.apply(value, processes(), 1)
+def scale_gradient(value: Tensor, times: int = 1, over: int = 1) -> Tensor:
+    """The value itself; its gradient is multiplied by `times` and divided by `over`."""
+    return ScaleGradient.apply(value, times, over)
 
 
 def any_rank(here: bool) -> bool:
@@ -94,9 +89,9 @@ def any_rank(here: bool) -> bool:
 
 
 def gather_to_first(part: Tensor, n: int, rows: int = 1) -> Tensor:
-    """The rows of n items, `rows` of each, of which each rank owns its `shard_range`: on the CPU of rank 0.
+    """Gather n items with `rows` rows each on the CPU of rank 0; each rank has its `shard_range` of the items.
 
-    Other ranks return their own part.
+    Other ranks return their part.
     """
     part = part.detach().cpu().contiguous()
     if processes() == 1:
@@ -113,7 +108,7 @@ def gather_to_first(part: Tensor, n: int, rows: int = 1) -> Tensor:
 
 
 class AllReduceSum(torch.autograd.Function):
-    """Sum over ranks; the gradient is summed too, since the loss of each rank depends on the part of each rank."""
+    """Sum over ranks. The gradient is also summed, since the loss of each rank depends on the parts of all ranks."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:
@@ -125,7 +120,7 @@ class AllReduceSum(torch.autograd.Function):
 
 
 class AllGatherAveraged(torch.autograd.Function):
-    """All rows of all ranks; the gradient of this rank's rows, times the number of ranks."""
+    """Rows of all ranks; the gradient is that of this rank's rows times the number of ranks."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:
@@ -142,7 +137,7 @@ class AllGatherAveraged(torch.autograd.Function):
 
 
 class ScaleGradient(torch.autograd.Function):
-    """The value itself; its gradient times a number, over a number."""
+    """See `scale_gradient`."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, times: int, over: int) -> Tensor:
@@ -155,15 +150,15 @@ class ScaleGradient(torch.autograd.Function):
 
 
 def all_reduce(part: Tensor, operation: dist.ReduceOp) -> Tensor:
-    """A new tensor, reduced over ranks."""
+    """All-reduce into a new tensor."""
     whole = part.contiguous().clone()
     exchange(dist.all_reduce, whole, operation)
     return whole
 
 
 def exchange(operation: Any, *arguments: Any) -> None:
-    """Run a communication; raises PartnerLost where another rank does not answer."""
+    """Run a collective operation. Raises PartnerLost if another rank does not respond."""
     try:
         operation(*arguments)
     except RuntimeError as error:
-        raise PartnerLost("another process of this training does not answer") from error
+        raise PartnerLost("another process of this training does not respond") from error

@@ -1,7 +1,7 @@
-"""One owner for a folder at a time: a file lock that ends with the process that holds it.
+"""Exclusive locks of folders, which end with the process that holds them.
 
-The lock is an advisory lock of the operating system on the file `.lock` in the folder. A process that is killed loses
-it at once, so neither a reused process number nor a restart of the computer blocks a folder.
+The lock is an advisory lock of the operating system on the file `.lock` in the folder. The system releases it when the
+process ends, so a reused process id or a restart does not block a folder.
 """
 
 import errno
@@ -18,17 +18,17 @@ from typing import IO, Any
 from workbench.core.errors import InputError
 
 LOCK = ".lock"
-RETRY = 1.0  # s that a process waits for a reader of the lock's state, which holds a shared lock for an instant
+RETRY = 1.0  # s to wait for `lock_state` of another process, which briefly holds a shared lock
 BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "ramfs", "overlay", "bcachefs"}
 
 
 @contextmanager
 def lock_folder(folder: Path, busy: str) -> Iterator[None]:
-    """Hold the exclusive lock of a folder, which is created where it is missing.
+    """Hold the exclusive lock of a folder, which is created if missing.
 
-    busy: the message of the InputError that is raised where another owner holds the lock. On a file system without
-    locks nothing is held.
+    busy: message of the InputError that is raised if another process holds the lock. No effect on a file system without
+    locks.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("ab") as file:
@@ -41,19 +41,19 @@ def lock_folder(folder: Path, busy: str) -> Iterator[None]:
 
 
 def lock_state(folder: Path) -> str:
-    """Of a folder's lock: held, free, or unknown where the file system has no locks. Nothing is written."""
+    """The state of a folder's lock: held, free, or unknown on a file system without locks. Nothing is written."""
     try:
         with (folder / LOCK).open("rb") as file:
-            taken = try_lock(file, shared=True)
+            acquired = try_lock(file, shared=True)
     except FileNotFoundError:
         return "free"
     except OSError:
         return "unknown"
-    return {True: "free", False: "held", None: "unknown"}[taken]
+    return {True: "free", False: "held", None: "unknown"}[acquired]
 
 
 def try_lock(file: IO[bytes], shared: bool) -> bool | None:
-    """Lock an open file without waiting: whether it succeeded, None where the file system has no locks."""
+    """Lock an open file without waiting. Returns whether that succeeded, None on a file system without locks."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -69,21 +69,21 @@ def try_lock(file: IO[bytes], shared: bool) -> bool | None:
     return True
 
 
-def seen_by_all_hosts(folder: Path) -> bool:
-    """Whether a free lock proves that no process of any host holds it: only on a disk of this computer."""
+def is_local_disk(folder: Path) -> bool:
+    """Whether a folder is on a disk of this computer, where a free lock is not held by a process of another host."""
     try:
         mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return False
-    place, best, kind = os.path.realpath(folder), "", ""
+    real, best, kind = os.path.realpath(folder), "", ""
     for line in mounts:
         point, rest = line.split(" ")[4], line.partition(" - ")[2]
-        if (place + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
+        if (real + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
             best, kind = point, rest.split(" ")[0]
     return kind in LOCAL
 
 
 def this_owner() -> dict[str, Any]:
-    """What a folder records of its owner, for messages: host name, process number, time (UTC)."""
+    """Host name, process id and time (UTC) of this process, for the record in a folder."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {"host": socket.gethostname(), "process": os.getpid(), "started": now}

@@ -1,4 +1,4 @@
-"""The two files of a run that only grow, steps.csv and events.jsonl: their lines, checked one by one."""
+"""Lines of the two append-only files of a run, steps.csv and events.jsonl, and their checks."""
 
 import json
 from pathlib import Path
@@ -8,16 +8,16 @@ from workbench.core.errors import InputError
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a file that only grows; a last one without its end was cut off, and is left out."""
+    """The lines of an append-only file; an incomplete last line is dropped."""
     try:
-        whole = path.read_bytes().split(b"\n")[:-1]
+        complete = path.read_bytes().split(b"\n")[:-1]
     except OSError as error:
         raise InputError(f"{path} is missing or damaged: {error}") from None
-    return [line.decode("utf-8", "replace").rstrip("\r") for line in whole]
+    return [line.decode("utf-8", "replace").rstrip("\r") for line in complete]
 
 
 def parse_step(path: Path, number: int, line: str, columns: int) -> list[float]:
-    """The numbers of a line of steps.csv; InputError with the line's number where it is damaged."""
+    """The numbers of a line of steps.csv. Raises InputError with the line number if it is damaged."""
     try:
         values = [float(value) for value in line.split(",")]
     except ValueError:
@@ -28,7 +28,7 @@ def parse_step(path: Path, number: int, line: str, columns: int) -> list[float]:
 
 
 def parse_event(path: Path, number: int, line: str) -> dict[str, Any]:
-    """The event in a line of events.jsonl; InputError with the line's number where it is damaged."""
+    """The event in a line of events.jsonl. Raises InputError with the line number if it is damaged."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
@@ -39,4 +39,5 @@ def parse_event(path: Path, number: int, line: str) -> dict[str, Any]:
 
 
 def damaged_line(path: Path, number: int, why: str) -> InputError:
+    """The error for a damaged line of a file."""
     return InputError(f"{path} is damaged: line {number}: {why}")

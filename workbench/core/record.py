@@ -1,18 +1,16 @@
-"""What a training leaves behind: Step, Snapshot and Run, numpy only. A run is a folder that anything may read back.
+"""The record of a training: Step, Snapshot and Run, a folder (numpy only).
 
-    run.json            settings, versions, the events that were scheduled; status: running, finished or why it failed;
-                        owner: host, process number and start of the last training
-    split.json          which identities were trained on and which were kept for the test, by name and by a digest of
-                        their images; the test pairs
-    .lock               locked by the process that trains the run, as long as it lives
-    steps.csv           one line a step, written as it happens
-    events.jsonl        one line for every change of a parameter
+    run.json            settings, versions, scheduled events; status: running, finished, stopped, or failed with the
+                        reason; owner: host, process id and start of the last training
+    split.json          training and test identities, by name and by digest of their images; test pairs
+    .lock               locked by the process that trains the run
+    steps.csv           one line per training step, appended during the training
+    events.jsonl        one line per change of a parameter
     snapshots/*.npz     embeddings, labels, centers and parameters at a step
-    checkpoint.safetensors   the network, the objective and the optimiser at the last snapshot
-    results.json        what the evaluation measured; curves.npz its arrays
+    checkpoint.safetensors   network, objective and optimizer at the last snapshot
+    results.json        measurements of the evaluation; their arrays are in curves.npz
 
-Every file but the two that only grow is written beside itself and renamed, so a killed run leaves whole files and a
-status that says so.
+All files except the two append-only ones are written atomically, so a killed run leaves complete files.
 """
 
 import json
@@ -26,18 +24,18 @@ from workbench.core.arrays import unit
 from workbench.core.errors import InputError
 from workbench.core.files import make_folder, read_json, refuse_existing, sync, write, write_json
 from workbench.core.formats import RESULTS, RUN, SPLIT, check_lengths
-from workbench.core.locks import LOCK, lock_state, seen_by_all_hosts, this_owner
+from workbench.core.locks import LOCK, is_local_disk, lock_state, this_owner
 from workbench.core.logs import damaged_line, parse_event, parse_step, read_lines
 from workbench.core.schema import check
 
-NEW_RUN = {LOCK, "snapshots", "split.json", "steps.csv", "events.jsonl"}  # in a folder before its run.json
+NEW_RUN = {LOCK, "snapshots", "split.json", "steps.csv", "events.jsonl"}  # written before run.json
 
 
 @dataclass(frozen=True)
 class Step:
-    """One batch: the loss it had, the learning rate it was taken with, how long it took, how its embeddings lay.
+    """One training step: loss, learning rate, duration in seconds, and two statistics of the embeddings.
 
-    length: the mean length of the embeddings; alignment: that of the mean of their directions, 1 if all point one way.
+    length: mean length of the embeddings; alignment: length of their mean direction, 1 if all directions are equal.
     """
 
     step: int
@@ -50,10 +48,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The sphere at a step: embeddings x (n, D) of a fixed sample, labels y (n,), centers W (C, D), parameters.
+    """State at a step: embeddings x (n, D) of a fixed sample, labels y (n,), centers W (C, D), parameters.
 
-    With sub > 1, W is (C sub, D): the sub-centers of a class in neighbouring rows. Of very many classes a snapshot has
-    C: ids (C,) says which, in rising order, and y counts among those; None: all of them.
+    With sub > 1, W is (C sub, D) with the sub-centers of a class in adjacent rows. With many classes a snapshot has a
+    part of them: ids (C,) are their class indices in ascending order and y positions in ids; ids is None for all.
     """
 
     step: int
@@ -67,17 +65,17 @@ class Snapshot:
 
     @property
     def cos(self) -> np.ndarray:
-        """Cosines (n, C) of the sample to every class: to its center, or to the nearest of its sub-centers."""
+        """Cosines (n, C) of the embeddings to the class centers, or to the nearest sub-center of each class."""
         return self._all_cosines().reshape(len(self.x), -1, self.sub).max(axis=2)
 
     @property
     def length(self) -> float:
-        """The mean length of the embeddings, which MagFace and AdaFace look at."""
+        """The mean length of the embeddings, which MagFace and AdaFace use."""
         return float(np.linalg.norm(self.x, axis=1).mean())
 
     @property
     def centers(self) -> np.ndarray:
-        """One center (C, D) of each class: of several, the one nearest to most of the class's own sample."""
+        """One center (C, D) of each class: of sub-centers, the one that is nearest to most samples of the class."""
         if self.sub == 1:
             return self.W
         nearest = self._all_cosines().reshape(len(self.x), -1, self.sub)[np.arange(len(self.x)), self.y].argmax(axis=1)
@@ -91,16 +89,16 @@ class Snapshot:
 
 @dataclass
 class Run:
-    """A run's folder. `create` starts one, `open` reads one back; the methods add to it and read from it."""
+    """The folder of a run. `create` makes a new one, `open` opens an existing one; methods write and read it."""
 
     path: Path
     info: dict[str, Any]
 
     @classmethod
     def create(cls, path: Path, info: dict[str, Any], split: dict[str, Any]) -> "Run":
-        """A new folder for a run with its settings and split. InputError if the folder holds anything already.
+        """Create the folder of a run with its settings and split. Raises InputError if the folder is not empty.
 
-        What an earlier call left that ended before the run existed, and so before its first step, counts as nothing.
+        Files of an earlier call that was interrupted before the first step are overwritten.
         """
         path = refuse_used(path)
         make_folder(path / "snapshots")
@@ -113,7 +111,7 @@ class Run:
 
     @classmethod
     def open(cls, path: Path) -> "Run":
-        """A run that exists. InputError names the file that is missing or damaged."""
+        """An existing run. Raises InputError with the file that is missing or damaged."""
         path = Path(path)
         if not (path / "run.json").is_file():
             raise InputError(f"{path} is not a run: it has no run.json")
@@ -121,49 +119,51 @@ class Run:
 
     @property
     def status(self) -> str:
-        """finished, stopped, failed: and why; running while its lock is held, else interrupted.
+        """finished, stopped, "failed: reason", running (the lock is held) or interrupted (it is not).
 
-        Of a run of another host whose lock this host cannot judge: "interrupted on HOST or still running there".
+        "interrupted on HOST or still running there" if the state of another host's lock is unknown.
         """
         if self.info["status"] != "running":
             return self.info["status"]
         state, host = lock_state(self.path), self.owner.get("host")
         if state == "held":
             return "running"
-        if state == "unknown" or (host not in (None, this_owner()["host"]) and not seen_by_all_hosts(self.path)):
+        if state == "unknown" or (host not in (None, this_owner()["host"]) and not is_local_disk(self.path)):
             return f"interrupted on {host} or still running there"
         return "interrupted"
 
     @property
     def owner(self) -> dict[str, Any]:
-        """Host, process number and start (UTC) of the last training; empty where the run does not say."""
+        """Host, process id and start (UTC) of the last training; empty if not recorded."""
         owner = self.info.get("owner")
         return owner if isinstance(owner, dict) else {}
 
     def finish(self, status: str = "finished") -> None:
-        """Write the status that the run ends with."""
+        """Write the final status of the run."""
         self.info["status"] = status
         write_json(self.path / "run.json", self.info)
 
     def add_step(self, step: Step) -> None:
+        """Append a line to steps.csv."""
         with (self.path / "steps.csv").open("a", encoding="utf-8") as file:
             file.write(
                 f"{step.step},{step.loss:.7g},{step.lr:.6g},{step.seconds:.6f},{step.length:.5g},{step.alignment:.4f}\n"
             )
 
     def add_event(self, event: dict[str, Any]) -> None:
+        """Append a line to events.jsonl."""
         with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(event) + "\n")
 
     def add_note(self, sentence: str) -> None:
-        """Keep a sentence about the training's health in run.json."""
+        """Add a message about the training's health to run.json."""
         self.info["health"] = [*self.health, sentence]
         write_json(self.path / "run.json", self.info)
 
     def rewind(self, step: int) -> list[str]:
-        """Forget what was recorded after the first `step` steps: they will be taken again. Returns remarks.
+        """Remove all records after the first `step` steps, before they are repeated. Returns remarks.
 
-        InputError, before anything is changed, for a damaged line among those that are kept.
+        Raises InputError, before any change, for a damaged line among the first `step` steps.
         """
         lines, kept = read_lines(self.path / "steps.csv"), []
         columns = len(lines[0].split(",")) if lines else 0
@@ -180,21 +180,22 @@ class Run:
                 break
             events.append(line)
         for name, text in (("steps.csv", [head, *kept]), ("events.jsonl", events)):
-            whole = "".join(f"{line}\n" for line in text)
-            write(self.path / name, lambda p, whole=whole: p.write_text(whole, encoding="utf-8"))
+            content = "".join(f"{line}\n" for line in text)
+            write(self.path / name, lambda p, content=content: p.write_text(content, encoding="utf-8"))
         for later in self.snapshot_steps:
             if later > step:
                 (self.path / "snapshots" / f"{later:07d}.npz").unlink()
         self.info |= {"status": "running", "owner": this_owner()}
         write_json(self.path / "run.json", self.info)
-        return [f"steps.csv lacks the steps {len(kept)}..{step - 1}, which were taken"] if len(kept) < step else []
+        return [f"steps.csv lacks the completed steps {len(kept)}..{step - 1}"] if len(kept) < step else []
 
     def sync(self) -> None:
-        """Wait until the lines that were added are on the disk; before a checkpoint that counts on them."""
+        """Wait until added lines are on disk, before a checkpoint that depends on them is written."""
         for name in ("steps.csv", "events.jsonl"):
             sync(self.path / name)
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
+        """Write a snapshot."""
         meta = json.dumps({"parameters": snapshot.parameters, "state": snapshot.state, "sub": snapshot.sub})
         arrays = {"x": snapshot.x.astype(np.float32), "y": snapshot.y, "W": snapshot.W.astype(np.float32)}
         arrays |= {} if snapshot.ids is None else {"ids": snapshot.ids}
@@ -205,45 +206,47 @@ class Run:
 
     @property
     def health(self) -> list[str]:
-        """What was said about the training while it ran: whether its first loss is normal, a stuck loss, a collapse."""
+        """Messages about the training: first loss normal or not, stuck loss, collapse of the embeddings."""
         return self.info.get("health", [])
 
     @property
     def config(self) -> dict[str, Any]:
-        """The settings the run was started with, resolved."""
+        """The resolved settings of the run."""
         return self.info["config"]
 
     @property
     def split(self) -> dict[str, Any]:
+        """The content of split.json. Raises InputError if it is damaged."""
         path = self.path / "split.json"
-        found = check(read_json(path), SPLIT, str(path))
-        check_lengths(found["pairs"], str(path))
-        return found
+        split = check(read_json(path), SPLIT, str(path))
+        check_lengths(split["pairs"], str(path))
+        return split
 
     @property
     def steps(self) -> dict[str, np.ndarray]:
-        """Columns of steps.csv; a last line that was cut off is left out. InputError names a damaged line."""
+        """The columns of steps.csv; an incomplete last line is dropped. Raises InputError for a damaged line."""
         path = self.path / "steps.csv"
         head, *lines = read_lines(path) or [""]
         names = head.split(",")
         if names != [f.name for f in fields(Step)][: len(names)] or len(names) < 4:
             raise damaged_line(path, 1, "unknown columns")
-        whole = [parse_step(path, number, line, len(names)) for number, line in enumerate(lines, 2)]
-        table = np.array(whole, dtype=np.float64).reshape(-1, len(names))
+        rows = [parse_step(path, number, line, len(names)) for number, line in enumerate(lines, 2)]
+        table = np.array(rows, dtype=np.float64).reshape(-1, len(names))
         return dict(zip(names, table.T, strict=True))
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """Every change of a parameter, in order; a last line that was cut off is left out."""
+        """All changes of parameters, in order; an incomplete last line is dropped."""
         path = self.path / "events.jsonl"
         return [parse_event(path, number, line) for number, line in enumerate(read_lines(path), 1)]
 
     @property
     def snapshot_steps(self) -> list[int]:
+        """The steps with a snapshot, ascending."""
         return sorted(int(p.stem) for p in (self.path / "snapshots").glob("[0-9]*.npz"))
 
     def snapshot(self, step: int) -> Snapshot:
-        """The snapshot taken at a step."""
+        """The snapshot at a step. Raises InputError if it is missing or damaged."""
         path = self.path / "snapshots" / f"{step:07d}.npz"
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as z:
@@ -252,24 +255,24 @@ class Run:
                 return Snapshot(step, z["x"], z["y"], z["W"], meta["parameters"], meta["state"], sub, ids)
         except FileNotFoundError:
             raise InputError(f"{self.path} has no snapshot of step {step}; it has {self.snapshot_steps}") from None
-        except Exception as error:  # a cut or foreign zip raises almost anything
+        except Exception as error:  # a damaged zip file raises errors of many types
             raise InputError(f"{path} is damaged: {error}") from None
 
     def save_results(self, results: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """Write what an evaluation measured: numbers to results.json, arrays to curves.npz."""
+        """Write the results of an evaluation: numbers to results.json, arrays to curves.npz."""
         write(self.path / "curves.npz", lambda p: np.savez(p, **arrays))
         write_json(self.path / "results.json", results)
 
     @property
     def results(self) -> dict[str, Any]:
-        """What the evaluation measured; InputError if it has not run yet."""
+        """The results of the evaluation. Raises InputError before the first evaluation."""
         if not (self.path / "results.json").is_file():
             raise InputError(f"{self.path} has no results yet: run `workbench evaluate {self.path}`")
         return check(read_json(self.path / "results.json"), RESULTS, str(self.path / "results.json"))
 
     @property
     def curves(self) -> dict[str, np.ndarray]:
-        """The arrays of the evaluation: far, tar and thresholds of the ROC, cmc."""
+        """The arrays of the evaluation: far, tar and thresholds of the ROC; cmc."""
         try:
             with (self.path / "curves.npz").open("rb") as file, np.load(file, allow_pickle=False) as z:
                 return dict(z)
@@ -278,17 +281,17 @@ class Run:
 
 
 def refuse_used(path: Path) -> Path:
-    """The path of a folder for a new run: as `refuse_existing`, but for what is there before a run's first step."""
+    """`refuse_existing` for the folder of a new run, which may contain the files before a run's first step."""
     path = Path(path)
-    return path if path.is_dir() and nothing_recorded(path) else refuse_existing(path)
+    return path if path.is_dir() and has_no_steps(path) else refuse_existing(path)
 
 
-def nothing_recorded(path: Path) -> bool:
-    """Whether a folder holds only what `Run.create` writes before run.json, or a part of it."""
+def has_no_steps(path: Path) -> bool:
+    """Whether a folder contains nothing but files that `Run.create` writes before run.json."""
     inside = {entry.name for entry in path.iterdir()}
     if not inside <= NEW_RUN or (inside and LOCK not in inside):
         return False
-    grown = [path / name for name in ("steps.csv", "events.jsonl") if name in inside]
-    if any(not file.is_file() or file.read_bytes().count(b"\n") > 1 for file in grown):
+    appended = [path / name for name in ("steps.csv", "events.jsonl") if name in inside]
+    if any(not file.is_file() or file.read_bytes().count(b"\n") > 1 for file in appended):
         return False
     return "snapshots" not in inside or not any((path / "snapshots").iterdir())

@@ -15,7 +15,7 @@ from workbench.core.errors import InputError
 from workbench.core.geometry import full, unit
 from workbench.core.random import generator
 from workbench.losses.margin_softmax import MarginSoftmax
-from workbench.mining.index import exact
+from workbench.mining.exact import exact_neighbors
 from workbench.mining.measures import captured_mass
 
 
@@ -48,7 +48,7 @@ def queue_mass(
         raise InputError(f"K = {list(K)}: lengths from 1 to {len(W) - 1} are needed, one less than the centers")
     x, W = unit(full(x))[0], unit(full(W))[0]
     cos, K = x @ W.T, sorted(K)
-    ids = exact(W[y], W, K[-1], y)[0]
+    ids = exact_neighbors(W[y], W, K[-1], y)[0]
     queue = [captured_mass(cos, y, ids[:, :k], s).mean().item() for k in K]
     random = torch.randperm(len(W), generator=generator(seed, "captured"))[: round(share * len(W))]
     mask = torch.zeros(len(W), dtype=torch.bool).index_fill_(0, random, True)

@@ -4,6 +4,7 @@ A pair is accepted when score >= threshold. Scores are finite numbers, larger fo
 The scores are sorted once and all metrics are cumulative sums in that order: a million pairs take about a second.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from workbench.core.arrays import as_array, chunks, unit_rows
 from workbench.core.errors import InputError, quote
+
+MIN_ACCEPTED = 10  # impostor pairs above a threshold without which its FAR is not measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +95,16 @@ def verify(
         genuine=genuine,
         impostor=len(same) - genuine,
     )
+
+
+def too_few_impostors(metric: str, impostors: float) -> str | None:
+    """The text to print instead of the metric tar@FAR where fewer than MIN_ACCEPTED / FAR impostor pairs were scored.
+
+    None where there are enough, and for other metrics.
+    """
+    kind, _, far = metric.partition("@")
+    needed = math.ceil(round(MIN_ACCEPTED / float(far), 6)) if kind == "tar" else 0
+    return f"needs {needed:,} impostor pairs" if impostors < needed else None
 
 
 def pair_scores(embeddings: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""From cosines to a loss: the row statistics that every way of computing it shares, and the softmax over them."""
+"""Losses: softmax losses with margins (margin_softmax), their criteria, scales and extra terms; the triplet loss."""

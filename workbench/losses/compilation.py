@@ -17,7 +17,7 @@ from torch import Tensor
 
 from workbench.losses.tiles import slopes, sums
 from workbench.margins.base import Context, Margin
-from workbench.margins.source import called
+from workbench.margins.source import evaluate
 
 LARGE = 1 << 24  # cosines in a batch from which compiling, a few seconds once, is repaid within some hundred batches
 CHECK_SHAPE = 37, 83  # samples and classes of the tile that is compared: full vectors and a remainder at any SIMD width
@@ -32,7 +32,7 @@ def evaluator(
     if quick is None:
         return eager
     for method in ("N", "hard"):  # errors of a formula that compiled code would not notice
-        called(margin, method, like.new_zeros(len(like), 2), ctx)
+        evaluate(margin, method, like.new_zeros(len(like), 2), ctx)
     given = moving(margin, like), moving(ctx, like)
     return lambda *tile: quick(eager, *given, *tile)
 

@@ -1,4 +1,4 @@
-"""Criteria (from T and the row statistics to a loss per sample) and weightings (from those to the loss of a batch)."""
+"""Criteria (loss of each sample from T and the row statistics) and weightings (loss of a batch from its samples)."""
 
 import math
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ class CrossEntropy(Declared):
     latex: ClassVar[tuple[str, ...]] = (r"L = -\log\frac{e^{sT}}{e^{sT} + \sum_{j \ne y} e^{sN_j}}",)
 
     def learned(self, classes: int) -> dict[str, Tensor]:
-        """Parameters for the optimizer, by name."""
+        """Initial values of the criterion's learned parameters, by name."""
         return {}
 
     def __call__(self, rows: Any, params: dict[str, Tensor]) -> Tensor:
-        """The loss (B, 1) of each sample from T, the scale and the other statistics of its row, and learned params."""
+        """The loss (B, 1) of each sample, from row statistics and learned parameters."""
         return -logsigmoid(rows.s * rows.T - rows.logsumexp)
 
 
 @dataclass(frozen=True)
 class SmoothedCrossEntropy(CrossEntropy):
-    """Cross-entropy against a target of 1 - smoothing + smoothing / C, the rest spread evenly over all classes."""
+    """Cross-entropy with label smoothing: target 1 - smoothing + smoothing / C, smoothing / C for every other class."""
 
     latex: ClassVar[tuple[str, ...]] = (
         *CrossEntropy.latex,
@@ -48,9 +48,9 @@ class SmoothedCrossEntropy(CrossEntropy):
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy(CrossEntropy):
-    """One threshold for all: target logits above b, the others below      (UniFace, Zhou et al. 2023, Eq. 8)
+    """Pulls target logits above one learned threshold and pushes all others below it      (UniFace, Zhou et al., Eq. 8)
 
-    L = log(1 + e^{-(sT - b)}) + lambda sum_{j != y} log(1 + e^{sN_j - b});  b is learned, ln(10 C) at the start.
+    L = log(1 + e^{-(sT - b)}) + lambda sum_{j != y} log(1 + e^{sN_j - b});  b is learned, initially ln(10 C).
     """
 
     name: ClassVar[str] = "bce"
@@ -71,7 +71,7 @@ class Mean(Declared):
     """The mean over samples."""
 
     def __call__(self, per_sample: Tensor) -> Tensor:
-        """The loss of a batch from those of its samples (B,)."""
+        """The loss of a batch, from the losses (B,) of its samples."""
         return per_sample.mean()
 
 
@@ -82,7 +82,7 @@ class HardMining(Mean):
     latex: ClassVar[tuple[str, ...]] = (
         r"L = \mathrm{mean\ of\ the}\; \lceil \mathrm{keep}\cdot B\rceil \;\mathrm{largest}\; L_i",
     )
-    keep: float = param(0.9, "keep", "share of the batch that counts", low=0.01, high=1.0)
+    keep: float = param(0.9, "keep", "share of the batch that is kept", low=0.01, high=1.0)
 
     def __call__(self, per_sample: Tensor) -> Tensor:
         return per_sample.topk(math.ceil(self.keep * len(per_sample) - 1e-9)).values.mean()
@@ -92,13 +92,13 @@ class HardMining(Mean):
 class Focal(Mean):
     """Down-weights samples with a confident target: mean of (1 - p_y)^gamma L, p_y = e^{-L} (Lin et al.).
 
-    Gradient: through the weight too.
-    Follows / differs: face.evoLVe and CurricularFace's code take p from the batch's mean loss (p="batch").
+    Gradient: also through the weight.
+    Follows / differs: face.evoLVe and CurricularFace's code compute p from the batch's mean loss (p="batch").
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"L = \mathrm{mean}_i\,(1 - p_i)^\gamma L_i,\quad p_i = e^{-L_i}",)
     gamma: float = param(2.0, "γ", "strength of the down-weighting; 0: none", low=0.0, high=5.0)
-    p: str = param("sample", "p", "p of each sample, or one of the batch's mean loss", choices=("sample", "batch"))
+    p: str = param("sample", "p", "p of each sample, or of the batch's mean loss", choices=("sample", "batch"))
 
     def __call__(self, per_sample: Tensor) -> Tensor:
         if self.p == "batch":

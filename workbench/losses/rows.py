@@ -1,9 +1,9 @@
-"""Row statistics: the few sums over a sample's non-target classes that the criteria and the margins need.
+"""Row statistics: the sums over a sample's non-target classes that criteria and margins need.
 
-    z = s T - rows.logsumexp;   per_sample = -logsigmoid(z)
+    per_sample = -logsigmoid(s T - rows.logsumexp)
 
-is the softmax loss, however the statistics were computed. Here they come from all B x C cosines at once (dense): the
-readable reference, differentiated by autograd.
+is the softmax loss for every way of computing the statistics. DenseRows computes them from all B x C cosines with
+autograd: the readable reference.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from workbench.margins.base import Context, Margin, State
-from workbench.margins.source import called, explained
+from workbench.margins.source import evaluate, formula_error
 
 
 class cached_property:
-    """functools.cached_property without its lock, which torch.compile cannot trace in Python 3.11."""
+    """functools.cached_property without its lock: torch.compile cannot trace the lock in Python 3.11."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function, self.name, self.__doc__ = function, function.__name__, function.__doc__
@@ -33,10 +33,10 @@ class cached_property:
 
 @dataclass
 class DenseRows:
-    """Statistics of the non-target classes of each sample, each computed at first access; all (B, 1).
+    """Statistics of the non-target classes of each sample, all (B, 1), computed at first access.
 
-    cos (B, C): all cosines; norm (B, 1): the embeddings' lengths; y (B, 1): the target column; s: the scale; params,
-    state: learned parameters and the state between batches.
+    cos (B, C): all cosines; norm (B, 1): embedding lengths; y (B, 1): target columns; s: the scale; params: learned
+    parameters; state: the state of the loss.
     """
 
     margin: Margin
@@ -49,7 +49,7 @@ class DenseRows:
 
     @property
     def labels(self) -> Tensor:
-        """The labels (B, 1), as positions among the parameters learned per class."""
+        """The labels (B, 1), as positions in the parameters learned per class."""
         return self.y
 
     @cached_property
@@ -59,30 +59,30 @@ class DenseRows:
 
     @cached_property
     def ctx(self) -> Context:
-        """The margin's context; where the hard set is the K largest cosines, with the tau that selects them."""
+        """The margin's context; tau is set here if the hard set is the K largest cosines."""
         try:
             ctx = self.margin.context(self.pos, self.norm, self.labels, self.params, self.state)
         except Exception as error:
-            raise explained(self.margin, error) from error
+            raise formula_error(self.margin, error) from error
         if self.margin.selects:
-            ctx.tau = self.below_the_largest(self.margin.selects)
+            ctx.tau = self.topk_threshold(self.margin.selects)
         return ctx
 
     @cached_property
     def T(self) -> Tensor:
         """The target's logit, before scale."""
-        return called(self.margin, "T", self.pos, self.ctx, self)
+        return evaluate(self.margin, "T", self.pos, self.ctx, self)
 
     @cached_property
     def N(self) -> Tensor:
         """The non-target logits (B, C), before scale; the target column is not used."""
-        return called(self.margin, "N", self.cos, self.ctx)
+        return evaluate(self.margin, "N", self.cos, self.ctx)
 
     @cached_property
     def hard(self) -> Tensor:
-        """M_ij (B, C) as numbers, 0 in the target column; a constant."""
+        """M_ij (B, C) as numbers, 0 in the target column; without gradient."""
         with torch.no_grad():
-            return self.with_target(called(self.margin, "hard", self.cos, self.ctx).to(self.cos.dtype), 0)
+            return self.with_target(evaluate(self.margin, "hard", self.cos, self.ctx).to(self.cos.dtype), 0)
 
     @cached_property
     def hard_weight(self) -> Tensor:
@@ -91,7 +91,7 @@ class DenseRows:
 
     @cached_property
     def hard_mean(self) -> Tensor:
-        """The mean cosine of the sample's hard negatives, 0 where it has none; a constant (NPCFace Eq. 11)."""
+        """Mean cosine of the sample's hard negatives, 0 without any; without gradient (NPCFace Eq. 11)."""
         with torch.no_grad():
             return torch.linalg.vecdot(self.cos, self.hard)[:, None] / self.hard_weight.clamp_min(1e-12)
 
@@ -109,12 +109,12 @@ class DenseRows:
         """sum_{j != y} log(1 + exp(s N(cos_j) - b))."""
         return self.with_target(-logsigmoid(b - self.s * self.N), 0).sum(dim=1, keepdim=True)
 
-    def below_the_largest(self, K: int) -> Tensor:
-        """A threshold just below the K largest non-target cosines: the next one, or below all of them."""
-        return next_largest(self.largest(K + 1), K)
+    def topk_threshold(self, K: int) -> Tensor:
+        """A threshold that only the K largest non-target cosines exceed: the next one, or -inf."""
+        return next_largest(self.top_cosines(K + 1), K)
 
-    def largest(self, K: int) -> Tensor:
-        """The K largest non-target cosines (B, K), or all; -inf stands for the target."""
+    def top_cosines(self, K: int) -> Tensor:
+        """The K largest non-target cosines (B, K), or all if there are fewer; the target counts as -inf."""
         others = self.with_target(self.cos.detach(), -torch.inf)
         return others.topk(min(K, others.shape[1]), dim=1).values
 

@@ -1,4 +1,4 @@
-"""Scales, which multiply T and N before the criterion: a number, the embedding's length, or AdaCos's rule."""
+"""Scales, the factor on T and N before the criterion: fixed, the embedding length, or adaptive (AdaCos)."""
 
 import math
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class Scale(Declared):
         return {}
 
     def value(self, norm: Tensor, state: State) -> float | Tensor:
-        """The scale of a batch with embeddings of length norm (B, 1): a number, or a column (B, 1)."""
+        """The scale of a batch with embedding lengths norm (B, 1): a number, or (B, 1)."""
         return 1.0
 
     def observe(self, pos: Tensor, rows: Any, state: State) -> State:
-        """The state after a batch with pos (B, 1) and row statistics computed with the scale before."""
+        """The state after a batch with target cosines pos (B, 1) and row statistics at the previous scale."""
         return {}
 
 
@@ -40,14 +40,14 @@ class Fixed(Scale):
 
 @dataclass(frozen=True)
 class Length(Scale):
-    """|x|, the length of the embedding itself: features that are not normalised (SphereFace). Carries gradient.
+    """|x|, the embedding length: features are not normalized (SphereFace). The gradient flows through |x|.
 
-    Follows / differs: the papers' |x|; SV-X and OpenSphere normalise the features and use a fixed s (by="s").
+    Follows / differs: the papers' |x|; SV-X and OpenSphere normalize the features and use a fixed s (by="s").
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"s = \|x\|",)
-    by: str = param("length", "by", "scale: the embedding's length, or a fixed s", choices=("length", "s"))
-    s: float = param(32.0, "s", "scale where it is fixed (by = s)", low=0.1, high=1000)
+    by: str = param("length", "by", "scale: the embedding length, or a fixed s", choices=("length", "s"))
+    s: float = param(32.0, "s", "scale if it is fixed (by = s)", low=0.1, high=1000)
 
     def value(self, norm: Tensor, state: State) -> float | Tensor:
         return norm if self.by == "length" else self.s
@@ -55,15 +55,15 @@ class Length(Scale):
 
 @dataclass(frozen=True)
 class AdaCos(Scale):
-    """A scale from the number of classes and the current batch (AdaCos, Zhang et al. 2019).
+    """Computes the scale from the number of classes and the current batch (AdaCos, Zhang et al. 2019).
 
-    s_0 = sqrt(2) ln(C - 1)                                                        (Eq. 12; rule="fixed" stays there)
-    s   = ln B_avg / cos(min(pi / 4, theta_med)),  before the batch uses it        (Eq. 15)
+    s_0 = sqrt(2) ln(C - 1)                                                        (Eq. 12; rule="fixed": s = s_0)
+    s   = ln B_avg / cos(min(pi / 4, theta_med)),  updated before the batch uses it     (Eq. 15)
     B_avg = mean_i sum_{j != y} exp(s_old cos(theta_j));  theta_med: the (lower) median of the batch's theta_y
 
     Gradient: s is a constant.
-    Follows / differs: released codes keep s outside the checkpoint; here it is state. Two classes have ln 1 = 0: s_0
-    is then 1.
+    Follows / differs: released codes do not save s in the checkpoint; here it is state. For two classes, where
+    ln(C - 1) = 0, s_0 is 1.
     """
 
     latex: ClassVar[tuple[str, ...]] = (
@@ -73,9 +73,7 @@ class AdaCos(Scale):
         r" B_{\mathrm{avg}} = \mathrm{mean}_i \sum_{j \ne y_i} e^{s \cos\theta_j}",
     )
     states: ClassVar[dict[str, Param]] = {"s": Param("s", "current scale", low=0.1, high=1000)}
-    rule: str = param(
-        "dynamic", "rule", "s updated by every batch, or fixed at its value for C", choices=("dynamic", "fixed")
-    )
+    rule: str = param("dynamic", "rule", "s updated by every batch, or fixed at s_0", choices=("dynamic", "fixed"))
 
     def init(self, classes: int, dim: int, seed: int = 0) -> State:
         return {"s": torch.tensor(math.sqrt(2) * math.log(classes - 1) if classes > 2 else 1.0)}

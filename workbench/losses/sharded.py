@@ -1,7 +1,7 @@
-"""Row statistics over ranks: each rank computes those of its classes, dense or streaming, and they are reduced.
+"""Row statistics over ranks: each rank computes those of its classes, dense or streaming; an all-reduce combines them.
 
-A few numbers per sample are exchanged. The target cosine comes from the rank that owns the target's class. So contexts,
-T and criteria are those of one process.
+A few numbers per sample are exchanged. The target cosine comes from the rank that owns the target class, so contexts, T
+and criteria are the same as in one process.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from workbench.losses.streaming import StreamingRows, Tiling
 
 
 class OverRanks:
-    """Reduces the statistics of this rank's classes over ranks; a mixin before DenseRows or StreamingRows."""
+    """Mixin for DenseRows and StreamingRows that reduces the statistics of this rank's classes over ranks."""
 
     @cached_property
     def pos(self) -> Tensor:
@@ -40,12 +40,12 @@ class OverRanks:
 
     @cached_property
     def hard_mean(self) -> Tensor:
-        return all_reduce_sum(super().hard_mean)  # a sum over local classes, divided by the weight of all
+        return all_reduce_sum(super().hard_mean)  # sum over local classes, divided by the weight over all ranks
 
 
 @dataclass
 class ShardedDense(OverRanks, DenseRows):
-    """DenseRows of this rank's classes; y is n, past the last column, where another rank owns the target."""
+    """DenseRows of this rank's n classes; y is n if another rank owns the target."""
 
     ranks: GlobalActive | None = None
 
@@ -65,8 +65,8 @@ class ShardedDense(OverRanks, DenseRows):
         columns = torch.arange(values.shape[1], device=values.device)
         return torch.where(columns == self.y, filler, values)
 
-    def below_the_largest(self, K: int) -> Tensor:
-        return next_largest(merged(self.largest(K + 1), K + 1), K)
+    def topk_threshold(self, K: int) -> Tensor:
+        return next_largest(merge_largest(self.top_cosines(K + 1), K + 1), K)
 
 
 @dataclass
@@ -81,14 +81,14 @@ class ShardedStreaming(OverRanks, StreamingRows):
 class ShardedTiling(Tiling):
     """The tiles of this rank's classes."""
 
-    def all_pos(self, pos: Tensor) -> Tensor:
+    def reduce_pos(self, pos: Tensor) -> Tensor:
         return all_reduce_sum(pos)
 
-    def all_best(self, best: Tensor) -> Tensor:
-        return merged(best, self.margin.selects + 1)
+    def reduce_best(self, best: Tensor) -> Tensor:
+        return merge_largest(best, self.margin.selects + 1)
 
 
-def merged(best: Tensor, K: int) -> Tensor:
-    """The K largest over ranks, of those of each rank (B, K or fewer): (B, K), -inf where there are fewer."""
+def merge_largest(best: Tensor, K: int) -> Tensor:
+    """The K largest values (B, K) over ranks from each rank's largest (B, at most K); missing ones are -inf."""
     best = pad(best, (0, K - best.shape[1]), value=-torch.inf)
     return stack_ranks(best).movedim(0, 1).flatten(1).topk(K, dim=1).values

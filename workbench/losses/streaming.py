@@ -1,8 +1,8 @@
-"""Row statistics without B x C memory: the same sums as DenseRows, accumulated over tiles of classes, and exact.
+"""Row statistics without B x C memory: the same sums as DenseRows, accumulated exactly over tiles of classes.
 
-The forward pass keeps O(B) numbers; the backward pass recomputes each tile and differentiates the margin's own N inside
-it, so there is no second formula. N has no gradient into its context (see `Margin.N`), so one pass is enough: the
-context of the tiles is computed once, from the target cosines.
+The forward pass keeps O(B) numbers; the backward pass recomputes each tile and differentiates the margin's N inside it,
+so there is no second formula. N has no gradient into its context (see `Margin.N`), so the context is computed once,
+from the target cosines, and one backward pass over the tiles is enough.
 """
 
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ from workbench.losses.compilation import evaluator
 from workbench.losses.rows import cached_property, next_largest
 from workbench.losses.tiles import slopes, sums, without_target
 from workbench.margins.base import Context, Margin, State
-from workbench.margins.source import called, explained
+from workbench.margins.source import evaluate, formula_error
 
-TILE = 1 << 20  # cosines in a tile: what is made of them stays in the cache
-ADDED = ("N", "softplus", "weight", "hard")  # the sums that add up over tiles
+TILE = 1 << 20  # cosines in a tile; intermediate results fit into the cache
+ADDED = ("N", "softplus", "weight", "hard")  # sums that are added over tiles
 STATISTICS = ("logsumexp", "N_sum", "softplus_sum", "hard_weight", "hard_mean")
 
 
@@ -41,34 +41,34 @@ class Tile:
 
     @cached_property
     def scale(self) -> Tensor | None:
-        """(n,): 1 / |w_j|, which turns products into cosines; None where the similarity prepares the rows itself.
+        """1 / |w_j| (n,), the factor from products to cosines; None if the similarity prepares the rows itself.
 
-        This saves the passes that would normalize the rows, and those of its backward.
+        This saves the passes that normalize the rows, and their backward passes.
         """
         return full(self.W).norm(dim=1).reciprocal() if type(self.similarity) is Cosine else None
 
     @property
     def column(self) -> Tensor:
-        """The target's column in this tile (B, 1); out of range where the target is in another tile."""
+        """The target's column in this tile (B, 1); out of range if the target is in another tile."""
         return (self.y - self.start).to(torch.int32)
 
     def products(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
-        """The similarities (B, n) of prepared embeddings x to the tile's rows W, without their `scale`."""
+        """Similarities (B, n) of prepared embeddings x to the tile's rows W, before `scale`."""
         prepared = self.similarity.prepare(W) if self.scale is None else full(W)
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             return self.similarity.compare(x, prepared, bias)
 
     def cosines(self, x: Tensor) -> Tensor:
-        """The similarities (B, n) of prepared embeddings x to the tile."""
+        """Similarities (B, n) of prepared embeddings x to the tile's classes."""
         products = self.products(x, self.W, self.bias)
         return products if self.scale is None else products * self.scale
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """What both passes need beside the embeddings: the margin, its parameters and state, and the active classes.
+    """Inputs of the forward and backward pass besides the embeddings: margin, parameters, state and active classes.
 
-    It holds no result of a pass, so that a batch is freed with its loss.
+    It holds no results, so the memory of a batch is freed with its loss.
     """
 
     margin: Margin
@@ -84,60 +84,52 @@ class Tiling:
         return self.active.W.shape[0] // self.similarity.rows
 
     def tiles(self, batch: int) -> Iterator[Tile]:
-        """The active classes, in tiles of about TILE cosines."""
+        """The active classes in tiles of about TILE cosines and nearly equal size."""
         parts, k = -(-self.classes // max(64, TILE // batch)), self.similarity.rows
         W, bias = self.active.W.detach(), None if self.active.bias is None else self.active.bias.detach()
-        for part in range(parts):  # of nearly equal size
+        for part in range(parts):
             start, end = self.classes * part // parts, self.classes * (part + 1) // parts
-            rows = W[start * k : end * k]
-            yield Tile(
-                rows,
-                None if bias is None else bias[start:end],
-                start,
-                end,
-                self.active.y[:, None],
-                self.similarity,
-                self.bf16,
-            )
+            rows, tile_bias = W[start * k : end * k], None if bias is None else bias[start:end]
+            yield Tile(rows, tile_bias, start, end, self.active.y[:, None], self.similarity, self.bf16)
 
     def context(self, x: Tensor, pos: Tensor, norm: Tensor) -> Context:
-        """The margin's context for these target cosines and lengths; a tau of the K largest takes one more pass."""
+        """The margin's context for target cosines pos and lengths norm; a tau of the K largest needs one more pass."""
         try:
             ctx = self.margin.context(pos, norm, self.active.on_all_ranks[0][:, None], self.params, self.state)
         except Exception as error:
-            raise explained(self.margin, error) from error
+            raise formula_error(self.margin, error) from error
         if self.margin.selects:
-            ctx.tau = self.below_the_largest(x.detach(), self.margin.selects)
+            ctx.tau = self.topk_threshold(x.detach(), self.margin.selects)
         return ctx
 
     @torch.no_grad()
-    def below_the_largest(self, x: Tensor, K: int) -> Tensor:
-        """A threshold just below the K largest non-target cosines: the next one, or below all of them."""
+    def topk_threshold(self, x: Tensor, K: int) -> Tensor:
+        """A threshold that only the K largest non-target cosines exceed: the next one, or -inf."""
         best = full(x.new_empty(len(x), 0))
         for tile in self.tiles(len(x)):
             best = torch.cat([best, without_target(tile.cosines(x), tile.column, -torch.inf)], dim=1)
             best = best.topk(min(K + 1, best.shape[1]), dim=1).values
-        return next_largest(self.all_best(best), K)
+        return next_largest(self.reduce_best(best), K)
 
     def target(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
-        """The target cosines (B, 1), 0 where the target is not among the active classes."""
+        """The target cosines (B, 1), 0 if the target is not an active class of this rank."""
         y, n = self.active.y, self.classes
         return torch.where((y < n)[:, None], self.similarity.target(x, W, bias, y.clamp_max(n - 1)), 0)
 
-    def all_pos(self, pos: Tensor) -> Tensor:
-        """The target cosines over all ranks."""
+    def reduce_pos(self, pos: Tensor) -> Tensor:
+        """The target cosines, from the ranks that own the targets."""
         return pos
 
-    def all_best(self, best: Tensor) -> Tensor:
+    def reduce_best(self, best: Tensor) -> Tensor:
         """The largest cosines of each sample over all ranks."""
         return best
 
 
 @dataclass
 class StreamingRows:
-    """DenseRows without its B x C arrays. x (B, D): prepared embeddings, norm (B, 1): lengths, s: the scale.
+    """DenseRows without B x C arrays. x (B, D): prepared embeddings; norm (B, 1): lengths; s: the scale.
 
-    criterion: which reads the rows, beside the margin's T.
+    Only the statistics that the criterion and the margin's T read are computed.
     """
 
     tiling: Tiling
@@ -161,24 +153,24 @@ class StreamingRows:
         active, wanted = self.tiling.active, used_statistics(self.tiling.margin, self.criterion)
         s = torch.as_tensor(self.s, dtype=full(self.x[:0]).dtype, device=self.x.device)
         b = self.params["b"] if "softplus_sum" in wanted else None
-        return Sums.apply(self.x, active.W, active.bias, s, b, self.norm.detach(), self.tiling, wanted)
+        return TiledSums.apply(self.x, active.W, active.bias, s, b, self.norm.detach(), self.tiling, wanted)
 
     @property
     def pos(self) -> Tensor:
-        """cos(theta_y); without the pass over all classes where no gradient is needed."""
+        """cos(theta_y); without gradients, no pass over the other classes is needed."""
         if torch.is_grad_enabled():
             return self._sums[0]
         return self.tiling.target(self.x, self.tiling.active.W, self.tiling.active.bias)
 
     @cached_property
     def ctx(self) -> Context:
-        """The margin's context, with the gradient that T may have into it."""
+        """The margin's context; T may have a gradient into it."""
         return self.tiling.context(self.x, self.pos, self.norm)
 
     @cached_property
     def T(self) -> Tensor:
         """The target's logit, before scale."""
-        return called(self.tiling.margin, "T", self.pos, self.ctx, self)
+        return evaluate(self.tiling.margin, "T", self.pos, self.ctx, self)
 
     @property
     def logsumexp(self) -> Tensor:
@@ -191,7 +183,7 @@ class StreamingRows:
         return self._sums[2]
 
     def softplus_sum(self, b: Tensor) -> Tensor:
-        """sum_{j != y} log(1 + exp(s N(cos_j) - b)), b: the criterion's parameter."""
+        """sum_{j != y} log(1 + exp(s N(cos_j) - b)), with b the parameter of the criterion."""
         return self._sums[3]
 
     @property
@@ -201,12 +193,12 @@ class StreamingRows:
 
     @property
     def hard_mean(self) -> Tensor:
-        """The mean cosine of the sample's hard negatives, 0 where it has none; a constant (NPCFace Eq. 11)."""
+        """Mean cosine of the sample's hard negatives, 0 without any; without gradient (NPCFace Eq. 11)."""
         return self._sums[5] / self.hard_weight.clamp_min(1e-12)
 
 
-class Sums(torch.autograd.Function):
-    """The target cosines and all sums over the other classes, with their gradients by x, W, bias, s and b."""
+class TiledSums(torch.autograd.Function):
+    """Target cosines and sums over the other classes, with gradients by x, W, bias, s and b."""
 
     @staticmethod
     def forward(
@@ -221,12 +213,12 @@ class Sums(torch.autograd.Function):
         wanted: frozenset[str],
     ) -> tuple[Tensor, ...]:
         pos = tiling.target(x, W, bias)
-        margin, margin_ctx = tiling.margin, tiling.context(x, tiling.all_pos(pos), norm)
-        over = evaluator(sums, margin, margin_ctx, x, tiling.classes)
-        given = (s.detach(), None if b is None else b.detach(), wanted)
+        margin, margin_ctx = tiling.margin, tiling.context(x, tiling.reduce_pos(pos), norm)
+        compute = evaluator(sums, margin, margin_ctx, x, tiling.classes)
+        constants = (s.detach(), None if b is None else b.detach(), wanted)
         lse, added = torch.full_like(pos, -torch.inf), [torch.zeros_like(pos) for _ in ADDED]
         for tile in tiling.tiles(len(x)):
-            tile_lse, result = over(tile.products(x, tile.W, tile.bias), tile.scale, tile.column, *given)
+            tile_lse, result = compute(tile.products(x, tile.W, tile.bias), tile.scale, tile.column, *constants)
             lse = torch.logaddexp(lse, tile_lse)
             for total, name in zip(added, ADDED, strict=True):
                 if name in result:
@@ -241,9 +233,9 @@ class Sums(torch.autograd.Function):
     def backward(ctx: Any, g_pos: Tensor, g_lse: Tensor, g_sum: Tensor, g_soft: Tensor, *_: Any) -> tuple[Any, ...]:
         x, W, bias, s, b, lse = ctx.saved_tensors
         tiling, k = ctx.tiling, ctx.tiling.similarity.rows
-        over = evaluator(slopes, tiling.margin, ctx.margin_ctx, x, tiling.classes)
-        known = s.detach(), None if b is None else b.detach()
-        given = (*known, lse.detach(), g_lse, g_sum if "N_sum" in ctx.wanted else None, g_soft, s.requires_grad)
+        compute = evaluator(slopes, tiling.margin, ctx.margin_ctx, x, tiling.classes)
+        g_sum = g_sum if "N_sum" in ctx.wanted else None
+        constants = s.detach(), None if b is None else b.detach(), lse.detach(), g_lse, g_sum, g_soft, s.requires_grad
         dx, dW = torch.zeros_like(full(x)), torch.empty_like(W)
         d_bias = None if bias is None else torch.empty_like(bias)
         ds, db = torch.zeros_like(lse), torch.zeros_like(lse)
@@ -251,14 +243,14 @@ class Sums(torch.autograd.Function):
             with torch.enable_grad():
                 leaves = [v.detach().requires_grad_() for v in (x, tile.W, tile.bias) if v is not None]
                 products = tile.products(leaves[0], leaves[1], leaves[2] if bias is not None else None)
-            slope, radial, tile_ds, tile_db = over(products.detach(), tile.scale, tile.column, *given)
-            result = torch.autograd.grad(products, leaves, slope)
+            gradient, radial, tile_ds, tile_db = compute(products.detach(), tile.scale, tile.column, *constants)
+            result = torch.autograd.grad(products, leaves, gradient)
             dx += result[0]
-            at_rows = dW[tile.start * k : tile.end * k]
+            dW_tile = dW[tile.start * k : tile.end * k]
             if radial is None:
-                at_rows.copy_(result[1])
+                dW_tile.copy_(result[1])
             else:
-                torch.addcmul(result[1], tile.W, (radial * tile.scale.square())[:, None], value=-1, out=at_rows)
+                torch.addcmul(result[1], tile.W, (radial * tile.scale.square())[:, None], value=-1, out=dW_tile)
             if bias is not None:
                 d_bias[tile.start : tile.end] = result[2]
             ds = ds if tile_ds is None else ds + tile_ds
@@ -278,21 +270,20 @@ def add_target_gradient(
     dW: Tensor,
     d_bias: Tensor | None,
 ) -> None:
-    """Add the gradients of the target cosines, which reach only the rows of the batch's own classes."""
+    """Add the gradients of the target cosines to dx and to the rows of the batch's classes in dW and d_bias."""
     y, k = tiling.active.y.clamp_max(tiling.classes - 1), tiling.similarity.rows
     g_pos = torch.where((tiling.active.y < tiling.classes)[:, None], g_pos, 0)
-    own, at = y.unique(return_inverse=True)
-    rows = (own[:, None] * k + torch.arange(k, device=y.device)).flatten()
+    classes, at = y.unique(return_inverse=True)
+    rows = (classes[:, None] * k + torch.arange(k, device=y.device)).flatten()
     with torch.enable_grad():
-        leaves = [
-            v.detach().requires_grad_() for v in (x, W[rows], None if bias is None else bias[own]) if v is not None
-        ]
+        values = (x, W[rows], None if bias is None else bias[classes])
+        leaves = [v.detach().requires_grad_() for v in values if v is not None]
         pos = tiling.similarity.target(leaves[0], leaves[1], leaves[2] if bias is not None else None, at)
     result = torch.autograd.grad(pos, leaves, g_pos)
     dx += result[0]
     dW.index_add_(0, rows, result[1])
     if d_bias is not None:
-        d_bias.index_add_(0, own, result[2])
+        d_bias.index_add_(0, classes, result[2])
 
 
 class StatisticsProbe:
@@ -313,7 +304,7 @@ class StatisticsProbe:
 
 @lru_cache(maxsize=64)
 def used_statistics(margin: Margin, criterion: Any) -> frozenset[str]:
-    """The row statistics that a margin's T and a criterion read, found by calling them once."""
+    """The row statistics that a margin's T and a criterion read, detected by one call of each."""
     rows, y = StatisticsProbe(), torch.zeros(1, 1, dtype=torch.long)
     params = margin.learned(2, 2) | criterion.learned(2)
     one = torch.full((1, 1), 0.5)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from workbench.margins.base import Context, Margin
-from workbench.margins.source import called
+from workbench.margins.source import evaluate
 
 
 def sums(
@@ -24,13 +24,13 @@ def sums(
     b: Tensor | None,
     wanted: frozenset[str],
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Log-sum-exp (B, 1) of s N over a tile's classes, and by name the other sums (B, 1) in `wanted`.
+    """Log-sum-exp (B, 1) of s N over a tile's classes, and the other sums (B, 1) in `wanted` by name.
 
-    The cosines are products (B, n) times scale (n,), or the products themselves; column (B, 1): the target's column in
-    this tile, or out of range. "softplus" is computed where b is given.
+    The cosines are products (B, n) times scale (n,) if a scale is given; column (B, 1): the target's column in this
+    tile, out of range if it is in another one. "softplus" is computed if b is given.
     """
     cos = products if scale is None else products * scale
-    N = transformed(margin, "N", cos, ctx)
+    N = evaluate(margin, "N", cos, ctx)
     sN = without_target(s * N, column, -torch.inf)
     result = {}
     if "N_sum" in wanted:
@@ -38,7 +38,7 @@ def sums(
     if b is not None:
         result["softplus"] = -logsigmoid(b - sN).sum(dim=1, keepdim=True)
     if "hard_mean" in wanted or "hard_weight" in wanted:
-        M = without_target(transformed(margin, "hard", cos, ctx).to(cos.dtype), column, 0)
+        M = without_target(evaluate(margin, "hard", cos, ctx).to(cos.dtype), column, 0)
         result["weight"] = M.sum(dim=1, keepdim=True)
         result["hard"] = torch.linalg.vecdot(cos, M)[:, None]
     return sN.logsumexp(dim=1, keepdim=True), result
@@ -56,51 +56,44 @@ def slopes(
     g_lse: Tensor,
     g_sum: Tensor | None,
     g_soft: Tensor,
-    learns_s: bool,
+    s_requires_grad: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """dL/dproducts (B, n), and radial (n,), ds (B, 1), db (B, 1) where there is a scale, s is learned, there is a b.
+    """dL/dproducts (B, n); radial (n,) if a scale is given, ds (B, 1) if s requires grad, db (B, 1) if b is given.
 
-    lse (B, 1): the log-sum-exp over all classes; g_lse, g_sum, g_soft (B, 1): the loss's gradients by the three sums.
-    radial_j = sum_i dL/dcos_ij cos_ij: the share of the gradient that points along class j's own row.
+    lse (B, 1): the log-sum-exp over all classes; g_lse, g_sum, g_soft (B, 1): gradients of the loss by the three sums.
+    radial_j = sum_i dL/dcos_ij cos_ij: the component of the gradient along row j.
     """
     cos = products if scale is None else products * scale
-    N, pull = differentiated(margin, ctx, cos)
+    N, vjp = vjp_of_N(margin, ctx, cos)
     sN = s * N
     dL_dsN = g_lse * (sN - lse).exp()
     ds = db = radial = None
     if b is not None:
         through_b = without_target(g_soft * (sN - b).sigmoid(), column, 0)
         dL_dsN, db = dL_dsN + through_b, -through_b.sum(dim=1, keepdim=True)
-    if learns_s:
+    if s_requires_grad:
         ds = without_target(dL_dsN * N, column, 0).sum(dim=1, keepdim=True)
     dL_dN = s * dL_dsN if g_sum is None else s * dL_dsN + g_sum
-    (result,) = pull(without_target(dL_dN, column, 0))
+    (result,) = vjp(without_target(dL_dN, column, 0))
     if scale is not None:
         radial, result = (result * cos).sum(dim=0), result * scale
     return result, radial, ds, db
 
 
-def transformed(margin: Margin, method: str, cos: Tensor, ctx: Context) -> Tensor:
-    """margin.N or margin.hard of the cosines; eager code checks the results of the formula."""
-    if torch.compiler.is_compiling():
-        return getattr(margin, method)(cos, ctx)
-    return called(margin, method, cos, ctx)
-
-
-def differentiated(margin: Margin, ctx: Context, cos: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
-    """N of the cosines, and the function that takes a gradient by N to one by the cosines."""
+def vjp_of_N(margin: Margin, ctx: Context, cos: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
+    """N of the cosines, and its vector-Jacobian product: from a gradient by N to the gradient by the cosines."""
     if torch.compiler.is_compiling():
         return torch.func.vjp(lambda c: margin.N(c, ctx), cos)
     with torch.enable_grad():
         cos = cos.detach().requires_grad_()
-        N = called(margin, "N", cos, ctx)
+        N = evaluate(margin, "N", cos, ctx)
     return N.detach(), partial(torch.autograd.grad, N, cos)
 
 
 def without_target(values: Tensor, column: Tensor, filler: float) -> Tensor:
-    """values (B, n) with `filler` in the target's column, where the tile has it; eager code writes in place."""
+    """values (B, n) with `filler` in the target's column, if it is in the tile; eager code writes in place."""
     n = values.shape[1]
-    if torch.compiler.is_compiling():  # a comparison fuses with other elementwise operations, a scatter does not
+    if torch.compiler.is_compiling():  # a comparison can be fused, a scatter cannot
         return torch.where(torch.arange(n, device=values.device, dtype=column.dtype) == column, filler, values)
     inside = (column >= 0) & (column < n)
     column = column.clamp(0, n - 1).long()

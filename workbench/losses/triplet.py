@@ -1,5 +1,5 @@
-"""Triplet loss, which compares samples with samples. It has the protocol of every objective, so that training,
-recording and evaluation need no other code for it; its class means are for the probes only.
+"""Triplet loss, which compares samples with samples. It implements the Objective protocol, so training, recording and
+evaluation need no special case. Its class means are used by the probes only.
 """
 
 import dataclasses
@@ -15,34 +15,32 @@ from workbench.core.geometry import full, unit
 from workbench.core.parameters import Declared, param
 from workbench.core.random import generator
 from workbench.losses.base import IGNORE_INDEX, Loss, Objective
-from workbench.losses.terms import moved_means
+from workbench.losses.terms import update_means
 
 
 @dataclass(frozen=True)
 class Triplet(Declared):
-    """Pulls a sample closer to another of its class than to any of a different one, by a margin of alpha.
+    """Pulls a sample closer to samples of its class than to samples of other classes, by a margin of alpha.
 
     L = mean over triplets of [d(a, p) - d(a, n) + alpha]_+      (FaceNet Eq. 3), d of unit embeddings
 
-    all        every triplet of the batch whose hinge is positive
+    all        all triplets of the batch with a positive hinge
     hard       for each anchor, its farthest positive and its nearest negative
-    semi-hard  for each pair (a, p), the nearest negative with d(a, p) < d(a, n) < d(a, p) + alpha, where there is one
+    semi-hard  for each pair (a, p), the nearest negative with d(a, p) < d(a, n) < d(a, p) + alpha, if any
     random     for each pair (a, p), a random negative whose hinge is positive (FaceX-Zoo's code)
 
-    Gradient: the choice of triplets is a constant. Reduces to: nothing else here.
+    Gradient: the choice of triplets is a constant. Reduces to: no other method.
     Follows / differs: FaceNet uses squared distances; PML's default is the distance itself.
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"L = \mathrm{mean}\,[\,d(a, p) - d(a, n) + \alpha\,]_+",)
     alpha: float = param(0.2, "α", "margin, in units of d", low=0.0, high=4.0)
-    mining: str = param("semi-hard", "mining", "which triplets count", choices=("all", "hard", "semi-hard", "random"))
-    distance: str = param(
-        "squared", "d", "squared Euclidean distance, or not squared", choices=("squared", "euclidean")
-    )
+    mining: str = param("semi-hard", "mining", "selection of triplets", choices=("all", "hard", "semi-hard", "random"))
+    distance: str = param("squared", "d", "squared or plain Euclidean distance", choices=("squared", "euclidean"))
 
 
 class ClassMeans(nn.Module):
-    """Moving means of the embeddings' directions, `weight` (C, D), which probes use as class centers."""
+    """Moving means of the embeddings' directions, `weight` (C, D); the probes use them as class centers."""
 
     partial, sharded, pending, handle = False, False, False, None
 
@@ -53,12 +51,12 @@ class ClassMeans(nn.Module):
 
 
 class TripletLoss(Objective):
-    """The triplet loss of a batch of embeddings x (B, D) with labels y (B,); raises InputError as MarginSoftmax does.
+    """The triplet loss of a batch of embeddings x (B, D) with labels y (B,). Raises InputError as Objective does.
 
-    per_sample is each anchor's mean over its triplets, 0 where it has none.
+    per_sample: for each anchor the mean over its triplets, 0 without triplets.
     """
 
-    FOLLOW: ClassVar[float] = 0.5  # step of the class means towards those of a batch
+    RATE: ClassVar[float] = 0.5  # step of the class means towards those of a batch
 
     def __init__(
         self, margin: Triplet, classes: int, dim: int, seed: int = 0, ignore_index: int = IGNORE_INDEX
@@ -77,10 +75,6 @@ class TripletLoss(Objective):
     def parameters_now(self) -> dict[str, Any]:
         return {name: getattr(self.margin, name) for name in self.margin.parameters()}
 
-    def replace(self, **changes: Any) -> None:
-        """Change parameters by name; an invalid value changes none."""
-        self.change(changes)
-
     def change(self, changes: Mapping[str, Any]) -> None:
         for name in changes:
             if name not in self.parameters_now():
@@ -88,13 +82,17 @@ class TripletLoss(Objective):
         self.margin = dataclasses.replace(self.margin, **changes)
 
     def how(self, batch: int) -> str:
-        """A sentence: what a batch of this size is compared with."""
+        """What a batch of this size is compared with, in one sentence."""
         return f"{batch:,} samples with each other: no class centers"
 
-    def _loss(self, x: Tensor, y: Tensor, advance: bool = False, again: bool = False) -> Loss:
+    def _compare(self, x: Tensor, y: Tensor, again: bool = False) -> tuple[Tensor, Tensor]:
+        return x, y
+
+    def _loss(self, batch: tuple[Tensor, Tensor], advance: bool = False) -> Loss:
         """L = mean over triplets of [d(a, p) - d(a, n) + alpha]_+      (FaceNet Eq. 3)"""
         if advance:
-            self._advance(x, y)
+            self._observe(batch)
+        x, y = batch
         with torch.autocast(x.device.type, enabled=False):
             direction = unit(full(x))[0]
             d = (2 - 2 * direction @ direction.T).clamp_min(0)
@@ -108,13 +106,14 @@ class TripletLoss(Objective):
         return Loss(total, per_sample, {"triplet": total})
 
     @torch.no_grad()
-    def _advance(self, x: Tensor, y: Tensor) -> None:
-        """Move the class means towards the batch and count it."""
-        self.centers.weight.copy_(moved_means(self.centers.weight, unit(full(x))[0], y, self.FOLLOW))
+    def _observe(self, batch: tuple[Tensor, Tensor]) -> None:
+        """Move the class means towards the batch and count the step."""
+        x, y = batch
+        self.centers.weight.copy_(update_means(self.centers.weight, unit(full(x))[0], y, self.RATE))
         self.state_step.add_(1)
 
     def _triplets(self, d: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Anchors (P,) of the positive pairs, their hinges (P, n) with n negatives, and which of those count (P, n)."""
+        """Anchors (P,) of the positive pairs, their hinges (P, n) with n negatives, and which hinges count (P, n)."""
         alpha, mining = self.margin.alpha, self.margin.mining
         same = y[:, None] == y
         positive = same & ~torch.eye(len(y), dtype=torch.bool, device=y.device)

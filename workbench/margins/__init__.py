@@ -1,4 +1,4 @@
-"""The margins, by where they act (NPCFace, Table I): the positive logit, the negative logits, or both together."""
+"""Margins, grouped as in NPCFace, Table I: in the positive logit, in the negative logits, or in both."""
 
 from workbench.core.parameters import Param, param
 from workbench.margins.adaptive import AdaFace, AdaptiveFace, ElasticArc, ElasticCos, MagFace

@@ -1,5 +1,5 @@
-"""Margins in the positive logit that differ from sample to sample: by class (AdaptiveFace), by the embedding's length
-(MagFace, AdaFace), by chance (ElasticFace).
+"""Margins in the positive logit that differ between samples: by class (AdaptiveFace), by embedding length (MagFace,
+AdaFace), random (ElasticFace).
 """
 
 import math
@@ -19,16 +19,16 @@ from workbench.margins.positive import additive, angular, grad_param, guard_para
 
 @dataclass(frozen=True)
 class AdaptiveFace(Margin):
-    """Pulls samples closer to their own center by a lead that each class learns for itself.
+    """Pulls samples closer to their class center: subtracts from the target cosine a margin learned for each class.
 
     T = cos(theta_y) - m_y,  N = cos(theta_j);  m_y is learned, in [0, 1]           (AdaptiveFace Eq. 5)
-    loss + lambda_m (-mean_k m_k)                                                   (Eq. 6: margins want to be large)
+    loss + lambda_m (-mean_k m_k)                                                   (Eq. 6: rewards large margins)
 
-    Gradient: nothing is detached; m_y takes part in it.
-    Reduces to: CosFace where every m_y is equal and lambda_m = 0.
-    Follows / differs: m_y starts in U(0.3, 0.4) and is clamped after the optimiser's step, so momentum knows;
-    FaceX-Zoo clamps in the forward pass and adds lambda_m (1 - mean m), which differs by a constant. The paper's
-    hard-prototype mining and adaptive sampling are not part of the loss.
+    Gradient: nothing is detached; m_y has a gradient.
+    Reduces to: CosFace if all m_y are equal and lambda_m = 0.
+    Follows / differs: m_y is initialized in U(0.3, 0.4) and clamped after the optimizer's step; FaceX-Zoo clamps in the
+    forward pass and adds lambda_m (1 - mean m), which differs by a constant. The paper's hard-prototype mining and
+    adaptive sampling are not part of the loss.
     """
 
     latex: ClassVar[tuple[str, ...]] = (
@@ -36,7 +36,7 @@ class AdaptiveFace(Margin):
         r"N = \cos\theta_j",
         r"L \leftarrow L - \lambda_m\,\mathrm{mean}_k\, m_k",
     )
-    lam: float = param(70.0, "λₘ", "weight of the wish for large margins", low=0.0, high=500.0)
+    lam: float = param(70.0, "λₘ", "weight of the reward for large margins", low=0.0, high=500.0)
 
     def learned(self, classes: int, dim: int, seed: int = 0) -> dict[str, Tensor]:
         return {"m": 0.3 + 0.1 * torch.rand(classes, generator=generator(seed, "class margins"))}
@@ -56,9 +56,9 @@ class AdaptiveFace(Margin):
 
 @dataclass(frozen=True)
 class MagFace(Margin):
-    """Pulls samples closer to their own center the longer their embedding, and makes easy samples' embeddings long.
+    """Pulls samples closer to their class center by a margin that grows with the embedding length.
 
-    a    = |x| held inside [l_a, u_a]
+    a    = |x| clipped to [l_a, u_a]
     m(a) = l_m + (u_m - l_m) (a - l_a) / (u_a - l_a)
     T    = cos(theta_y + m(a)),  N = cos(theta_j)                                   (MagFace Eq. 2)
     loss + lambda_g mean(g(a)),  g(a) = a / u_a^2 + 1 / a                           (Eq. 3)
@@ -67,7 +67,8 @@ class MagFace(Margin):
     Reduces to: ArcFace(m) at l_m = u_m = m and lambda_g = 0.
     Follows / differs: paper silent on the guard (wrap); the authors' code drops the margin past 90 degrees
     (guard="easy"), FaceX-Zoo past pi (plain). The loss is convex in a only if lambda_g >= s k u_a^2 l_a^2 /
-    (u_a^2 - l_a^2), k the slope of m: 22.59 at the defaults and s = 64. FaceX-Zoo's 20 is below; a warning says so.
+    (u_a^2 - l_a^2), with k the slope of m(a): 22.59 at the defaults and s = 64. A warning is given below that bound
+    (FaceX-Zoo: 20).
     """
 
     latex: ClassVar[tuple[str, ...]] = (
@@ -77,11 +78,11 @@ class MagFace(Margin):
         r"N = \cos\theta_j",
         r"L \leftarrow L + \lambda_g\,\mathrm{mean}\left(\frac{a}{u_a^2} + \frac{1}{a}\right)",
     )
-    l_a: float = param(10.0, "lₐ", "length of an embedding that gets the smallest margin", low=0.1, high=1000.0)
-    u_a: float = param(110.0, "uₐ", "length that gets the largest", low=0.2, high=2000.0)
+    l_a: float = param(10.0, "lₐ", "embedding length at the smallest margin", low=0.1, high=1000.0)
+    u_a: float = param(110.0, "uₐ", "embedding length at the largest margin", low=0.2, high=2000.0)
     l_m: float = param(0.45, "lₘ", "smallest margin", unit="rad", low=0.0, high=1.5, neutral=0.0)
     u_m: float = param(0.80, "uₘ", "largest margin", unit="rad", low=0.0, high=1.5, neutral=0.0)
-    lam_g: float = param(35.0, "λ_g", "weight of the wish for long embeddings", low=0.0, high=500.0)
+    lam_g: float = param(35.0, "λ_g", "weight of the reward for long embeddings", low=0.0, high=500.0)
     guard: str = guard_param()
     grad: str = grad_param()
 
@@ -100,7 +101,7 @@ class MagFace(Margin):
             return None
         return (
             f"MagFace: lam_g = {self.lam_g:g} is below {bound:.2f}, the bound above which the loss is convex in the"
-            f" embedding's length (s = {s:g}); lengths may not settle. Try lam_g = {math.ceil(bound)}."
+            f" embedding length (s = {s:g}); lengths may not converge. Try lam_g = {math.ceil(bound)}."
         )
 
     def context(self, pos: Tensor, norm: Tensor, y: Tensor, params: dict[str, Tensor], state: State) -> Context:
@@ -117,17 +118,17 @@ class MagFace(Margin):
 
 @dataclass(frozen=True)
 class AdaFace(Margin):
-    """Asks more of hard samples when their embedding is long (a good image), more of easy ones when it is short.
+    """Emphasizes hard samples if their embedding is long (high image quality), and easy samples if it is short.
 
-    z   = (|x| - mu) / sigma * h, held inside [-1, 1]                               (AdaFace Eq. 17)
+    z   = (|x| - mu) / sigma * h, clipped to [-1, 1]                                (AdaFace Eq. 17)
     T   = cos(theta_y - m z) - (m + m z),  N = cos(theta_j)                         (Eq. 18-20)
     mu, sigma <- (1 - momentum) old + momentum mean(|x|), std(|x|) of the batch, before the batch uses them
 
-    Gradient: z is a constant; T has its own slope.
+    Gradient: z is a constant; T is differentiated exactly.
     Reduces to: CosFace(m) at h = 0; NormSoftmax at m = 0.
-    Follows / differs: the paper's average keeps 0.99 of the old value (momentum 0.01; class default of the released
-    code 1, no average at all). Paper silent on the guard (wrap); the code clips the angle (clip). A batch of one has
-    no standard deviation: sigma stays (the code gives NaN).
+    Follows / differs: momentum 0.01 as in the paper (class default of the released code: 1, no moving average). Paper
+    silent on the guard (wrap); the code clips the angle (clip). A batch of one sample has no standard deviation:
+    sigma is unchanged (the code gives NaN).
     """
 
     latex: ClassVar[tuple[str, ...]] = (
@@ -136,12 +137,12 @@ class AdaFace(Margin):
         r"N = \cos\theta_j",
     )
     states: ClassVar[dict[str, Param]] = {
-        "mu": Param("μ", "moving mean of the embeddings' lengths", low=0.0, high=100.0),
-        "sigma": Param("σ", "moving standard deviation of the lengths", low=0.001, high=100.0),
+        "mu": Param("μ", "moving average of the embedding lengths", low=0.0, high=100.0),
+        "sigma": Param("σ", "moving standard deviation of the embedding lengths", low=0.001, high=100.0),
     }
-    EPS: ClassVar[float] = 1e-3  # added to sigma; lengths are held inside [EPS, 100], as in the released code
-    m: float = param(0.4, "m", "margin, of the angle in rad and of the cosine", low=0.0, high=1.0, neutral=0.0)
-    h: float = param(0.333, "h", "how much the length counts", low=-1.0, high=1.0)
+    EPS: ClassVar[float] = 1e-3  # added to sigma; lengths are clipped to [EPS, 100], as in the released code
+    m: float = param(0.4, "m", "margin of the angle in rad and of the cosine", low=0.0, high=1.0, neutral=0.0)
+    h: float = param(0.333, "h", "influence of the embedding length", low=-1.0, high=1.0)
     momentum: float = param(0.01, "momentum", "weight of the new batch in μ and σ", low=0.0, high=1.0)
     guard: str = guard_param("wrap", ("wrap", "clip"))
     grad: str = grad_param()
@@ -165,10 +166,10 @@ class AdaFace(Margin):
 
 @dataclass(frozen=True)
 class Elastic(Margin):
-    """The base of both ElasticFaces: a margin drawn anew for every sample, eps ~ N(m, sigma).
+    """Base class of both ElasticFaces: a random margin for each sample, eps ~ N(m, sigma).
 
-    The draw is a function of the seed and the step, both in the state, so reading draws the same again. Before the
-    first step it is m for every sample: that is what curves show.
+    The random numbers depend on the seed and the step, both in the state, so reading a batch again gives the same
+    margins. Before the first step every margin is m; curves show this.
     """
 
     def init(self, classes: int, dim: int, seed: int = 0) -> State:
@@ -178,8 +179,8 @@ class Elastic(Margin):
         step = int(state["step"])
         if step == 0:
             return Context(eps=torch.full_like(pos, self.m))
-        draw = torch.randn(len(pos), 1, generator=generator(int(state["seed"]), f"elastic {step}"))
-        eps = self.m + self.sigma * draw.to(pos)
+        normal = torch.randn(len(pos), 1, generator=generator(int(state["seed"]), f"elastic {step}"))
+        eps = self.m + self.sigma * normal.to(pos)
         if self.plus == "none":
             return Context(eps=eps)
         order = pos.detach().argsort(dim=0, descending=True)
@@ -193,25 +194,26 @@ class Elastic(Margin):
 
 
 def plus_param() -> Any:
+    """The field `plus`: the assignment of random margins to samples (ElasticFace+)."""
     return param(
         "none",
         "plus",
-        "the draw as it comes; the larger for the sample farther from its center; or as the released code matches it",
+        "random margins: in any order; larger for samples farther from their center; or in the released code's order",
         choices=("none", "matched", "repo"),
     )
 
 
 @dataclass(frozen=True)
 class ElasticArc(Elastic):
-    """Pulls samples closer to their own center by an angle drawn anew for each of them.
+    """Pulls samples closer to their class center: adds a random margin to each target angle.
 
     eps ~ N(m, sigma);  T = cos(theta_y + eps),  N = cos(theta_j)      (ElasticFace Eq. 5)
-    plus="matched": the larger draws go to the samples farther from their own centers (ElasticFace+)
+    plus="matched": larger margins for samples farther from their class center (ElasticFace+)
 
     Gradient: eps is a constant.
     Reduces to: ArcFace(m) at sigma = 0.
-    Follows / differs: the draw is not clipped in paper or code. The code of the plus form indexes with the inverse
-    permutation, so that ranks do not match for three samples or more (plus="repo"). No guard.
+    Follows / differs: eps is not clipped, as in paper and code. The code of the plus form indexes with the inverse
+    permutation, so ranks do not match for three or more samples (plus="repo"). No guard.
     """
 
     latex: ClassVar[tuple[str, ...]] = (
@@ -219,8 +221,8 @@ class ElasticArc(Elastic):
         r"T = \cos(\theta_y + \epsilon)",
         r"N = \cos\theta_j",
     )
-    m: float = param(0.5, "m", "mean of the angle added", unit="rad", low=0.0, high=1.5, neutral=0.0)
-    sigma: float = param(0.05, "σ", "standard deviation of it", unit="rad", low=0.0, high=0.5)
+    m: float = param(0.5, "m", "mean margin added to the target angle", unit="rad", low=0.0, high=1.5, neutral=0.0)
+    sigma: float = param(0.05, "σ", "standard deviation of the margin", unit="rad", low=0.0, high=0.5)
     plus: str = plus_param()
     guard: str = guard_param()
     grad: str = grad_param()
@@ -231,14 +233,14 @@ class ElasticArc(Elastic):
 
 @dataclass(frozen=True)
 class ElasticCos(Elastic):
-    """Pulls samples closer to their own center by a lead in cosine drawn anew for each of them.
+    """Pulls samples closer to their class center: subtracts a random margin from each target cosine.
 
     eps ~ N(m, sigma);  T = cos(theta_y) - eps,  N = cos(theta_j)      (ElasticFace Eq. 6)
-    plus="matched": the larger draws go to the samples farther from their own centers (ElasticFace+)
+    plus="matched": larger margins for samples farther from their class center (ElasticFace+)
 
     Gradient: eps is a constant.
     Reduces to: CosFace(m) at sigma = 0.
-    Follows / differs: as ElasticArc.
+    Follows / differs: same as ElasticArc.
     """
 
     latex: ClassVar[tuple[str, ...]] = (
@@ -246,8 +248,8 @@ class ElasticCos(Elastic):
         r"T = \cos\theta_y - \epsilon",
         r"N = \cos\theta_j",
     )
-    m: float = param(0.35, "m", "mean of the lead asked in cosine", low=0.0, high=1.0, neutral=0.0)
-    sigma: float = param(0.05, "σ", "standard deviation of it", low=0.0, high=0.5)
+    m: float = param(0.35, "m", "mean margin subtracted from the target cosine", low=0.0, high=1.0, neutral=0.0)
+    sigma: float = param(0.05, "σ", "standard deviation of the margin", low=0.0, high=0.5)
     plus: str = plus_param()
     guard: str = guard_param(choices=ADDITIVE_GUARDS)
     grad: str = grad_param()

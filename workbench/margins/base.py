@@ -1,13 +1,13 @@
-"""What a margin is: a few small pure functions of cosines, between a batch and the loss.
+"""Margin: the base class of all margins, a few pure functions of cosines.
 
-    context   per-sample columns from the target side: the hardness threshold tau, the curriculum's t, ...
-    hard      which non-target cosines are hard ones (M_ij)
-    N, T      the non-target and the target logit, before scale
-    learned   what the optimiser owns;  init, observe: the state that survives between batches
+    context         per-sample quantities of the target: the hardness threshold tau, the curriculum's t, ...
+    hard            which non-target cosines are hard (M_ij)
+    N, T            the non-target logits and the target logit, before scale
+    learned         parameters for the optimizer
+    init, observe   the state between batches
 
-Context is computed anew from every batch, state survives between batches, and only observe returns a new one. A margin
-never holds a tensor itself: it is a frozen dataclass whose fields are the numbers a slider may move. Equation letters
-are those of the papers.
+The context is computed for each batch; only `observe` returns a new state. A margin holds no tensors: it is a frozen
+dataclass whose fields are its parameters. Symbols are those of the papers.
 """
 
 from dataclasses import dataclass
@@ -31,77 +31,77 @@ class Context:
 
 @dataclass(frozen=True)
 class Margin(Declared):
-    """Leaves every cosine as it is: T = cos(theta_y), N = cos(theta_j). The base of every margin."""
+    """Base class of all margins. Without changes it is no margin: T = cos(theta_y), N = cos(theta_j)."""
 
     latex: ClassVar[tuple[str, ...]] = (r"T = \cos\theta_y", r"N = \cos\theta_j")
 
     def init(self, classes: int, dim: int, seed: int = 0) -> State:
-        """The state before the first batch: scalar tensors, 0 for each name in `states` unless a margin says else."""
+        """The state before the first batch: by default 0 for each name in `states`."""
         return {name: torch.zeros(()) for name in self.states}
 
     def learned(self, classes: int, dim: int, seed: int = 0) -> dict[str, Tensor]:
-        """What the optimiser owns, as it is before the first step; passed to `context` and `penalty` as params."""
+        """Initial values of learned parameters, which `context` and `penalty` receive as params."""
         return {}
 
     def project(self, params: dict[str, Tensor]) -> None:
-        """Put the learned params back into their range, in place; called after the optimiser's step."""
+        """Project learned params into their range, in place; called after the optimizer's step."""
 
     def context(self, pos: Tensor, norm: Tensor, y: Tensor, params: dict[str, Tensor], state: State) -> Context:
-        """Columns that N and T need, from pos = cos(theta_y), norm = |x|, y (each (B, 1)), learned params and state."""
+        """Columns for N and T from pos = cos(theta_y), norm = |x|, labels y (each (B, 1)), params and state."""
         return Context()
 
     @property
     def selects(self) -> int:
-        """K if the hard set is each sample's K largest non-target cosines, which sets ctx.tau; else 0."""
+        """K if the hard set is the K largest non-target cosines of each sample (ctx.tau is then set), else 0."""
         return 0
 
     def hard(self, c: Tensor, ctx: Context) -> Tensor:
-        """M_ij in [0, 1] (or bool) of each non-target cosine c (B, n): 1 where it is a hard negative. Elementwise."""
+        """M_ij, bool or in [0, 1], of each non-target cosine c (B, n): 1 for a hard negative. Elementwise."""
         return torch.zeros_like(c, dtype=torch.bool)
 
     def N(self, c: Tensor, ctx: Context) -> Tensor:
-        """The logit of each non-target cosine c (B, n), before scale. Elementwise; sends no gradient into ctx."""
+        """The logit of each non-target cosine c (B, n), before scale. Elementwise, without gradient into ctx."""
         return c
 
     def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
-        """The logit of the target cosine c (B, 1), before scale; rows are the statistics of its non-target cosines."""
+        """The logit of the target cosine c (B, 1), before scale; rows: statistics of the non-target cosines."""
         return c
 
     def caution(self, s: float) -> str | None:
-        """One sentence where the parameters, with scale s, break a condition of the paper; None if all is well."""
+        """A warning if the parameters, at scale s, violate a condition of the paper, else None."""
         return None
 
     def penalty(self, ctx: Context, params: dict[str, Tensor]) -> Tensor | None:
-        """What the paper adds to the loss, a scalar; None if nothing."""
+        """A scalar that the paper adds to the loss, or None."""
         return None
 
     def observe(self, pos: Tensor, norm: Tensor, W: Tensor, state: State) -> State:
-        """The state after a batch with pos (B, 1), norm (B, 1) and centers W (C, D): new tensors, none changed."""
+        """The state after a batch with pos (B, 1), norm (B, 1) and centers W (C, D), as new tensors."""
         return state
 
 
 def mask_param(*more: str) -> Any:
-    """The field `mask`: what counts as a hard negative; NPCFace leaves it to 'any off-the-shelf definition'."""
+    """The field `mask`: the definition of a hard negative (NPCFace: 'any off-the-shelf definition')."""
     return param(
         "misclassified",
         "mask",
-        "hard negatives: past the margined target, the K largest, or weighted by how far past",
+        "hard negatives: above the target with margin, the K largest, or weighted by the excess",
         choices=("misclassified", "topk", "soft", *more),
     )
 
 
 def topk_param() -> Any:
-    """The field `topk`: how many negatives are hard under mask = topk."""
-    return param(10, "K", "hard negatives a sample (mask = topk)", low=1, high=1000)
+    """The field `topk`: number of hard negatives with mask = topk."""
+    return param(10, "K", "hard negatives per sample (mask = topk)", low=1, high=1000)
 
 
 @dataclass(frozen=True)
 class HardSet(Margin):
-    """The base of margins that treat hard negatives apart. They have the fields `mask` and `topk`, and ctx.tau:
+    """Base class of margins with a separate N for hard negatives. They have the fields `mask` and `topk`, and ctx.tau:
 
-    M_ij = [cos(theta_j) > tau]                                 misclassified: tau is theirs, cos(theta_y + m)
-    M_ij = [cos(theta_j) is one of the K largest]               topk: tau lies below the K-th largest
-    M_ij = max(0, cos(theta_j) - tau) / (1 - tau)               soft, in the spirit of online soft mining
+    M_ij = [cos(theta_j) > tau]                        mask = misclassified: tau is defined by the margin
+    M_ij = [cos(theta_j) is one of the K largest]      mask = topk: tau is the (K+1)-th largest
+    M_ij = max(0, cos(theta_j) - tau) / (1 - tau)      mask = soft, similar to online soft mining
     """
 
     @property
@@ -114,6 +114,6 @@ class HardSet(Margin):
         return c > ctx.tau
 
     def split(self, c: Tensor, hardened: Tensor, ctx: Context) -> Tensor:
-        """(1 - M) c + M hardened: the cosine itself where it is easy, the margin's own form where it is hard."""
+        """(1 - M) c + M hardened: the cosine of easy negatives, `hardened` for hard ones."""
         M = self.hard(c, ctx)
         return c + M * (hardened - c) if self.mask == "soft" else torch.where(M, hardened, c)

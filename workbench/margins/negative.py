@@ -1,5 +1,5 @@
-"""Margins in the negative logits: MVSoftmax, ArcNegFace, Circle, CurricularFace, ReCurricularFace. Each also has a
-positive margin.
+"""Margins in the negative logits, each with a positive margin too: MVSoftmax, ArcNegFace, Circle, CurricularFace,
+ReCurricularFace.
 """
 
 import math
@@ -18,7 +18,7 @@ from workbench.margins.positive import additive, angular, grad_param, guard_para
 
 @dataclass(frozen=True)
 class MVSoftmax(HardSet):
-    """Pushes samples harder off the centers they are mis-classified to, after the margin.
+    """Emphasizes hard negatives: centers to which a sample is misclassified after the margin.
 
     T    = cos(theta_y) - m  (positive="am")   or   cos(theta_y + m)  (positive="arc")
     M_ij = [cos(theta_j) > T]
@@ -26,10 +26,11 @@ class MVSoftmax(HardSet):
     N    = t cos(theta_j) + t - 1              where M_ij = 1, form="adaptive"      (NPCFace Eq. 8)
     N    = cos(theta_j) + t - 1                where M_ij = 1, form="fixed"
 
-    Gradient: M_ij is a constant; T and N have their own.
+    Gradient: M_ij is a constant; T and N are differentiated exactly.
     Reduces to: CosFace or ArcFace at t = 1.
-    Follows / differs: the authors write t - 1 (0.2 is our 1.2), drop the margin past 90 degrees (guard="easy") and
-    take the mask from the unguarded T; FaceX-Zoo's AM form drops it where cos(theta_y) <= m (guard="gtm").
+    Follows / differs: the authors' parameter is t - 1 (their 0.2 is t = 1.2); their code drops the margin past 90
+    degrees (guard="easy") and computes the mask from the unguarded T; FaceX-Zoo's AM form drops the margin where
+    cos(theta_y) <= m (guard="gtm").
     """
 
     latex: ClassVar[tuple[str, ...]] = (
@@ -40,12 +41,19 @@ class MVSoftmax(HardSet):
         r"N = \cos\theta_j \quad\mathrm{where}\; M_{ij} = 0",
     )
     m: float = param(
-        0.35, "m", "margin of the target: a cosine (am) or an angle in rad (arc)", low=0.0, high=1.5, neutral=0.0
+        0.35,
+        "m",
+        "margin of the target: of the cosine (am) or of the angle in rad (arc)",
+        low=0.0,
+        high=1.5,
+        neutral=0.0,
     )
-    t: float = param(1.20, "t", "factor on a hard negative; t − 1 is also added to it", low=1.0, high=2.0, neutral=1.0)
+    t: float = param(
+        1.20, "t", "factor on the cosine of a hard negative; t − 1 is added to it", low=1.0, high=2.0, neutral=1.0
+    )
     positive: str = param("am", "positive", "margin of the positive logit", choices=("am", "arc"))
     form: str = param(
-        "adaptive", "form", "hard negatives scaled and shifted, or only shifted", choices=("adaptive", "fixed")
+        "adaptive", "form", "hard negatives: scaled and shifted, or shifted only", choices=("adaptive", "fixed")
     )
     mask: str = mask_param()
     topk: float = topk_param()
@@ -73,17 +81,17 @@ class MVSoftmax(HardSet):
 
 @dataclass(frozen=True)
 class ArcNegFace(Margin):
-    """Weights every negative by how close it lies to the target's margined logit; far ones hardly push any more.
+    """Weights each negative by its distance to the target logit; distant negatives contribute little.
 
     T   = cos(theta_y + m)
     t_j = alpha exp(-(cos(theta_j) - T)^2 / sigma)
     N   = t_j cos(theta_j) + t_j - 1                                             (ArcNegFace, Liu et al. 2019)
 
-    Gradient: t_j is a constant, T has its own slope.
+    Gradient: t_j is a constant; T is differentiated exactly.
     Reduces to: ArcFace at alpha = 1 and sigma -> infinity.
-    Follows / differs: the code's sigma = 2 is the divisor, the paper's 2 sigma^2 at sigma = 1. Paper silent on the
-    guard (wrap), the code has mm. The paper trains with label smoothing beside it (the criterion's `smoothing`, 0
-    here as in the code).
+    Follows / differs: sigma = 2 of the code is the divisor, 2 sigma^2 of the paper at sigma = 1. Paper silent on the
+    guard (wrap); the code has mm. The paper also trains with label smoothing (`smoothing` of the criterion, 0 here as
+    in the code).
     """
 
     latex: ClassVar[tuple[str, ...]] = (
@@ -91,9 +99,11 @@ class ArcNegFace(Margin):
         r"t_j = \alpha\, e^{-(\cos\theta_j - T)^2 / \sigma}",
         r"N = t_j\cos\theta_j + t_j - 1",
     )
-    m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5, neutral=0.0)
+    m: float = param(0.5, "m", "margin added to the target angle", unit="rad", low=0.0, high=1.5, neutral=0.0)
     alpha: float = param(1.2, "α", "largest weight of a negative", low=0.5, high=2.0)
-    sigma: float = param(2.0, "σ", "how far from T a negative still counts (a divisor)", low=0.05, high=20.0)
+    sigma: float = param(
+        2.0, "σ", "width of the weight around T (divisor of the squared distance)", low=0.05, high=20.0
+    )
     guard: str = guard_param()
     grad: str = grad_param()
 
@@ -110,13 +120,13 @@ class ArcNegFace(Margin):
 
 @dataclass(frozen=True)
 class Circle(Margin):
-    """Pulls and pushes each cosine the harder the farther it is from where it should be.
+    """Weights each cosine by its distance to its optimum.
 
     T = [1 + m - cos(theta_y)]_+ (cos(theta_y) - (1 - m))                  (Circle loss, Sun et al., Eq. 6-8)
     N = [cos(theta_j) + m]_+ (cos(theta_j) - m);  gamma is the scale s
 
     Gradient: the weights [.]_+ are constants.
-    Reduces to: NormSoftmax's ordering where both weights are equal; no setting gives NormSoftmax itself.
+    Reduces to: no other method; the order of the logits is that of NormSoftmax where both weights are equal.
     Follows / differs: the classification form, as FaceX-Zoo (m = 0.25, gamma = 256); PML has the pair form.
     """
 
@@ -124,7 +134,7 @@ class Circle(Margin):
         r"T = [1 + m - \cos\theta_y]_+\,(\cos\theta_y - (1 - m))",
         r"N = [\cos\theta_j + m]_+\,(\cos\theta_j - m)",
     )
-    m: float = param(0.25, "m", "how near to 1 and to 0 the cosines are wanted", low=0.0, high=1.0)
+    m: float = param(0.25, "m", "relaxation: optima are 1 + m and −m, boundaries 1 − m and m", low=0.0, high=1.0)
 
     def N(self, c: Tensor, ctx: Context) -> Tensor:
         return (c.detach() + self.m).clamp_min(0) * (c - self.m)
@@ -135,18 +145,18 @@ class Circle(Margin):
 
 @dataclass(frozen=True)
 class CurricularFace(HardSet):
-    """Pushes samples off hard centers gently at first, and harder as training succeeds.
+    """Emphasizes hard negatives little at first, and more as training progresses.
 
     T    = cos(theta_y + m)
     M_ij = [cos(theta_j) > cos(theta_y + m)]
     N    = cos(theta_j) (t + cos(theta_j))  where M_ij = 1,  cos(theta_j) elsewhere       (CurricularFace Eq. 5)
     t   <- (1 - momentum) t + momentum mean(cos(theta_y)),  before the batch uses it      (Eq. 8)
 
-    Gradient: M_ij and t are constants; both factors of N carry gradient.
-    Reduces to: ArcFace where nothing is hard. (At t = 0 hard negatives are weakened: 0.5 becomes 0.25.)
-    Follows / differs: the paper's alpha = 0.99 is read as the weight of the old t, as in the authors' code (momentum
-    0.01; TFace has 0.1). The paper writes the batch's cosines as a sum, the code a mean. The code guards T with mm,
-    never the mask.
+    Gradient: M_ij and t are constants; both factors of N are differentiated.
+    Reduces to: ArcFace without hard negatives. (At t = 0 hard negatives are weakened: 0.5 becomes 0.25.)
+    Follows / differs: the paper's alpha = 0.99 is taken as the weight of the old t, as in the authors' code (momentum
+    0.01; TFace has 0.1). The paper has the sum of the batch's cosines, the code the mean. The code guards T with mm,
+    but not the mask.
     """
 
     latex: ClassVar[tuple[str, ...]] = (
@@ -157,9 +167,9 @@ class CurricularFace(HardSet):
         r"t \leftarrow (1 - \mathrm{momentum})\,t + \mathrm{momentum}\cdot\mathrm{mean}_i \cos\theta_{y_i}",
     )
     states: ClassVar[dict[str, Param]] = {
-        "t": Param("t", "progress of the curriculum: moving mean of cos θ_y", low=-1.0, high=1.0)
+        "t": Param("t", "progress of the curriculum: moving average of cos θ_y", low=-1.0, high=1.0)
     }
-    m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5, neutral=0.0)
+    m: float = param(0.5, "m", "margin added to the target angle", unit="rad", low=0.0, high=1.5, neutral=0.0)
     momentum: float = param(0.01, "momentum", "weight of the new batch in t", low=0.0, high=1.0)
     mask: str = mask_param()
     topk: float = topk_param()
@@ -181,18 +191,18 @@ class CurricularFace(HardSet):
 
 @dataclass(frozen=True)
 class ReCurricularFace(HardSet):
-    """Pushes samples off hard centers so that the boundary starts wide and shrinks to the ideal one, never below it.
+    """Emphasizes hard negatives such that the boundary shrinks to the ideal boundary during training, never below it.
 
     T    = cos(theta_y + m)
     I    = k cos(theta_j) + alpha t                                              (ReCurricularFace Eq. 6)
     N    = cos(theta_j) I  where M_ij = 1,  cos(theta_j) elsewhere               (Eq. 1 with CurricularFace's mask)
     k    = 1 / cos a,  alpha = 1 - cos b / cos a        (coeffs="closed"; a = (E - m) / 2, b = (E + m) / 2)
 
-    Gradient: M_ij, t and E are constants; both factors of N carry gradient.
-    Reduces to: CurricularFace at k = 1, alpha = 1 (with t clipped to [0, 1]); ArcFace where nothing is hard.
-    Follows / differs: the paper prints k = 1.1, alpha = 0.4 (coeffs="paper"), what "closed" rounds to at a center angle
-    E of 80 degrees and m = 0.5; its Eq. 5 taken literally in radians gives alpha = 0.52 ("literal"). Paper silent on
-    the mask, on how t moves (CurricularFace's average here, clipped to [0, 1]), on s and on the guard (mm).
+    Gradient: M_ij, t and E are constants; both factors of N are differentiated.
+    Reduces to: CurricularFace at k = 1, alpha = 1 (with t clipped to [0, 1]); ArcFace without hard negatives.
+    Follows / differs: the paper has k = 1.1, alpha = 0.4 (coeffs="paper"), which are the rounded values of "closed" at
+    a center angle E of 80 degrees and m = 0.5; its Eq. 5 in radians gives alpha = 0.52 ("literal"). Paper silent on
+    the mask, on the update of t (CurricularFace's average here, clipped to [0, 1]), on s and on the guard (mm).
     """
 
     latex: ClassVar[tuple[str, ...]] = (
@@ -206,22 +216,20 @@ class ReCurricularFace(HardSet):
     )
     states: ClassVar[dict[str, Param]] = {
         "t": Param("t", "progress of the curriculum, 0 to 1", low=0.0, high=1.0),
-        "E": Param(
-            "E", "angle between neighbouring centers that closed coefficients use", unit="rad", low=0.0, high=3.1
-        ),
-        "step": Param("step", "batches seen", low=0.0),
+        "E": Param("E", "angle between neighboring centers in the closed coefficients", unit="rad", low=0.0, high=3.1),
+        "step": Param("step", "observed batches", low=0.0),
     }
-    m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5, neutral=0.0)
+    m: float = param(0.5, "m", "margin added to the target angle", unit="rad", low=0.0, high=1.5, neutral=0.0)
     k: float = param(1.1, "k", "slope of I (coeffs = paper)", low=0.5, high=2.0)
     alpha: float = param(0.4, "α", "weight of t in I (coeffs = paper)", low=0.0, high=1.0)
     product: str = param("cosθ·I", "product", "N of a hard negative: cos θ_j · I, or I alone", choices=("cosθ·I", "I"))
-    mask: str = mask_param("all", "boundary")  # every negative; inside the ideal boundary, cos(theta_j) > cos a
+    mask: str = mask_param("all", "boundary")  # all negatives; or those inside the ideal boundary, cos(theta_j) > cos a
     topk: float = topk_param()
-    coeffs: str = param("paper", "coeffs", "where k and α come from", choices=("paper", "closed", "literal"))
-    E: float = param(math.radians(80), "E", "angle between neighbouring centers", unit="rad", low=0.6, high=1.6)
-    E_rule: str = param("fixed", "E rule", "E as given, by Eq. 2, or measured", choices=("fixed", "eq2", "measured"))
+    coeffs: str = param("paper", "coeffs", "source of k and α", choices=("paper", "closed", "literal"))
+    E: float = param(math.radians(80), "E", "angle between neighboring centers", unit="rad", low=0.6, high=1.6)
+    E_rule: str = param("fixed", "E rule", "E: fixed, by Eq. 2, or measured", choices=("fixed", "eq2", "measured"))
     t_rule: str = param(
-        "ema", "t rule", "how t moves: average, straight line to 1, not", choices=("ema", "linear", "fixed")
+        "ema", "t rule", "update of t: moving average, linear to 1, none", choices=("ema", "linear", "fixed")
     )
     momentum: float = param(0.01, "momentum", "weight of the new batch in t", low=0.0, high=1.0)
     t_steps: float = param(1000, "t steps", "batches until t = 1 (t rule = linear)", low=1, high=1e7)
@@ -229,14 +237,14 @@ class ReCurricularFace(HardSet):
     guard: str = guard_param("mm")
     grad: str = grad_param()
 
-    MEASURE_EVERY: ClassVar[int] = 100  # batches between two measurements of E: each costs C x C cosines
+    MEASURE_EVERY: ClassVar[int] = 100  # batches between two measurements of E, which compute C x C cosines
 
     def init(self, classes: int, dim: int, seed: int = 0) -> State:
         E = expected_angle(classes, dim) if self.E_rule == "eq2" else self.E
         return {"t": torch.zeros(()), "E": torch.tensor(E), "step": torch.zeros(())}
 
     def coefficients(self, E: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
-        """k and alpha of Eq. (6) for an angle E in rad between neighbouring centers."""
+        """k and alpha of Eq. (6) for an angle E in rad between neighboring centers."""
         if self.coeffs == "paper":
             return self.k, self.alpha
         a, b = (E - self.m) / 2, (E + self.m) / 2

@@ -1,5 +1,5 @@
-"""Margins in the positive logit, the same for every sample: none (softmax), multiplied (SphereFace), taken off the
-cosine (CosFace), added to the angle (ArcFace), and all three together.
+"""Margins in the positive logit that are equal for all samples: none (softmax), multiplicative (SphereFace), additive
+in the cosine (CosFace), additive in the angle (ArcFace), and all three combined.
 """
 
 from dataclasses import dataclass
@@ -8,38 +8,40 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from workbench.core.geometry import ADDITIVE_GUARDS, GRADS, GUARDS, add_angle, angle, guarded, psi, straight_through
+from workbench.core.geometry import ADDITIVE_GUARDS, GRADS, GUARDS, add_angle, angle, apply_guard, psi, straight_through
 from workbench.core.parameters import Param, param
 from workbench.margins.base import Context, Margin, State
 
 
 def guard_param(default: str = "wrap", choices: tuple[str, ...] = GUARDS) -> Any:
-    return param(default, "guard", "what replaces T where the margin overshoots", choices=choices)
+    """The field `guard`: see `workbench.core.geometry.apply_guard`."""
+    return param(default, "guard", "replacement of T where the margin overshoots", choices=choices)
 
 
 def grad_param(default: str = "exact") -> Any:
-    return param(default, "grad", "gradient of T: its own, or that of cos θ_y alone", choices=GRADS)
+    """The field `grad`: the gradient of T."""
+    return param(default, "grad", "gradient of T: exact, or that of cos θ_y", choices=GRADS)
 
 
 def angular(c: Tensor, m: float | Tensor, guard: str, grad: str) -> Tensor:
-    """cos(theta_y + m) for the target cosine c (B, 1), guarded, with the chosen gradient."""
-    return straight_through(guarded(add_angle(c, m), c, m, guard), c, grad)
+    """cos(theta_y + m) for the target cosine c (B, 1), with a guard and the selected gradient."""
+    return straight_through(apply_guard(add_angle(c, m), c, m, guard), c, grad)
 
 
 def additive(c: Tensor, m: float, guard: str, grad: str) -> Tensor:
-    """cos(theta_y) - m for the target cosine c (B, 1), guarded, with the chosen gradient."""
-    return straight_through(guarded(c - m, c, m, guard), c, grad)
+    """cos(theta_y) - m for the target cosine c (B, 1), with a guard and the selected gradient."""
+    return straight_through(apply_guard(c - m, c, m, guard), c, grad)
 
 
 @dataclass(frozen=True)
 class Softmax(Margin):
-    """Sorts samples by class, with nothing that pulls those of one class together.
+    """Separates classes by a linear classifier, without pulling samples of a class together.
 
-    T = w_y . x + b_y,  N = w_j . x + b_j      (NPCFace Eq. 1; the similarity is the dot product, there is no scale)
+    T = w_y . x + b_y,  N = w_j . x + b_j      (NPCFace Eq. 1; the similarity is the dot product, without a scale)
 
     Gradient: nothing is detached.
-    Reduces to: itself; NormSoftmax when x and w_j have unit length and b_j = 0.
-    Follows / differs: nothing differs.
+    Reduces to: NormSoftmax if x and w_j have unit length and b_j = 0.
+    Follows / differs: no difference.
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"T = w_y^\top x + b_y", r"N = w_j^\top x + b_j")
@@ -47,19 +49,19 @@ class Softmax(Margin):
 
 @dataclass(frozen=True)
 class NormSoftmax(Margin):
-    """Pulls samples to their own center and away from the others, with no margin: softmax over cosines.
+    """Pulls samples to their class center and away from the others, without a margin: softmax over cosines.
 
     T = cos(theta_y),  N = cos(theta_j)      (NPCFace Eq. 1; NormFace, Wang et al. 2017)
 
     Gradient: nothing is detached.
-    Reduces to: itself; every margin here reduces to it when its parameters vanish.
-    Follows / differs: the paper learns the scale or fixes it; fixed here, as in every later method.
+    Reduces to: no other method; most margins reduce to NormSoftmax at their neutral parameters.
+    Follows / differs: the paper's scale is learned or fixed; fixed here, as in later methods.
     """
 
 
 @dataclass(frozen=True)
 class CosFace(Margin):
-    """Pulls samples closer to their own center by asking for a lead of m in cosine.
+    """Pulls samples closer to their class center: subtracts a margin m from the target cosine.
 
     T = cos(theta_y) - m,  N = cos(theta_j)      (CosFace Eq. 4; AM-softmax Eq. 5)
 
@@ -69,7 +71,7 @@ class CosFace(Margin):
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"T = \cos\theta_y - m", r"N = \cos\theta_j")
-    m: float = param(0.35, "m", "lead asked of the target, as a difference of cosines", low=0.0, high=1.0, neutral=0.0)
+    m: float = param(0.35, "m", "margin subtracted from the target cosine", low=0.0, high=1.0, neutral=0.0)
     guard: str = guard_param(choices=ADDITIVE_GUARDS)
     grad: str = grad_param()
 
@@ -79,17 +81,17 @@ class CosFace(Margin):
 
 @dataclass(frozen=True)
 class ArcFace(Margin):
-    """Pulls samples closer to their own center by asking for a lead of m in angle.
+    """Pulls samples closer to their class center: adds a margin m to the target angle.
 
     T = cos(theta_y + m),  N = cos(theta_j)      (ArcFace Eq. 3)
 
-    Gradient: exact; grad="detached" is insightface's, where the slope of T is that of cos(theta_y).
+    Gradient: exact; with grad="detached" (insightface) the gradient of T is that of cos(theta_y).
     Reduces to: NormSoftmax at m = 0.
-    Follows / differs: the paper has no guard (wrap); released codes add mm, plain or clip, named in the presets.
+    Follows / differs: the paper has no guard (wrap); released codes have mm, plain or clip, see the presets.
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"T = \cos(\theta_y + m)", r"N = \cos\theta_j")
-    m: float = param(0.5, "m", "angle added to the target's own", unit="rad", low=0.0, high=1.5, neutral=0.0)
+    m: float = param(0.5, "m", "margin added to the target angle", unit="rad", low=0.0, high=1.5, neutral=0.0)
     guard: str = guard_param()
     grad: str = grad_param()
 
@@ -99,21 +101,21 @@ class ArcFace(Margin):
 
 @dataclass(frozen=True)
 class CombinedMargin(Margin):
-    """Pulls samples closer to their own center by a factor, an angle and a cosine at once.
+    """Pulls samples closer to their class center: a factor and a margin on the target angle, a margin on its cosine.
 
     T = cos(m1 theta_y + m2) - m3,  N = cos(theta_j)      (ArcFace Eq. 4)
 
     Gradient: nothing is detached.
     Reduces to: ArcFace(m2) at m1 = 1, m3 = 0; CosFace(m3) at m1 = 1, m2 = 0; NormSoftmax at (1, 0, 0).
-    Follows / differs: no guard in the paper. insightface's code (form="insightface") is pure CosFace(m3) wherever
-    m3 > 0, whatever m1 and m2, and else ArcFace(m2) whatever m1.
+    Follows / differs: no guard in the paper. insightface's code (form="insightface") is CosFace(m3) if m3 > 0, for any
+    m1 and m2, else ArcFace(m2), for any m1.
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"T = \cos(m_1\theta_y + m_2) - m_3", r"N = \cos\theta_j")
-    m1: float = param(1.0, "m₁", "factor on the target's own angle", low=0.5, high=2.0, neutral=1.0)
-    m2: float = param(0.3, "m₂", "angle added to it", unit="rad", low=0.0, high=1.5, neutral=0.0)
-    m3: float = param(0.2, "m₃", "cosine taken off", low=0.0, high=1.0, neutral=0.0)
-    form: str = param("full", "form", "the paper's whole formula, or insightface's", choices=("full", "insightface"))
+    m1: float = param(1.0, "m₁", "factor on the target angle", low=0.5, high=2.0, neutral=1.0)
+    m2: float = param(0.3, "m₂", "margin added to the target angle", unit="rad", low=0.0, high=1.5, neutral=0.0)
+    m3: float = param(0.2, "m₃", "margin subtracted from the cosine", low=0.0, high=1.0, neutral=0.0)
+    form: str = param("full", "form", "formula of the paper, or of insightface", choices=("full", "insightface"))
 
     def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
         if self.form == "insightface":
@@ -123,16 +125,16 @@ class CombinedMargin(Margin):
 
 @dataclass(frozen=True)
 class SphereFace(Margin):
-    """Pulls samples closer to their own center by multiplying the angle, more and more as training goes on.
+    """Pulls samples closer to their class center: multiplies the target angle by m, increasingly during training.
 
     psi    = (-1)^k cos(m theta_y) - 2k,  k = floor(m theta_y / pi)             (SphereFace Eq. 7; A-softmax)
     T      = (lambda cos(theta_y) + psi) / (1 + lambda),  N = cos(theta_j);  the scale is |x|
     lambda = max(lambda_min, lambda_base (1 + decay step)^(-power))
 
-    Gradient: k is a constant; psi has its own slope.
+    Gradient: k is a constant; psi is differentiated exactly.
     Reduces to: NormSoftmax (scaled by |x|) at m = 1, or while lambda is large.
-    Follows / differs: any real m here (the released codes expand cos(m theta) for whole m). SV-X decays by
-    (1 + 1e-4 step)^-2 and uses a fixed s, PML does not anneal; both lose lambda's step on resume, here it is state.
+    Follows / differs: any real m (released codes expand cos(m theta) for integer m). SV-X decays by (1 + 1e-4 step)^-2
+    and uses a fixed s, PML does not anneal; both lose the step of lambda on resume, here it is state.
     """
 
     latex: ClassVar[tuple[str, ...]] = (
@@ -144,18 +146,18 @@ class SphereFace(Margin):
     states: ClassVar[dict[str, Param]] = {
         "lam": Param("λ", "weight of the cosine without a margin", low=0.0, high=1000.0),
     }
-    m: float = param(4.0, "m", "factor on the target's own angle", low=1.0, high=6.0, neutral=1.0)
-    lam_base: float = param(1000.0, "λ_base", "λ before the first step", low=0.0, high=1e5)
-    lam_min: float = param(5.0, "λ_min", "λ in the end", low=0.0, high=1000.0)
-    decay: float = param(0.12, "decay", "how fast λ falls, per step", low=0.0, high=10.0)
-    power: float = param(1.0, "p", "power with which λ falls", low=0.0, high=4.0)
+    m: float = param(4.0, "m", "factor on the target angle", low=1.0, high=6.0, neutral=1.0)
+    lam_base: float = param(1000.0, "λ_base", "initial λ", low=0.0, high=1e5)
+    lam_min: float = param(5.0, "λ_min", "minimum of λ", low=0.0, high=1000.0)
+    decay: float = param(0.12, "decay", "decay rate of λ per step", low=0.0, high=10.0)
+    power: float = param(1.0, "p", "exponent of the decay of λ", low=0.0, high=4.0)
 
-    def annealed(self, step: Tensor) -> Tensor:
+    def lambda_at(self, step: Tensor) -> Tensor:
         """lambda after a number of steps."""
         return (self.lam_base * (1 + self.decay * step) ** -self.power).clamp_min(self.lam_min)
 
     def init(self, classes: int, dim: int, seed: int = 0) -> State:
-        return {"lam": self.annealed(torch.zeros(())), "step": torch.zeros(())}
+        return {"lam": self.lambda_at(torch.zeros(())), "step": torch.zeros(())}
 
     def context(self, pos: Tensor, norm: Tensor, y: Tensor, params: dict[str, Tensor], state: State) -> Context:
         return Context(lam=state["lam"])
@@ -165,28 +167,28 @@ class SphereFace(Margin):
 
     def observe(self, pos: Tensor, norm: Tensor, W: Tensor, state: State) -> State:
         step = state["step"] + 1
-        return {"lam": self.annealed(step), "step": step}
+        return {"lam": self.lambda_at(step), "step": step}
 
 
 @dataclass(frozen=True)
 class SphereFaceR(Margin):
-    """Pulls samples closer to their own center by multiplying the angle, on the sphere and without annealing.
+    """Pulls samples closer to their class center: multiplies the target angle by m, at fixed scale, without annealing.
 
     psi = (-1)^k cos(m theta_y) - 2k,  k = floor(m theta_y / pi);  T = psi,  N = cos(theta_j)
     (SphereFace Revived, Liu et al.: SphereFace-R v1 with the characteristic gradient detached)
 
-    Gradient: grad="detached", as published: psi - cos(theta_y) is a constant, T has the slope of cos(theta_y);
-    grad="exact" is psi's own. k is a constant in both.
+    Gradient: grad="detached", as published: that of cos(theta_y), since psi - cos(theta_y) is a constant; grad="exact":
+    that of psi. k is a constant in both.
     Reduces to: NormSoftmax at m = 1.
     Follows / differs: OpenSphere's constructor (m = 1.7, s = 30); its shipped configuration has s = 64. OpenSphere
-    also writes unit rows back into W at every forward; here W is only normalised when compared.
+    also normalizes the rows of W in place at every forward; here W is normalized in the comparison only.
     """
 
     latex: ClassVar[tuple[str, ...]] = (
         r"T = (-1)^k \cos(m\theta_y) - 2k,\quad k = \lfloor m\theta_y / \pi \rfloor",
         r"N = \cos\theta_j",
     )
-    m: float = param(1.7, "m", "factor on the target's own angle", low=1.0, high=6.0, neutral=1.0)
+    m: float = param(1.7, "m", "factor on the target angle", low=1.0, high=6.0, neutral=1.0)
     grad: str = grad_param("detached")
 
     def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:

@@ -1,11 +1,9 @@
-"""METHODS: every published loss as one entry, with its citation and presets; `build` makes a criterion.
+"""METHODS: the published losses, with citations and presets; `build` makes a criterion.
 
-The preset "paper" is the paper's formula and values. The preset of a released code holds its constructor defaults,
-"<code>_config" its shipped configuration. Where they differ in kind (guard, gradient, momentum) the difference is a
-field of a part.
+The preset "paper" has the formula and values of the paper. The preset of a released code has its constructor defaults,
+"<code>_config" its shipped configuration. Differences of the formula (guard, gradient, momentum) are fields of a part.
 """
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -17,16 +15,17 @@ from workbench.centers.similarity import Dot, SubCenters
 from workbench.core.errors import InputError, unknown
 from workbench.losses.base import IGNORE_INDEX, Objective
 from workbench.losses.criteria import BinaryCrossEntropy, Focal, HardMining, SmoothedCrossEntropy
-from workbench.losses.margin_softmax import COMPUTE, PRECISION, warn_of
+from workbench.losses.margin_softmax import COMPUTE, PRECISION, warn_caution
 from workbench.losses.scales import AdaCos, Length, Scale
 from workbench.losses.terms import CenterLoss, UniformTerm
 from workbench.losses.triplet import Triplet, TripletLoss
 from workbench.methods.method import Method
+from workbench.methods.presets import ARC, NPC, NPC_ZOO, PML_RAD, elastic_presets, mv_presets
 
-ARC, PML_RAD = {"s": 64, "m": 0.5}, math.radians(28.6)
-MV_PAPER = "Wang et al., Mis-classified Vector Guided Softmax Loss, AAAI 2020"
-NPC = {"s": 64, "m0": 0.40, "m1": 0.20, "t": 1.1, "alpha": 0.25, "m_mask": 0.5}
-NPC_ZOO = NPC | {"alpha": 0.20, "guard": "easy"}
+ADACOS = "Zhang et al., AdaCos, CVPR 2019"
+ARCFACE = "Deng et al., ArcFace, CVPR 2019"
+ELASTIC = "Boutros et al., ElasticFace, CVPR workshops 2022"
+MV_SOFTMAX = "Wang et al., Mis-classified Vector Guided Softmax Loss, AAAI 2020"
 
 _METHODS = (
     Method("softmax", "Softmax", of.Softmax, "", {"paper": {}}, scale=Scale, similarity=Dot),
@@ -81,7 +80,7 @@ _METHODS = (
         "arcface",
         "ArcFace",
         of.ArcFace,
-        "Deng et al., ArcFace, CVPR 2019",
+        ARCFACE,
         {
             "paper": ARC,
             "insightface": ARC | {"grad": "detached"},
@@ -97,7 +96,7 @@ _METHODS = (
         "combined",
         "Combined margin",
         of.CombinedMargin,
-        "Deng et al., ArcFace, CVPR 2019",
+        ARCFACE,
         {
             "paper": {"s": 64, "m1": 1, "m2": 0.3, "m3": 0.2},
             "paper_2": {"s": 64, "m1": 0.9, "m2": 0.4, "m3": 0.15},
@@ -116,7 +115,7 @@ _METHODS = (
         "adacos",
         "AdaCos",
         of.NormSoftmax,
-        "Zhang et al., AdaCos, CVPR 2019",
+        ADACOS,
         {"paper": {"rule": "dynamic"}, "facexzoo": {"rule": "dynamic"}},
         scale=AdaCos,
         essence=AdaCos,
@@ -125,35 +124,13 @@ _METHODS = (
         "adacos_fixed",
         "AdaCos, fixed scale",
         of.NormSoftmax,
-        "Zhang et al., AdaCos, CVPR 2019",
+        ADACOS,
         {"paper": {"rule": "fixed"}},
         scale=AdaCos,
         essence=AdaCos,
     ),
-    Method(
-        "mv_am",
-        "MV-softmax (AM)",
-        of.MVSoftmax,
-        MV_PAPER,
-        {
-            "paper": {"s": 32, "m": 0.35, "t": 1.2, "positive": "am"},
-            "fixed": {"s": 32, "m": 0.35, "t": 1.2, "positive": "am", "form": "fixed"},
-            "svx": {"s": 32, "m": 0.35, "t": 1.2, "positive": "am", "guard": "easy"},
-            "facexzoo": {"s": 32, "m": 0.35, "t": 1.12, "positive": "am", "guard": "gtm"},
-        },
-    ),
-    Method(
-        "mv_arc",
-        "MV-softmax (Arc)",
-        of.MVSoftmax,
-        MV_PAPER,
-        {
-            "paper": {"s": 32, "m": 0.5, "t": 1.2, "positive": "arc"},
-            "fixed": {"s": 32, "m": 0.5, "t": 1.2, "positive": "arc", "form": "fixed"},
-            "svx": {"s": 32, "m": 0.35, "t": 1.2, "positive": "arc", "guard": "easy"},
-            "facexzoo": {"s": 32, "m": 0.35, "t": 1.12, "positive": "arc", "guard": "easy"},
-        },
-    ),
+    Method("mv_am", "MV-softmax (AM)", of.MVSoftmax, MV_SOFTMAX, mv_presets("am", 0.35, "gtm")),
+    Method("mv_arc", "MV-softmax (Arc)", of.MVSoftmax, MV_SOFTMAX, mv_presets("arc", 0.5, "easy")),
     Method(
         "arcnegface",
         "ArcNegFace",
@@ -280,32 +257,8 @@ _METHODS = (
             "adaface_repo_config": {"s": 64, "m": 0.4, "h": 0.333, "momentum": 0.01, "guard": "clip"},
         },
     ),
-    Method(
-        "elasticface_arc",
-        "ElasticFace-Arc",
-        of.ElasticArc,
-        "Boutros et al., ElasticFace, CVPR workshops 2022",
-        {
-            "paper": ARC | {"sigma": 0.05},
-            "paper_plus": ARC | {"sigma": 0.0175, "plus": "matched"},
-            "elasticface_repo": ARC | {"sigma": 0.0125},
-            "elasticface_repo_config": ARC | {"sigma": 0.05},
-            "elasticface_repo_config_plus": ARC | {"sigma": 0.0175, "plus": "repo"},
-        },
-    ),
-    Method(
-        "elasticface_cos",
-        "ElasticFace-Cos",
-        of.ElasticCos,
-        "Boutros et al., ElasticFace, CVPR workshops 2022",
-        {
-            "paper": {"s": 64, "m": 0.35, "sigma": 0.05},
-            "paper_plus": {"s": 64, "m": 0.35, "sigma": 0.02, "plus": "matched"},
-            "elasticface_repo": {"s": 64, "m": 0.35, "sigma": 0.0125},
-            "elasticface_repo_config": {"s": 64, "m": 0.35, "sigma": 0.05},
-            "elasticface_repo_config_plus": {"s": 64, "m": 0.35, "sigma": 0.02, "plus": "repo"},
-        },
-    ),
+    Method("elasticface_arc", "ElasticFace-Arc", of.ElasticArc, ELASTIC, elastic_presets(ARC, 0.0175)),
+    Method("elasticface_cos", "ElasticFace-Cos", of.ElasticCos, ELASTIC, elastic_presets({"s": 64, "m": 0.35}, 0.02)),
     Method(
         "subcenter_arcface",
         "Sub-center ArcFace",
@@ -341,21 +294,21 @@ def build(
     ignore_index: int = IGNORE_INDEX,
     **parameters: Any,
 ) -> Objective:
-    """A criterion for `classes` identities and embeddings of dimension `dim`; keywords override the preset by name.
+    """A criterion for `classes` identities and embeddings of dimension `dim`; keyword arguments override the preset.
 
         criterion = build("npcface", classes=C, dim=D)
         total = criterion(x, y)          # a scalar; x (B, D) embeddings, y (B,) labels of any integer type
 
-    In train() a forward that requires gradients advances the state once, as BatchNorm does; in eval() and under no_grad
-    it only reads. `criterion.loss(x, y)` -> Loss(total, per_sample, terms) only reads. Rows with the label
-    `ignore_index` are left out. `criterion.parameters()` belongs in an optimizer, for all class sets.
+    In train mode a forward that requires gradients advances the state once, as in BatchNorm; in eval mode and under
+    no_grad the state does not change. `criterion.loss(x, y)` -> Loss(total, per_sample, terms) never changes it. Rows
+    with the label `ignore_index` are ignored. Pass `criterion.parameters()` to an optimizer, for all class sets.
 
-    `seed` draws the initial centers: the same seed gives every method the same ones. compute="streaming" computes the
-    cosines in tiles, exactly and without B x C memory (precision="bf16": its matrix products in bfloat16); "auto"
-    streams where that is faster, and `criterion.how(batch)` gives the reason. centers="sampled" (Partial FC) and
-    "queued" (MutualFace after the abstract, a reconstruction) compare a batch with a part of the classes and update
-    only their rows; class_set holds their options. Raises InputError for an unknown method, preset, parameter or option
-    (with the nearest name) and for a value out of range.
+    seed: of the initial centers, which are the same for every method. compute: "dense"; "streaming" computes the
+    cosines in tiles, exactly and without B x C memory (precision="bf16": matrix products in bfloat16); "auto" chooses
+    the faster one, and `criterion.how(batch)` gives the reason. centers: "full"; "sampled" (Partial FC) and "queued"
+    (a reconstruction of MutualFace from its abstract) compare a batch with a part of the classes and update only their
+    rows; "sharded" splits the classes over ranks. class_set: options of the class set. Raises InputError for an unknown
+    method, preset, parameter or option (with the nearest name) and for a value out of range.
     """
     if name not in METHODS:
         raise unknown("method", name, METHODS)
@@ -375,7 +328,7 @@ def build(
         if centers != "full":
             raise InputError(f"centers = {centers}: {name} compares samples with each other, not with classes")
         return TripletLoss(method.margin_of(settings), classes, dim, seed, ignore_index)
-    owned = make_centers(centers, classes, dim, seed, method.similarity_of(settings), class_set)
-    objective = method.objective(settings, owned, seed, compute, precision, ignore_index)
-    warn_of(objective, stacklevel=3)
+    class_centers = make_centers(centers, classes, dim, seed, method.similarity_of(settings), class_set)
+    objective = method.build_objective(settings, class_centers, seed, compute, precision, ignore_index)
+    warn_caution(objective, stacklevel=3)
     return objective

@@ -1,48 +1,35 @@
-"""Networks from images to embeddings: the two compact ones for teaching and tests, and the papers' large ones.
+"""Networks from images to embeddings: two compact networks for teaching and tests, and the papers' large networks.
 
-All take images (B, 3, S, S) in about [-1, 1] and give un-normalised embeddings (B, D). They end as face networks do: a
-learned summary of the last feature map rather than its plain mean, then a linear map and batch normalisation. They are
-written here, of a few shared parts, because of a library's ImageNet networks stem, unit, end, width and input size
-would all have to be replaced.
+Inputs are images (B, 3, S, S) in about [-1, 1], outputs embeddings (B, D) that are not normalized. Like face networks,
+they end with a learned summary of the last feature map instead of its mean, a linear layer and batch normalization.
+ImageNet networks of a library are not used: stem, residual unit, head, width and input size would have to be replaced.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
 
 from workbench.core.errors import InputError, unknown
 from workbench.core.random import generator
-from workbench.networks.blocks import Dropout, Projection, conv_bn, summary
-from workbench.networks.compact import Bottleneck, Residual, mobilefacenet, small
+from workbench.networks.blocks import Dropout, Projection
+from workbench.networks.compact import mobilefacenet, small
 from workbench.networks.external import Factory, create, is_external, register
-from workbench.networks.large import attention56, attention92, resnet18, resnet50, resnet101, se_resnet50, vgg19
+from workbench.networks.large import attention, resnet, vgg19
 
-__all__ = [
-    "BACKBONES",
-    "Bottleneck",
-    "Factory",
-    "Residual",
-    "backbone",
-    "check_name",
-    "conv_bn",
-    "draw_weights",
-    "mobilefacenet",
-    "register",
-    "small",
-    "summary",
-]
+__all__ = ["BACKBONES", "Factory", "backbone", "check_name", "draw_weights", "register"]
 
 BACKBONES: dict[str, Callable[[int, int, float], nn.Module]] = {
     "small": small,
     "mobilefacenet": mobilefacenet,
     "vgg19": vgg19,
-    "resnet18": resnet18,
-    "resnet50": resnet50,
-    "resnet101": resnet101,
-    "se_resnet50": se_resnet50,
-    "attention56": attention56,
-    "attention92": attention92,
+    "resnet18": partial(resnet, blocks=(2, 2, 2, 2), wide=False),  # in ReCurricularFace
+    "resnet50": partial(resnet, blocks=(3, 4, 6, 3), wide=True),
+    "resnet101": partial(resnet, blocks=(3, 4, 23, 3), wide=True),
+    "se_resnet50": partial(resnet, blocks=(3, 4, 6, 3), wide=True, excite=True),
+    "attention56": partial(attention, modules=(1, 1, 1)),  # in NPCFace's comparisons
+    "attention92": partial(attention, modules=(1, 2, 3)),
 }
 
 
@@ -53,11 +40,11 @@ def check_name(name: str) -> None:
 
 
 def backbone(name: str, size: int, dim: int, seed: int = 0, width: float = 1.0) -> nn.Module:
-    """A network for square images of `size` px and embeddings of `dim` numbers; weights from an own generator.
+    """A network for square images of `size` px and embeddings of dimension `dim`, with weights initialized by `seed`.
 
-    width multiplies the channels of every layer (rounded to multiples of 8): 0.25 is quick on a CPU. Raises InputError
-    for an unknown name (with the nearest), for an external network (see `external`) that is not found or has another
-    shape, and for a size, dimension or width that is too small.
+    width: multiplier of the channels of every layer (rounded to multiples of 8); 0.25 is fast on a CPU. Raises
+    InputError for an unknown name (with the nearest one), for an external network (see `external`) that is not found or
+    has another shape, and for a size, dimension or width that is too small.
     """
     check_name(name)
     for option, value, least in (("size", size, 16), ("dim", dim, 2), ("width", width, 1 / 16)):
@@ -67,17 +54,17 @@ def backbone(name: str, size: int, dim: int, seed: int = 0, width: float = 1.0) 
         if width != 1:
             raise InputError(f"width = {width:g}: the width of {name} is its own; expected 1")
         return create(name, size, dim, seed)
-    with torch.device("meta"):  # no weights yet, so the global generator is not touched
+    with torch.device("meta"):  # without weights, so the global generator is not used
         net = BACKBONES[name](size, dim, width)
-    return draw_weights(net.to_empty(device="cpu"), generator(seed, "weights"))
+    return init_weights(net.to_empty(device="cpu"), generator(seed, "weights"))
 
 
-def draw_weights(net: nn.Module, own: torch.Generator) -> nn.Module:
-    """Draw every weight of a network: convolutions and linear maps by He's rule, normalisations as the identity."""
+def init_weights(net: nn.Module, rng: torch.Generator) -> nn.Module:
+    """Initialize a network: convolutions and linear layers by He's rule, normalizations as the identity."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             fan = "fan_in" if isinstance(module, Projection) else "fan_out"
-            nn.init.kaiming_normal_(module.weight, mode=fan, nonlinearity="relu", generator=own)
+            nn.init.kaiming_normal_(module.weight, mode=fan, nonlinearity="relu", generator=rng)
         elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.reset_running_stats()
             nn.init.ones_(module.weight)
@@ -85,5 +72,5 @@ def draw_weights(net: nn.Module, own: torch.Generator) -> nn.Module:
         elif isinstance(module, nn.PReLU):
             nn.init.constant_(module.weight, 0.25)
         elif isinstance(module, Dropout):
-            module.restart(int(torch.randint(2**31, (), generator=own)))
+            module.restart(int(torch.randint(2**31, (), generator=rng)))
     return net

@@ -1,31 +1,31 @@
-"""The parts that the networks share: convolution with normalisation, residual unit, and the two ends."""
+"""Shared parts of the networks: convolution with batch normalization, residual unit, stem, and two heads."""
 
 import torch
 from torch import Tensor, nn
 
 from workbench.core.random import generator
 
-DROPPED = 0.4  # share of the last feature map that a face head leaves out of each training step
+DROPOUT = 0.4  # dropout probability of the last feature map in a face head
 
 
-def scaled(channels: int, width: float) -> int:
-    """Channels of a network made `width` times as wide: a multiple of 8, at least 8."""
+def scale_channels(channels: int, width: float) -> int:
+    """Channels times the width multiplier, rounded to a multiple of 8, at least 8."""
     return max(8, 8 * round(channels * width / 8))
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """A convolution that keeps the size (but for its stride) and its batch normalisation."""
+    """A convolution with padding (same size at stride 1) and batch normalization."""
     conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs))
 
 
 def shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
-    """What a residual unit adds to: its input, which a 1x1 convolution reshapes where the unit changes its shape."""
+    """The shortcut of a residual unit: identity, or a 1x1 convolution if the unit changes the shape."""
     return nn.Identity() if inputs == outputs and stride == 1 else conv_bn(inputs, outputs, 1, stride)
 
 
 class SqueezeExcite(nn.Module):
-    """Weigh each channel by what the means of all channels say (Hu et al., CVPR 2018, Eq. 2-4: no biases)."""
+    """Squeeze-and-excitation: channel weights from the channel means (Hu et al., CVPR 2018, Eq. 2-4, no biases)."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -43,10 +43,10 @@ class SqueezeExcite(nn.Module):
 
 
 class ImprovedResidual(nn.Module):
-    """The residual unit of face networks: normalised first, not rectified after the sum, as ArcFace has it.
+    """The residual unit of face networks (ArcFace): batch normalization first, no ReLU after the sum.
 
     Two 3x3 convolutions; with `narrow` a bottleneck of that many channels, 1x1 - 3x3 - 1x1 (He et al., CVPR 2016,
-    Fig. 5). The stride is that of the last 3x3.
+    Fig. 5). The last 3x3 convolution has the stride.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class ImprovedResidual(nn.Module):
 
 
 def stem(channels: int) -> list[nn.Module]:
-    """The beginning of the large networks: a 3x3 convolution at full size, no pooling, because faces come small."""
+    """The stem of the large networks: a 3x3 convolution without stride or pooling, for small face images."""
     return [conv_bn(3, channels, 3), nn.PReLU(channels)]
 
 
 def summary(channels: int, sums: int, side: int, dim: int) -> list[nn.Module]:
-    """The end of a compact network: `sums` learned sums over the places of each channel, a linear map, and BN."""
+    """The head of a compact network: `sums` learned spatial sums of each channel, a linear layer, and BN."""
     return [
-        nn.Conv2d(channels, sums * channels, side, groups=channels, bias=False),  # one weight a place and sum
+        nn.Conv2d(channels, sums * channels, side, groups=channels, bias=False),  # one weight per position and sum
         nn.BatchNorm2d(sums * channels),
         nn.Flatten(),
         nn.Linear(sums * channels, dim, bias=False),
@@ -82,39 +82,39 @@ def summary(channels: int, sums: int, side: int, dim: int) -> list[nn.Module]:
 
 
 def face_head(channels: int, side: int, dim: int) -> list[nn.Module]:
-    """The end of the large networks: BN - dropout - linear map - BN (ArcFace: Deng et al., CVPR 2019)."""
+    """The head of the large networks: BN - dropout - linear - BN (ArcFace: Deng et al., CVPR 2019)."""
     wide = Projection(channels * side * side, dim, bias=False)
     return [nn.BatchNorm2d(channels), Dropout(), nn.Flatten(), wide, nn.BatchNorm1d(dim)]
 
 
 class Projection(nn.Linear):
-    """A linear map of many inputs to few outputs, drawn by fan-in: by fan-out its rows would be too long to turn."""
+    """A linear layer with many inputs and few outputs, initialized by fan-in (fan-out gives too long rows)."""
 
 
 class Dropout(nn.Module):
-    """Dropout whose draws come from the network's own seed and their count, both saved with the weights.
+    """Dropout with random numbers from a seed and a count of forwards, both saved with the weights.
 
-    torch's own draws from the global generator: two trainings would disturb each other, and a resumed one would differ.
+    torch's dropout uses the global generator: runs in one process would depend on each other, and a resumed run differ.
     """
 
-    def __init__(self, share: float = DROPPED) -> None:
+    def __init__(self, p: float = DROPOUT) -> None:
         super().__init__()
-        self.share, self.seed, self.drawn = share, 0, 0
+        self.p, self.seed, self.count = p, 0, 0
 
     def restart(self, seed: int) -> None:
-        """Begin the draws of a seed."""
-        self.seed, self.drawn = seed, 0
+        """Set the seed and reset the count."""
+        self.seed, self.count = seed, 0
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        seed = generator(self.seed, f"dropout {self.drawn}").initial_seed()
-        self.drawn += 1
-        own = torch.Generator(x.device).manual_seed(seed)
-        return x * (torch.rand(x.shape, generator=own, device=x.device) >= self.share) / (1 - self.share)
+        seed = generator(self.seed, f"dropout {self.count}").initial_seed()
+        self.count += 1
+        rng = torch.Generator(x.device).manual_seed(seed)
+        return x * (torch.rand(x.shape, generator=rng, device=x.device) >= self.p) / (1 - self.p)
 
     def get_extra_state(self) -> Tensor:
-        return torch.tensor([self.seed, self.drawn])
+        return torch.tensor([self.seed, self.count])
 
     def set_extra_state(self, state: Tensor) -> None:
-        self.seed, self.drawn = state.tolist()
+        self.seed, self.count = state.tolist()

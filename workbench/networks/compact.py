@@ -1,13 +1,13 @@
-"""The compact networks: a small residual net for 32 to 64 px, and MobileFaceNet for any size."""
+"""Compact networks: a small residual network for 32 to 64 px, and MobileFaceNet for any size."""
 
 import torch
 from torch import Tensor, nn
 
-from workbench.networks.blocks import conv_bn, scaled, shortcut, summary
+from workbench.networks.blocks import conv_bn, scale_channels, shortcut, summary
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions added to their input, which a 1x1 convolution reshapes where they change its shape."""
+    """Residual unit of two 3x3 convolutions, with ReLU after the sum."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -19,9 +19,9 @@ class Residual(nn.Module):
 
 
 def small(size: int, dim: int, width: float = 1.0) -> nn.Module:
-    """Residual stages at 1/2, 1/4 and 1/8 of the size, then four weighted sums a channel: 0.4 M weights at 56 px."""
-    side = -(-size // 8)  # three strides of two, each rounding up
-    a, b, c = (scaled(channels, width) for channels in (24, 48, 96))
+    """Residual stages at 1/2, 1/4 and 1/8 of the size, then four weighted sums per channel; 0.4 M weights at 56 px."""
+    side = -(-size // 8)  # three strides of two, rounded up
+    a, b, c = (scale_channels(channels, width) for channels in (24, 48, 96))
     return nn.Sequential(
         conv_bn(3, a, 5, stride=2),
         nn.ReLU(),
@@ -33,7 +33,7 @@ def small(size: int, dim: int, width: float = 1.0) -> nn.Module:
 
 
 class Bottleneck(nn.Module):
-    """MobileFaceNet's block: widen by 1x1, filter each channel by 3x3, narrow by 1x1; added to its input if alike."""
+    """MobileFaceNet's block: 1x1 expansion, depthwise 3x3, 1x1 projection; residual if the shape does not change."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -45,21 +45,21 @@ class Bottleneck(nn.Module):
             nn.PReLU(wide),
             conv_bn(wide, outputs, 1),
         )
-        self.alike = stride == 1 and inputs == outputs
+        self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x) if self.alike else self.body(x)
+        return x + self.body(x) if self.residual else self.body(x)
 
 
 def mobilefacenet(size: int, dim: int, width: float = 1.0) -> nn.Module:
-    """MobileFaceNet (Chen et al., CCBR 2018, Table 1), the last filter as large as the map it meets: size / 16."""
+    """MobileFaceNet (Chen et al., CCBR 2018, Table 1); the last filter has the size of its input, size / 16."""
     # outputs, blocks, stride of the first, expansion
     stages = ((64, 5, 2, 2), (128, 1, 2, 4), (128, 6, 1, 2), (128, 1, 2, 4), (128, 2, 1, 2))
-    channels, last = scaled(64, width), scaled(512, width)
+    channels, last = scale_channels(64, width), scale_channels(512, width)
     layers = [conv_bn(3, channels, 3, stride=2), nn.PReLU(channels)]
     layers += [conv_bn(channels, channels, 3, groups=channels), nn.PReLU(channels)]
     for full, blocks, stride, expansion in stages:
-        outputs = scaled(full, width)
+        outputs = scale_channels(full, width)
         for block in range(blocks):
             layers.append(Bottleneck(channels, outputs, stride if block == 0 else 1, expansion))
             channels = outputs

@@ -17,7 +17,7 @@ from workbench.core.errors import InputError
 from workbench.core.parameters import Param
 from workbench.core.threads import ENDING, spawn
 from workbench.curves.ladder import Rung, has_range, ladder, moves
-from workbench.margins.source import explained
+from workbench.margins.source import formula_error
 from workbench.methods.method import Method, own_values
 from workbench.panels.curves_setting import (
     Asked,
@@ -193,7 +193,7 @@ class CurvesView(Streamed):
             result = exact(asked) if fresh or asked.live != before.live else self._result
         except Exception as error:  # a formula of someone's own: the last good curves stay
             self._drawn = asked
-            self._push(str(explained(asked.margin, error)))
+            self._push(str(formula_error(asked.margin, error)))
             return
         if before is not None:
             self._remember(before, asked)

@@ -211,7 +211,7 @@ def composed(
     """The objective with these parameters and states, and the value of every state by the name `set` takes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a margin cautions about stands in the panel
-        objective = method.objective(parameters, FullCenters(CLASSES, 2, 0, method.similarity_of(parameters)))
+        objective = method.build_objective(parameters, FullCenters(CLASSES, 2, 0, method.similarity_of(parameters)))
     names = state_names(method.margin.states | method.scale.states, parameters)
     set_state(objective, {names[key]: value for key, value in given.items()})
     return objective, {key: float(objective.state[name]) for key, name in names.items()}

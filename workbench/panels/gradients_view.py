@@ -192,7 +192,7 @@ def composed(method: Method, snapshot: Snapshot, classes: int) -> MarginSoftmax:
     """The loss with the parameters and the scalar states of a snapshot."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the training has said it
-        objective = method.objective(
+        objective = method.build_objective(
             snapshot.parameters, FullCenters(classes, 2, 0, method.similarity_of(snapshot.parameters))
         )
     set_state(objective, snapshot.state)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.core.arrays import in_safe_range, unit
+from workbench.core.arrays import rescale_extreme, unit
 from workbench.core.errors import InputError
 
 TINY = 1e-9  # below this sine the tangent direction is undefined
@@ -129,7 +129,7 @@ def umap_map(x: np.ndarray, start: np.ndarray | None = None, seed: int = 0) -> n
         raise InputError(f"x has shape {x.shape}; UMAP needs at least 5 vectors (n, D)")
     if start is not None and start.shape != (len(x), 2):
         raise InputError(f"start has shape {start.shape}; it must be {(len(x), 2)}, one point per vector")
-    x = np.ascontiguousarray(in_safe_range(x), dtype=np.float32)
+    x = np.ascontiguousarray(rescale_extreme(x), dtype=np.float32)
     first = None if start is None else np.ascontiguousarray(start, dtype=np.float32)
     content = hashlib.sha256(repr((x.shape, seed, first is None)).encode() + x.tobytes())
     content.update(b"" if first is None else first.tobytes())

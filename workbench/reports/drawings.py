@@ -12,7 +12,7 @@ from workbench.reports.evidence import Evidence, Moment, end_of, hard_enough, st
 from workbench.reports.figures import Figures
 from workbench.reports.tables import chip, parameter_tables, state_in_words
 from workbench.reports.words import sample, snapshots, warm_up
-from workbench.training.run import THETA
+from workbench.training.evaluate import THETA
 from workbench.views.curves import MarginCurve, curves_figure
 from workbench.views.hardness import correlation_figure, distances_figure
 from workbench.views.similarity import overlap_figure, ridges_figure

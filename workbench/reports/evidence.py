@@ -17,7 +17,7 @@ from workbench.methods.method import Method
 from workbench.probes.geometry import center_angles
 from workbench.probes.hardness import HardnessCorrelation, hardness
 from workbench.probes.similarity import Similarity, similarity
-from workbench.training.run import THETA, boundaries_of
+from workbench.training.evaluate import THETA, boundaries_of
 from workbench.views.theme import Style, method_style
 from workbench.views.training import FEW, Stretch
 

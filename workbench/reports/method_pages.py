@@ -21,7 +21,7 @@ from workbench.curves import boundaries, curve, ideal_boundaries
 from workbench.curves.gradients import gradient_map, set_state
 from workbench.margins.base import Margin
 from workbench.methods import METHODS, build
-from workbench.methods.method import Method, first_line, source
+from workbench.methods.method import Method, first_line, preset_source
 from workbench.training.health import expected_loss
 from workbench.views.curves import MarginCurve, curves_figure
 from workbench.views.gradients import LabeledMap, gradient_figure
@@ -116,7 +116,7 @@ def preset_table(method: Method) -> str:
     for name in method.presets:
         other = {key: value for key, value in method.settings(name).items() if value != paper[key]}
         changes = ", ".join(f"`{key}` {number(value)}" for key, value in other.items())
-        rows.append((f"`{name}`", source(name), changes or ("–" if name == "paper" else "nothing")))
+        rows.append((f"`{name}`", preset_source(name), changes or ("–" if name == "paper" else "nothing")))
     return table(("preset", "source", "differs from the paper's in"), rows)
 
 

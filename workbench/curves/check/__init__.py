@@ -13,7 +13,7 @@ from workbench.curves.check import contract, shape
 from workbench.curves.check.report import Report
 from workbench.curves.check.trials import Finding, Findings
 from workbench.margins.base import Margin
-from workbench.margins.source import explained
+from workbench.margins.source import formula_error
 
 LAWS: dict[str, Callable[[Margin], Findings]] = {
     "computes": contract.check_computes,
@@ -80,4 +80,4 @@ def findings(margin: Margin, law: str) -> list[Finding]:
     try:
         return [replace(finding, law=law) for finding in LAWS[law](margin)]
     except Exception as error:
-        return [Finding(str(explained(margin, error)), law=law)]
+        return [Finding(str(formula_error(margin, error)), law=law)]

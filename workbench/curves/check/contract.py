@@ -21,7 +21,7 @@ from workbench.curves.check.trials import (
 )
 from workbench.losses.rows import DenseRows
 from workbench.margins.base import Margin
-from workbench.margins.source import called, formula
+from workbench.margins.source import evaluate, formula
 
 STATISTICS = "hard_mean", "hard_weight", "logsumexp", "N_sum"  # sums over the negatives
 
@@ -32,8 +32,8 @@ def check_computes(margin: Margin) -> Findings:
     for dtype in (torch.float64, torch.float32):
         for B, C in ((6, CLASSES), (1, CLASSES), (6, 2), (1, 2)):
             rows = rows_of(margin, cos[:B, :C].to(dtype, copy=True), margin.init(CLASSES, DIM), norm[:B])
-            results = {name: called(margin, name, rows.cos, rows.ctx) for name in ("hard", "N")}
-            results["T"] = called(margin, "T", rows.pos, rows.ctx, rows)
+            results = {name: evaluate(margin, name, rows.cos, rows.ctx) for name in ("hard", "N")}
+            results["T"] = evaluate(margin, "T", rows.pos, rows.ctx, rows)
             for name in ("T", "N"):
                 if results[name].dtype != dtype:
                     yield Finding(f"{name} returns {results[name].dtype} for {dtype}", "", formula(margin, name))
@@ -50,9 +50,9 @@ def check_elementwise(margin: Margin) -> Findings:
     for words, state in states(margin).items():
         rows = rows_of(margin, cos, state, norm, y)
         for name in ("N", "hard"):
-            whole = called(margin, name, cos, rows.ctx)
+            whole = evaluate(margin, name, cos, rows.ctx)
             for a, b in ((0, 1), (1, 4), (4, CLASSES)):
-                part = called(margin, name, cos[:, a:b].clone(), rows.ctx)
+                part = evaluate(margin, name, cos[:, a:b].clone(), rows.ctx)
                 if not torch.allclose(part.double(), whole[:, a:b].double(), rtol=0, atol=SAME):
                     i, j = divmod(int((part.double() - whole[:, a:b].double()).abs().argmax()), b - a)
                     message = f"{name} of one cosine depends on other columns: {float(whole[i, a + j]):.4f} among all"
@@ -81,7 +81,7 @@ def check_apart(margin: Margin) -> Findings:
         rows.pos = cos.gather(1, y).requires_grad_()
         rows.params = {name: value.requires_grad_() for name, value in rows.params.items()}
         sources = {"cos θ_y": rows.pos, "|x|": rows.norm} | rows.params
-        N = called(margin, "N", cos, rows.ctx)
+        N = evaluate(margin, "N", cos, rows.ctx)
         if not N.requires_grad:
             continue
         slopes = torch.autograd.grad(N.sum(), list(sources.values()), allow_unused=True)
@@ -123,7 +123,7 @@ def check_pure(margin: Margin) -> Findings:
 
 CALLS: dict[str, Callable[[Margin, DenseRows], Any]] = {
     "context": lambda margin, rows: rows.ctx,
-    "hard": lambda margin, rows: called(margin, "hard", rows.cos, rows.ctx),
+    "hard": lambda margin, rows: evaluate(margin, "hard", rows.cos, rows.ctx),
     "N": lambda margin, rows: rows.N,
     "T": lambda margin, rows: rows.T,
     "penalty": lambda margin, rows: margin.penalty(rows.ctx, rows.params),

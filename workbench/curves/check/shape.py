@@ -33,7 +33,7 @@ from workbench.curves.check.trials import (
 from workbench.curves.gradients import as_objective, gradients
 from workbench.curves.slice import jumps
 from workbench.margins.base import Margin, State
-from workbench.margins.source import called, explained, formula
+from workbench.margins.source import evaluate, formula, formula_error
 
 FIXED = {"hard_mean": 0.3, "hard_weight": 2.0, "logsumexp": 1.0, "N_sum": 0.6}  # row statistics while T is evaluated
 THETA = torch.linspace(0, math.pi, 8 * 180 + 1, dtype=torch.float64)
@@ -47,13 +47,13 @@ def T_of(margin: Margin, c: Tensor, state: State, norm: float = NORMS[0]) -> Ten
     rows = rows_of(margin, torch.cat([c[:, None], others], dim=1), state, norm)
     for name, value in FIXED.items():
         setattr(rows, name, torch.full_like(rows.pos, value))
-    return called(margin, "T", rows.pos, rows.ctx, rows).squeeze(1)
+    return evaluate(margin, "T", rows.pos, rows.ctx, rows).squeeze(1)
 
 
 def N_of(margin: Margin, c: Tensor, own: float, state: State) -> Tensor:
     """N (...) of negatives with cosines c (...), for a sample with cosine `own` to its own center."""
     rows = rows_of(margin, torch.tensor([[own, 0.0]], dtype=c.dtype), state)
-    return called(margin, "N", c.reshape(1, -1), rows.ctx).view_as(c)
+    return evaluate(margin, "N", c.reshape(1, -1), rows.ctx).view_as(c)
 
 
 def check_finite(margin: Margin) -> Findings:
@@ -62,7 +62,7 @@ def check_finite(margin: Margin) -> Findings:
         try:
             finding = next(not_finite(other, words), None)
         except Exception as error:
-            finding = Finding(str(explained(other, error)), words)
+            finding = Finding(str(formula_error(other, error)), words)
         if finding:
             yield finding
             return
@@ -125,7 +125,7 @@ def check_asks(margin: Margin) -> Findings:
 
     def find(state: State, norm: float, words: str) -> Findings:
         rows = rows_of(margin, COARSE.cos()[:, None].repeat(1, 2), state, norm)
-        lead = T_of(margin, COARSE.cos(), state, norm) - called(margin, "N", rows.cos, rows.ctx)[:, 1]
+        lead = T_of(margin, COARSE.cos(), state, norm) - evaluate(margin, "N", rows.cos, rows.ctx)[:, 1]
         for low, high in intervals(COARSE, lead > SAME):
             largest = float(lead[COARSE.ge(low) & COARSE.le(high)].max())
             message = f"T is up to {largest:.3g} above N at the same cosine: easier for the target than softmax"
@@ -200,7 +200,7 @@ def check_softmax(margin: Margin) -> Findings:
     for words, state in states(margin).items():
         with_margin, rows = (rows_of(each, cos, state, norm, y) for each in (margin, plain))
         errors = {"T": (rows.T - rows.pos).abs().max(), "N": (rows.N - cos).abs().max()}
-        moved = {"T": rows.T - with_margin.T, "N": called(plain, "N", cos, with_margin.ctx) - with_margin.N}
+        moved = {"T": rows.T - with_margin.T, "N": evaluate(plain, "N", cos, with_margin.ctx) - with_margin.N}
         for name, error in errors.items():
             if error > 1e-6:
                 depends = bool((moved[name].abs() > SAME).any())
