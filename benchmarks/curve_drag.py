@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import torch
-from browsing import Notebooks, find_chromium, running_chromium, running_lab
+from browsing import Notebooks, find_chromium, launch_chromium, run_jupyterlab
 from panel_latency import TRAIN
 
 from workbench.curves.ladder import climbs, ladder, moves
@@ -128,8 +128,8 @@ def main(count: int = 200) -> None:
     print(f"{'method':16} {'kernel':10}{'p50 ms':>8}{'p95 ms':>8}{'redrawn':>12}   ({count} pointer moves each)")
     with (
         tempfile.TemporaryDirectory() as home,
-        running_chromium(chromium) as browser,
-        running_lab(Path(home)) as lab,
+        launch_chromium(chromium) as browser,
+        run_jupyterlab(Path(home)) as lab,
     ):
         for key in KEYS:
             for kernel, cells in (("idle", []), ("training", [TRAIN])):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from browsing import Notebooks, find_chromium, running_chromium, running_lab
+from browsing import Notebooks, find_chromium, launch_chromium, run_jupyterlab
 
 SETTINGS = 'method="npcface", data="digits", dim=3, size=16'
 SHOW = f"from workbench.panels.lab import Lab\nlab = Lab({SETTINGS})\nlab"
@@ -164,7 +164,7 @@ def main() -> None:
     chromium = find_chromium()
     if chromium is None:
         sys.exit("no Chromium in PATH (chromium, chromium-browser or google-chrome)")
-    with tempfile.TemporaryDirectory() as home, running_chromium(chromium) as browser, running_lab(Path(home)) as lab:
+    with tempfile.TemporaryDirectory() as home, launch_chromium(chromium) as browser, run_jupyterlab(Path(home)) as lab:
         notebooks = Notebooks(browser.new_context(viewport={"width": 1500, "height": 2200}), lab)
         found = measure(notebooks.open([RATE]), options.seconds, options.presses)
         notebooks.context.close()

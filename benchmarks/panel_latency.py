@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from browsing import Notebooks, find_chromium, running_chromium, running_lab
+from browsing import Notebooks, find_chromium, launch_chromium, run_jupyterlab
 
 METHODS = ("arcface", "recurricularface", "npcface")
 SHOW = "from workbench.panels.margin import MarginPanel\npanel = MarginPanel({!r})\npanel"
@@ -64,8 +64,8 @@ def main(presses: int = 60) -> None:
     print(f"{'method':18}{'kernel':12}{'p50 ms':>8}{'p95 ms':>8}   ({presses} key presses each)")
     with (
         tempfile.TemporaryDirectory() as home,
-        running_chromium(chromium) as browser,
-        running_lab(Path(home)) as lab,
+        launch_chromium(chromium) as browser,
+        run_jupyterlab(Path(home)) as lab,
     ):
         for method in METHODS:
             for kernel, cells in (("idle", []), ("training", [TRAIN])):

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from browsing import Notebooks, find_chromium, running_chromium, running_lab
+from browsing import Notebooks, find_chromium, launch_chromium, run_jupyterlab
 
 SHOW = """
 import json, pathlib, statistics, threading, time
@@ -61,8 +61,8 @@ def main(points: int = 20_000, classes: int = 7, seconds: int = 10) -> None:
     print(f"{'picture':16}{'motion':10}{'frames/s':>10}{'dropped':>9}{'lag p50 ms':>12}{'p95 ms':>8}")
     with (
         tempfile.TemporaryDirectory() as home,
-        running_chromium(chromium) as browser,
-        running_lab(Path(home)) as lab,
+        launch_chromium(chromium) as browser,
+        run_jupyterlab(Path(home)) as lab,
     ):
         for picture, dim in (("sphere", 3), ("circle", 2), ("principal axes", 64)):
             for smooth in (True, False):

@@ -243,7 +243,7 @@ def test_an_explorer_links_its_views_and_says_what_it_shows(tmp_path, given_arra
     assert repr(explorer) == f"Explorer: {said}"
     assert explorer.children[0].value == said
     assert all(view.pushed for view in (explorer.sphere, explorer.queue))
-    explorer.queue.told({"pick": explorer.queue._newest[0]["rows"][0]["id"]})
+    explorer.queue.on_message({"pick": explorer.queue._newest[0]["rows"][0]["id"]})
     assert len(explorer.selection.classes) == 2
     assert explorer.sphere.chosen == list(explorer.selection.classes)
     assert set(explorer.snapshot.y[list(explorer.selection.samples)]) == set(explorer.selection.classes)

@@ -14,9 +14,9 @@ from training.test_session import config, data
 
 from workbench.core.errors import InputError
 from workbench.margins import ArcFace
-from workbench.panels.export import call
+from workbench.panels.export import python_call
 from workbench.panels.lab import Lab, mean_hard_cosine
-from workbench.panels.scenes import SCENES, fitting
+from workbench.panels.scenes import SCENES, scenes_for
 from workbench.panels.versus import Versus
 from workbench.training.live.session import LiveSession
 
@@ -42,7 +42,7 @@ def test_it_shows_what_the_session_has(lab):
     shown.session.run(5, block=True)
     shown.refresh()
     assert "step 5" in shown.bar._state.value
-    assert len(shown.training.trail) == 5
+    assert len(shown.training.history) == 5
     assert shown.hardness.result is not None
     shown.gradients.wait()
     assert shown.gradients.result is not None
@@ -64,12 +64,12 @@ def test_it_shows_every_kind_of_method(lab, method):
 
 def test_a_control_of_the_curves_changes_the_session_and_is_marked(lab):
     shown = lab(recipe="preset")
-    shown.curves.told({"set": {"m0": 0.3}, "id": 1})
+    shown.curves.on_message({"set": {"m0": 0.3}, "id": 1})
     shown.session.step()
     shown.refresh()
     assert shown.session.job.objective.margin.m0 == 0.3
     assert [m["label"] for m in shown.training._marks] == ["m0 0.3"]
-    shown.curves.told({"set": {"theta": 1.0}, "id": 2})
+    shown.curves.on_message({"set": {"theta": 1.0}, "id": 2})
     assert shown.theta == 1.0
 
 
@@ -127,15 +127,15 @@ def test_scenes_start_afresh_and_say_what_to_look_for(lab):
     assert old.status == "stopped"
     assert shown.session.tuning.values["m"] == 1.2
     assert shown.session.images is old.images
-    assert "far side" in shown.bar._says.value
+    assert "far side" in shown.bar._description.value
     with pytest.raises(InputError, match="scene"):
         shown.play_scene("m too small")
 
 
 def test_every_scene_can_be_made():
     images = data(classes=6)
-    assert len(fitting(6)) == len(SCENES) - 1
-    for scene in fitting(6).values():
+    assert len(scenes_for(6)) == len(SCENES) - 1
+    for scene in scenes_for(6).values():
         session = LiveSession(images=images, name="scene", batch=16, dim=3, device="cpu", **scene.settings)
         try:
             session.run(2, block=True)
@@ -198,7 +198,7 @@ def test_export_writes_what_is_shown(lab, tmp_path, monkeypatch):
 
 def test_the_call_makes_the_lab_again(lab):
     session = lab().session
-    said = call(session, math.radians(70))
+    said = python_call(session, math.radians(70))
     made = eval(said, {"Lab": dict})
     assert made == {
         "method": "npcface",
@@ -214,7 +214,7 @@ def test_the_call_makes_the_lab_again(lab):
 def test_closing_ends_its_threads(lab):
     shown = lab(name="closing")
     shown.session.play()
-    threads = [shown._pump._thread, *(t for t in threading.enumerate() if t.name == "worker of closing")]
+    threads = [shown._refresh_loop._thread, *(t for t in threading.enumerate() if t.name == "worker of closing")]
     assert len(threads) == 2
     shown.close()
     for thread in threads:
@@ -228,7 +228,7 @@ def test_running_the_cell_again_leaves_nothing_of_the_old_lab():
 
     old = made()
     gone = weakref.ref(old)
-    pump = old._pump._thread
+    pump = old._refresh_loop._thread
     del old
     new = made()
     pump.join()  # ends once its lab is closed

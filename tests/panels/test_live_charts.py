@@ -22,13 +22,13 @@ from workbench.curves.gradients import GRID
 from workbench.evaluation.verification import all_pairs, verify
 from workbench.margins.positive import ArcFace
 from workbench.methods import METHODS, build
-from workbench.panels.gradients_view import GradientsView, composed, logits_per_cosine, the_rest
+from workbench.panels.gradients_view import GradientsView, build_objective, further_centers, logits_per_cosine
 from workbench.panels.hardness_view import HardnessView
-from workbench.panels.kit.chart import Axis, Chart, bars, end_above, reaching
+from workbench.panels.kit.chart import Chart, ChartAxis, bars, extend_span, round_up
+from workbench.panels.kit.history import StepHistory, decimate
 from workbench.panels.kit.selection import Selection
 from workbench.panels.kit.stream import source
-from workbench.panels.kit.trail import Trail, decimated
-from workbench.panels.similarities_view import SimilaritiesView, some_classes
+from workbench.panels.similarities_view import SimilaritiesView, sample_classes
 from workbench.panels.training_view import MARKS, TrainingView
 from workbench.probes.hardness import hardness, own_and_nearest
 from workbench.probes.pairs import pair_similarity
@@ -133,18 +133,18 @@ def test_own_and_nearest_extend_what_hardness_measures():
 @settings(max_examples=100)
 @given(st.floats(1e-9, 1e9))
 def test_an_axis_ends_at_a_round_number_not_far_above(value):
-    end = end_above(value)
+    end = round_up(value)
     assert value * (1 - 1e-8) <= end <= 1.7 * value
     assert float(f"{end:.1e}") == pytest.approx(end)
 
 
 def test_an_axis_grows_in_steps_and_fits_only_when_asked():
-    assert reaching((0.0, 1.0), 0.2, 0.9) == (0.0, 1.0)
-    assert reaching((0.0, 1.0), -0.3, 1.2) == (-0.3, 1.5)
+    assert extend_span((0.0, 1.0), 0.2, 0.9) == (0.0, 1.0)
+    assert extend_span((0.0, 1.0), -0.3, 1.2) == (-0.3, 1.5)
     again = []
     chart = Chart("x", fitted=lambda: again.append(chart.reach("y", 0.0, 2.0)))
     assert chart.reach("y", 0.0, 40.0) == (0.0, 50.0) == chart.reach("y", 0.0, 2.0)
-    chart.told({"fit": True})
+    chart.on_message({"fit": True})
     assert again == [(0.0, 2.0)]
     chart.close()
 
@@ -154,7 +154,7 @@ def test_an_axis_grows_in_steps_and_fits_only_when_asked():
 def test_decimation_keeps_the_extremes_and_the_ends(points, seed):
     y = np.random.default_rng(seed).normal(size=points)
     x = np.arange(points, dtype=float)
-    fewer_x, fewer_y = decimated(x, y)
+    fewer_x, fewer_y = decimate(x, y)
     assert len(fewer_x) <= 1700
     assert (np.diff(fewer_x) > 0).all()
     assert (fewer_y.min(), fewer_y.max(), fewer_y[0], fewer_y[-1]) == (y.min(), y.max(), y[0], y[-1])
@@ -162,15 +162,15 @@ def test_decimation_keeps_the_extremes_and_the_ends(points, seed):
 
 
 def test_a_trail_that_goes_back_keeps_the_old_way_apart():
-    trail = Trail(1)
+    history = StepHistory(1)
     for step in range(5):
-        trail.add(step, 10.0 * step)
-    trail.add(2, 7.0)
-    np.testing.assert_array_equal(trail.arrays(), [[0, 1, 2], [0, 10, 7]])
-    np.testing.assert_array_equal(trail.past, [[[1, 2, 3, 4], [10, 20, 30, 40]]])
-    trail.back(3)
-    assert trail.last == 2
-    assert len(trail.past) == 1
+        history.add(step, 10.0 * step)
+    history.add(2, 7.0)
+    np.testing.assert_array_equal(history.arrays(), [[0, 1, 2], [0, 10, 7]])
+    np.testing.assert_array_equal(history.past, [[[1, 2, 3, 4], [10, 20, 30, 40]]])
+    history.rewind(3)
+    assert history.last == 2
+    assert len(history.past) == 1
 
 
 # --- similarities
@@ -214,7 +214,7 @@ def test_an_interval_selects_its_samples_and_greys_the_others():
     view.show(snap)
     (chart,) = charts(view)
     own = own_and_nearest(snap.cos, snap.y)[0]
-    chart.told({"brush": {"x": [0.2, 0.7], "y": [0, 1]}})
+    chart.on_message({"brush": {"x": [0.2, 0.7], "y": [0, 1]}})
     assert selection.samples == tuple(np.flatnonzero((own >= 0.2) & (own <= 0.7)))
     grey, lit = (
         [a for h, a in shown(chart)[1] if h["kind"] == "bars" and bool(h["name"]) is named] for named in (False, True)
@@ -224,11 +224,11 @@ def test_an_interval_selects_its_samples_and_greys_the_others():
     for group, all_of_it, some in zip((~wrong, wrong), grey, lit, strict=True):
         np.testing.assert_allclose(all_of_it[1].sum(), 1, rtol=1e-6)
         np.testing.assert_allclose(some[1].sum(), (group & inside).sum() / group.sum(), rtol=1e-6)
-    chart.told({"brush": None})
+    chart.on_message({"brush": None})
     assert selection.samples == ()
     assert len([h for h, _ in shown(chart)[1] if h["kind"] == "bars"]) == 2
     view.mode = "pairs"
-    chart.told({"brush": {"x": [-1, 1], "y": [0, 1]}})  # an interval of pairs selects nothing
+    chart.on_message({"brush": {"x": [-1, 1], "y": [0, 1]}})  # an interval of pairs selects nothing
     assert selection.samples == ()
     view.close()
 
@@ -250,10 +250,10 @@ def test_pairs_with_a_selected_sample_are_lit():
 
 def test_of_many_samples_whole_classes_are_compared_and_it_is_said():
     y = np.repeat(np.arange(300), 4)
-    kept = some_classes(y, 500)
+    kept = sample_classes(y, 500)
     assert len(kept) == 500
     assert all((y[kept] == c).sum() == 4 for c in np.unique(y[kept]))
-    np.testing.assert_array_equal(kept, some_classes(y, 500))
+    np.testing.assert_array_equal(kept, sample_classes(y, 500))
     view = SimilaritiesView(Selection())
     view.show(snapshot(samples=1200, classes=300))
     assert "500 of the 1,200 samples, whole classes drawn at random" in shown(charts(view)[0])[0]["note"]
@@ -306,7 +306,7 @@ def test_a_box_selects_and_another_view_greys():
     view.show(snap), other.show(snap)
     x, y, *_ = layer(charts(view)[0], "points")
     corners = chart_box(x[[4, 9]], y[[4, 9]])
-    charts(view)[0].told({"brush": corners})
+    charts(view)[0].on_message({"brush": corners})
     inside = (x >= corners["x"][0]) & (x <= corners["x"][1]) & (y >= corners["y"][0]) & (y <= corners["y"][1])
     assert {4, 9} <= set(selection.samples) == set(np.flatnonzero(inside))
     np.testing.assert_array_equal(layer(charts(other)[0], "points")[3], inside)
@@ -323,10 +323,10 @@ def test_a_sample_is_told_with_its_image():
     scatter = charts(view)[0]
     sent = []
     scatter.send = lambda content, buffers=(): sent.append((content, buffers))
-    scatter.told({"hover": 7})  # before anything is shown
+    scatter.on_message({"hover": 7})  # before anything is shown
     view.show(snap)
     for i in (7, 8, 1000):
-        scatter.told({"hover": i})
+        scatter.on_message({"hover": i})
     other = own_and_nearest(snap.cos, snap.y)[2]
     texts = [f"sample {i}, class {snap.y[i]}\nnearest other: class {other[i]}" for i in (7, 8)]
     assert sent == [
@@ -398,14 +398,16 @@ def test_the_other_cosine_is_shown_when_asked_for():
 
 def test_the_rest_weighs_what_all_further_centers_do():
     snap = snapshot(samples=5, classes=200)
-    rest, theta = the_rest(snap.cos, snap.y, 24.0)
+    rest, theta = further_centers(snap.cos, snap.y, 24.0)
     further = [np.sort(np.delete(row, y))[:-1] for row, y in zip(snap.cos, snap.y, strict=True)]
     weights = [np.exp(24.0 * row).sum() for row in further]
     assert rest == 64
     assert rest * math.exp(24.0 * math.cos(theta)) == pytest.approx(np.median(weights), rel=1e-6)
-    assert the_rest(snap.cos[:, :2], np.zeros(5, dtype=int), 24.0)[0] == 0
+    assert further_centers(snap.cos[:, :2], np.zeros(5, dtype=int), 24.0)[0] == 0
     softmax = snapshot(**METHODS["softmax"].settings())
-    assert logits_per_cosine(composed(METHODS["softmax"], softmax, 12), softmax.length) == pytest.approx(softmax.length)
+    assert logits_per_cosine(build_objective(METHODS["softmax"], softmax, 12), softmax.length) == pytest.approx(
+        softmax.length
+    )
 
 
 def test_gradients_are_found_again_only_when_something_moved():
@@ -448,7 +450,7 @@ def test_it_follows_a_change_of_method_and_says_what_has_no_gradient():
 
 def test_showing_does_not_wait_for_the_gradients(monkeypatch):
     free = threading.Event()
-    monkeypatch.setattr("workbench.panels.gradients_view.find", lambda wanted: free.wait(10) and None)
+    monkeypatch.setattr("workbench.panels.gradients_view.compute_gradients", lambda request: free.wait(10) and None)
     view = GradientsView("arcface")
     view.show(snapshot())
     assert view.result is None
@@ -483,7 +485,7 @@ def test_every_step_is_kept_and_the_drawing_keeps_the_extremes():
     for step in steps_of(losses):
         view.add(step)
     view.draw()
-    np.testing.assert_array_equal(view.trail.arrays()[1], losses)
+    np.testing.assert_array_equal(view.history.arrays()[1], losses)
     _, drawn = layer(charts(view)[0], "line", "loss")
     assert len(drawn) < 1700
     np.testing.assert_allclose(
@@ -575,8 +577,8 @@ def test_a_loss_that_is_not_finite_leaves_the_axes_whole():
 
 def test_health_is_said_newest_first_and_as_text():
     view = TrainingView()
-    view.say("fine <b>")
-    view.say("stuck")
+    view.report("fine <b>")
+    view.report("stuck")
     assert view._health.value.index("stuck") < view._health.value.index("fine &lt;b&gt;")
     view.close()
 
@@ -658,7 +660,7 @@ def test_javascript_finds_the_same_numbers(tmp_path, node):
 def test_a_frame_is_plain_json_and_the_first_layer_lowest():
     chart = Chart("x")
     first, second = (bars(name, np.arange(3), np.ones(2), 0) for name in "ab")
-    chart.draw(Axis("x", "x", (0.0, 2.0)), Axis("y", "y", (0.0, 1.0)), [first, second])
+    chart.draw(ChartAxis("x", "x", (0.0, 2.0)), ChartAxis("y", "y", (0.0, 1.0)), [first, second])
     head, layers = shown(chart)
     assert [h["name"] for h, _ in layers] == ["a", "b"]
     assert head["frame"] == 1

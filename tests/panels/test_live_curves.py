@@ -33,7 +33,7 @@ def without_rest(monkeypatch):
     monkeypatch.setattr(live, "REST_RUNG", 0.0)
 
 
-class Lab:
+class CurvesHarness:
     """A view whose changes are taken at once, and the messages it sends; `answer` plays the browser."""
 
     def __init__(self, key: str = "arcface", answer: bool = True, method: object = None) -> None:
@@ -54,7 +54,7 @@ class Lab:
             self.view._sent.clear()
 
     def tell(self, **content: object) -> None:
-        self.view._received(self.view, content, [])
+        self.view._on_custom_message(self.view, content, [])
 
     def change(self, change: dict) -> None:
         values = self.values | change
@@ -71,24 +71,24 @@ class Lab:
 
 
 def test_the_exact_curves_are_drawn():
-    lab = Lab("npcface", answer=False)
-    assert lab.view.wait()
-    result, margin = lab.view.result, METHODS["npcface"].margin_of(lab.values)
+    harness = CurvesHarness("npcface", answer=False)
+    assert harness.view.wait()
+    result, margin = harness.view.result, METHODS["npcface"].margin_of(harness.values)
     assert np.array_equal(result.curve.T, curve(margin, THETA, len(result.curve.phi)).T)
     assert result.actual == pytest.approx(boundaries(margin, THETA))
     assert result.ideal == pytest.approx(ideal_boundaries(margin, THETA))
-    assert repr(lab.view) == f"CurvesView: {result.words()}"
+    assert repr(harness.view) == f"CurvesView: {result.words()}"
 
 
 def test_nobody_looks_nothing_is_built_or_sent():
-    lab = Lab("npcface", answer=False)
-    assert lab.view.wait()
-    assert lab.sent == []
-    assert lab.view._built == {}
+    harness = CurvesHarness("npcface", answer=False)
+    assert harness.view.wait()
+    assert harness.sent == []
+    assert harness.view._built == {}
 
 
 def test_controls_come_from_what_the_parts_declare():
-    controls = {c["name"]: c for c in Lab("npcface").frames()[-1]["controls"]}
+    controls = {c["name"]: c for c in CurvesHarness("npcface").frames()[-1]["controls"]}
     front = [name for name, c in controls.items() if c["front"]]
     assert front == ["m0", "m1", "t", "alpha", "m_mask", "mask", "guard"]
     assert controls["m0"] | {"unit": "rad", "low": 0.0, "high": 1.5, "factors": False} == controls["m0"]
@@ -99,100 +99,100 @@ def test_controls_come_from_what_the_parts_declare():
 
 
 def test_the_handle_is_the_first_parameter_that_moves_T():
-    assert Lab("npcface").frames()[-1]["handle"] == "m0"
-    assert Lab("cosface").frames()[-1]["handle"] == "m"
-    assert Lab("norm_softmax").frames()[-1]["handle"] == ""
+    assert CurvesHarness("npcface").frames()[-1]["handle"] == "m0"
+    assert CurvesHarness("cosface").frames()[-1]["handle"] == "m"
+    assert CurvesHarness("norm_softmax").frames()[-1]["handle"] == ""
 
 
 def test_ladders_are_announced_and_sent_when_asked_for():
-    lab = Lab("curricularface")
-    head = lab.frames()[-1]
+    harness = CurvesHarness("curricularface")
+    head = harness.frames()[-1]
     assert list(head["ladders"]) == ["m", "momentum", "topk"]  # the last two move nothing, which is known now
-    lab.tell(ladders=["m", "momentum", "unknown"])
-    (sent,) = [content for content in lab.sent if "ladder" in content]
+    harness.tell(ladders=["m", "momentum", "unknown"])
+    (sent,) = [content for content in harness.sent if "ladder" in content]
     assert (sent["ladder"], sent["version"], sent["theta"]) == ("m", head["ladders"]["m"], THETA)
     assert len(sent["values"]) == len(sent["marks"])
 
 
 def test_a_ladder_outlives_its_own_parameter_and_no_other():
-    lab = Lab("npcface")
-    before = lab.frames()[-1]["ladders"]
-    lab.change({"m0": 0.6})
-    after = lab.frames()[-1]["ladders"]
+    harness = CurvesHarness("npcface")
+    before = harness.frames()[-1]["ladders"]
+    harness.change({"m0": 0.6})
+    after = harness.frames()[-1]["ladders"]
     assert after["m0"] == before["m0"]
     assert after["alpha"] > before["alpha"]
 
 
 def test_a_state_that_drifts_rebuilds_only_what_the_eye_can_tell():
-    lab = Lab("curricularface")
-    lab.state = {"t": 0.3}
-    lab.show()
-    first = lab.frames()[-1]["ladders"]["m"]
-    lab.state = {"t": 0.301}
-    lab.show()
-    assert lab.frames()[-1]["ladders"]["m"] == first
-    assert lab.view.result.curve.state == {"t": 0.301}
-    lab.state = {"t": 0.5}
-    lab.show()
-    assert lab.frames()[-1]["ladders"]["m"] > first
-    assert lab.frames()[-1]["state"] == "t = 0.5"
+    harness = CurvesHarness("curricularface")
+    harness.state = {"t": 0.3}
+    harness.show()
+    first = harness.frames()[-1]["ladders"]["m"]
+    harness.state = {"t": 0.301}
+    harness.show()
+    assert harness.frames()[-1]["ladders"]["m"] == first
+    assert harness.view.result.curve.state == {"t": 0.301}
+    harness.state = {"t": 0.5}
+    harness.show()
+    assert harness.frames()[-1]["ladders"]["m"] > first
+    assert harness.frames()[-1]["state"] == "t = 0.5"
 
 
 def test_the_grabbed_ladder_is_built_first():
-    lab = Lab("npcface", answer=False)
-    assert lab.view.wait()
-    lab.view._grabbed, lab.answer = "alpha", True
-    lab.tell(ready=True)
-    lab.tell(ladders=[])
-    assert lab.view.wait()
-    versions = {name: built.version for name, built in lab.view._built.items()}
+    harness = CurvesHarness("npcface", answer=False)
+    assert harness.view.wait()
+    harness.view._grabbed, harness.answer = "alpha", True
+    harness.tell(ready=True)
+    harness.tell(ladders=[])
+    assert harness.view.wait()
+    versions = {name: built.version for name, built in harness.view._built.items()}
     assert min(versions, key=versions.get) == "alpha"
 
 
 def test_the_newest_setting_wins():
-    lab = Lab("npcface")
+    harness = CurvesHarness("npcface")
     for m in np.linspace(0.1, 0.5, 200):
-        lab.change({"m0": float(m)})
-    assert lab.view.wait()
-    assert lab.view.result.parameters["m0"] == 0.5
-    assert lab.view.pushed < 100
+        harness.change({"m0": float(m)})
+    assert harness.view.wait()
+    assert harness.view.result.parameters["m0"] == 0.5
+    assert harness.view.pushed < 100
 
 
 def test_the_ghost_is_the_setting_before_the_control_moved():
-    lab = Lab()
-    assert lab.view.wait()  # a setting that was never drawn is no ghost
+    harness = CurvesHarness()
+    assert harness.view.wait()  # a setting that was never drawn is no ghost
     for m in (0.4, 0.3):
-        lab.change({"m": m})
-        assert lab.view.wait()
-    assert lab.view.ghost.parameters["m"] == 0.5
-    lab.tell(grab="m")
-    lab.change({"m": 0.2})
-    assert lab.frames()[-1]["before"][2] == pytest.approx([(THETA - 0.3) / 2])
-    assert lab.view.ghost.parameters["m"] == 0.3
+        harness.change({"m": m})
+        assert harness.view.wait()
+    assert harness.view.ghost.parameters["m"] == 0.5
+    harness.tell(grab="m")
+    harness.change({"m": 0.2})
+    assert harness.frames()[-1]["before"][2] == pytest.approx([(THETA - 0.3) / 2])
+    assert harness.view.ghost.parameters["m"] == 0.3
 
 
 def test_a_change_is_answered_and_a_bad_one_in_one_line():
-    lab = Lab()
-    lab.tell(set={"m": 0.4}, id="a:1")
-    assert {"answered": "a:1"} in lab.sent
-    assert lab.frames()[-1]["values"]["m"] == 0.4
-    lab.tell(set={"m": 9}, id="a:2")
-    (answer,) = [content for content in lab.sent if content.get("answered") == "a:2"]
+    harness = CurvesHarness()
+    harness.tell(set={"m": 0.4}, id="a:1")
+    assert {"answered": "a:1"} in harness.sent
+    assert harness.frames()[-1]["values"]["m"] == 0.4
+    harness.tell(set={"m": 9}, id="a:2")
+    (answer,) = [content for content in harness.sent if content.get("answered") == "a:2"]
     assert answer["problem"] == "Not possible: ArcFace: m = 9 is outside [0, 1.5]"
-    assert lab.frames()[-1]["values"]["m"] == 0.4
+    assert harness.frames()[-1]["values"]["m"] == 0.4
 
 
 def test_values_that_the_margin_refuses_are_the_callers():
-    lab = Lab()
-    lab.values["m"] = 9
+    harness = CurvesHarness()
+    harness.values["m"] = 9
     with pytest.raises(InputError, match="m = 9"):
-        lab.show()
+        harness.show()
 
 
 def test_the_live_state_is_marked():
-    lab = Lab("npcface")
-    lab.show(hardness=0.5)
-    head = lab.frames()[-1]
+    harness = CurvesHarness("npcface")
+    harness.show(hardness=0.5)
+    head = harness.frames()[-1]
     assert head["hard"] == pytest.approx([THETA - math.pi / 3, 0.5])
     assert "mean hard cosine 0.500" in head["live"]
 
@@ -211,13 +211,13 @@ class Halved(Margin):
 
 def test_a_margin_of_ones_own_has_its_ladder_where_it_works_and_its_error_in_words():
     mine = as_method(Halved())
-    lab = Lab(method=mine)
-    assert lab.frames()[-1]["words"]
-    lab.change({"k": 0.95})
-    head = lab.frames()[-1]
+    harness = CurvesHarness(method=mine)
+    assert harness.frames()[-1]["words"]
+    harness.change({"k": 0.95})
+    head = harness.frames()[-1]
     assert "Halved.T: RuntimeError: boom" in head["problem"]
-    lab.change({"k": 0.4})
-    assert lab.frames()[-1]["problem"] == ""
+    harness.change({"k": 0.4})
+    assert harness.frames()[-1]["problem"] == ""
 
 
 def reference(margin: Margin, name: str, state: dict[str, float]) -> dict:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
-from browsing import Notebooks, running_lab
+from browsing import Notebooks, run_jupyterlab
 
 from workbench.cli.lab import app_command
 
@@ -29,7 +29,7 @@ SECOND = 1000  # ms
 @pytest.fixture(scope="module", params=["subshells", "one thread"])
 def notebooks(request, chromium, tmp_path_factory):
     """A lab with comms over subshells as JupyterLab has them, or all on the main thread."""
-    with running_lab(tmp_path_factory.mktemp("lab") / "home") as lab:
+    with run_jupyterlab(tmp_path_factory.mktemp("lab") / "home") as lab:
         if request.param == "one thread":
             folder = lab.folder.parent / "settings" / "@jupyterlab" / "services-extension"
             folder.mkdir(parents=True)

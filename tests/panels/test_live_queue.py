@@ -176,15 +176,15 @@ def test_a_picked_row_selects_both_classes_and_their_samples():
     view = QueueView(selection)
     view.show(seen)
     own, other = view.own, shown(view)["rows"][3]["id"]
-    view.told({"pick": other})
+    view.on_message({"pick": other})
     assert selection.classes == tuple(sorted((own, other)))
     assert view.own == own
     assert view.chosen == sorted((own, other))
     assert set(seen.y[list(selection.samples)]) == {own, other}
-    view.told({"pick": other})  # once more takes it back
+    view.on_message({"pick": other})  # once more takes it back
     assert selection.classes == selection.samples == ()
-    view.told({"pick": other})
-    view.told({"clear": True})
+    view.on_message({"pick": other})
+    view.on_message({"clear": True})
     assert selection.classes == ()
 
 
@@ -200,7 +200,7 @@ def test_the_class_shown_follows_the_selection_and_the_wish():
     assert view.own == 5
     selection.classes = (99,)  # of another job
     assert view.own == 5
-    view.told({"confused": True})
+    view.on_message({"confused": True})
     assert view.own == most_confused(seen)
     for bad in (-2, 30):
         with pytest.raises(InputError, match="the classes are 0 to 29"):
@@ -218,10 +218,10 @@ def test_images_are_sent_where_there_are_some(monkeypatch):
     sent = []
     view = QueueView(Selection(), picture=lambda i: None if i == 1 else b"png %d" % i)
     monkeypatch.setattr(view, "send", lambda content, buffers=None: sent.append((content, buffers)))
-    view.told({"pictures": [0]})  # nothing is shown yet
+    view.on_message({"pictures": [0]})  # nothing is shown yet
     view.show(snapshot())
     assert shown(view)["columns"]["images"]
-    view.told({"pictures": [0, 1, 2, 120, -1]})
+    view.on_message({"pictures": [0, 1, 2, 120, -1]})
     assert sent == [({"pictures": [0, 2]}, [b"png 0", b"png 2"])]
 
 

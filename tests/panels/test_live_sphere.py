@@ -113,13 +113,13 @@ def test_without_a_wish_the_nearest_centers_are_isolated(view, selection):
     seen = snapshot(16)
     view.show(seen)
     cos = unit(seen.W) @ unit(seen.W).T - 2 * np.eye(5)
-    view.told({"press": "isolate"})
+    view.on_message({"press": "isolate"})
     assert cos[view.pair] == cos.max()
     selection.classes = (2,)
-    view.told({"press": "isolate"})
+    view.on_message({"press": "isolate"})
     assert view.pair == (2, int(cos[2].argmax()))
     selection.classes = (0, 4)
-    view.told({"press": "isolate"})
+    view.on_message({"press": "isolate"})
     assert view.pair == (0, 4)
 
 
@@ -147,7 +147,7 @@ def test_a_map_is_drawn_on_demand_started_from_the_one_before_and_shown_as_old(v
     view.show(snapshot(16))
     view.projection = "umap"
     assert shown(view)[0]["empty"]
-    view.told({"press": "map"})
+    view.on_message({"press": "map"})
     view._mapper.join(10)
     view.show(snapshot(16, step=8, seed=4))
     head, points, *_ = shown(view)
@@ -203,10 +203,10 @@ def test_the_selection_goes_both_ways(view, selection):
     seen = snapshot(3)
     view.show(seen)
     assert view.lit == b""
-    view.told({"samples": [4, 2]})
+    view.on_message({"samples": [4, 2]})
     assert selection.samples == (2, 4)
     assert np.flatnonzero(np.unpackbits(np.frombuffer(view.lit, np.uint8))).tolist() == [2, 4]
-    view.told({"classes": [1]})
+    view.on_message({"classes": [1]})
     assert (selection.classes, view.chosen) == ((1,), [1])
     assert selection.samples == tuple(np.flatnonzero(seen.y == 1))
     selection.samples = ()
@@ -223,8 +223,8 @@ def test_hovering_tells_cosines_to_the_own_and_the_nearest_other_center(selectio
     seen = snapshot(16)
     view.show(seen)
     sent = watched(view)
-    view.told({"hover": 7})
-    view.told({"hover": 60})
+    view.on_message({"hover": 7})
+    view.on_message({"hover": 60})
     cos, own = seen.cos[7], seen.y[7]
     other = np.where(np.arange(5) == own, -2, cos).argmax()
     assert [s["about"] for s in sent] == [7]
@@ -278,7 +278,7 @@ def test_what_cannot_be_shown_is_said_and_changes_nothing(view, wrong, words):
 
 
 def test_before_anything_is_shown(view):
-    view.told({"hover": 3})
+    view.on_message({"hover": 3})
     view.projection = "plane"
     with pytest.raises(InputError, match="nothing is shown yet"):
         view.isolate()
@@ -286,7 +286,7 @@ def test_before_anything_is_shown(view):
 
 def test_a_wish_that_cannot_be_granted_is_said_in_the_page(view):
     view.show(snapshot(3, classes=1))
-    view.told({"press": "isolate"})
+    view.on_message({"press": "isolate"})
     assert view.note == "there is one class; two are needed to look at two alone"
 
 
@@ -309,7 +309,7 @@ def test_threads_may_show_and_select_at_once(view, selection):
 
     actions = (
         lambda i: view.show(snapshot(3, step=i, n=60 + i % 3)),
-        lambda i: view.told({"classes": [i % 5]}),
+        lambda i: view.on_message({"classes": [i % 5]}),
         lambda i: setattr(view, "projection", ("sphere", "tangent", "pca")[i % 3]),
     )
     view.show(snapshot(3))

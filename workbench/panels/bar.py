@@ -11,7 +11,7 @@ import traitlets
 
 from workbench.core.errors import InputError
 from workbench.losses.criteria import WEIGHTINGS
-from workbench.panels.scenes import fitting
+from workbench.panels.scenes import scenes_for
 from workbench.training.live.session import LiveSession
 
 CHOOSE = "choose…"
@@ -31,10 +31,10 @@ COMMANDS = (
 
 
 class Keys(anywidget.AnyWidget):
-    """Shows nothing; tells which of the keys `listened` for was pressed in the lab around it."""
+    """Shows nothing; tells which of the keys `keys` for was pressed in the lab around it."""
 
     _esm = Path(__file__).parent.joinpath("js", "keys.js").read_text(encoding="utf-8")
-    listened = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    key_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
 
 class RunBar(widgets.VBox):
@@ -47,8 +47,8 @@ class RunBar(widgets.VBox):
     def __init__(
         self, session: Callable[[], LiveSession], changed: Callable[[], None], scene: Callable[[str], None]
     ) -> None:
-        self._session, self._changed, self._scene = session, changed, scene
-        self._scenes = fitting(session().images.classes)
+        self._session, self._on_command, self._scene = session, changed, scene
+        self._scenes = scenes_for(session().images.classes)
         self._filling = False  # choices are being written: nobody chose them
         self._buttons = {name: self._button(name, text, tip) for name, text, tip in COMMANDS}
         self._choices = {
@@ -59,15 +59,15 @@ class RunBar(widgets.VBox):
             "scene": self._choice("scene", "Scene", [CHOOSE, *self._scenes]),
         }
         self._state = widgets.HTML()
-        self._says = widgets.HTML()
+        self._description = widgets.HTML()
         self._problem = widgets.HTML()
-        keys = Keys(listened=list(KEYS))
+        keys = Keys(key_names=list(KEYS))
         keys.on_msg(lambda _, content, __: self.do(KEYS[content["key"]]))
         buttons = widgets.HBox(list(self._buttons.values()))
         choices = widgets.HBox(list(self._choices.values()))
         for box in (buttons, choices):
             box.add_class("workbench-bar")
-        super().__init__([buttons, choices, self._says, self._state, self._problem, keys])
+        super().__init__([buttons, choices, self._description, self._state, self._problem, keys])
 
     def do(self, command: str, *given: Any) -> None:
         """Do what a button or key stands for; what cannot be done is said."""
@@ -82,13 +82,13 @@ class RunBar(widgets.VBox):
             self.problem(str(error))
         else:
             self.problem("")
-        self._changed()
+        self._on_command()
 
     def problem(self, text: str, traceback: str = "") -> None:
         """Say what could not be done, and where in the code, folded; nothing: forget it."""
         where = f"<details><summary>Traceback</summary><pre>{escape(traceback)}</pre></details>" if traceback else ""
         said = f'<div class="workbench-problem" role="alert">{escape(text)}</div>{where}' if text else ""
-        self._set(self._problem, said)
+        self._set_value(self._problem, said)
 
     def show(self, lag: float, dropped: int, shown: int) -> None:
         """How the session stands; lag in seconds between a frame and its drawing; frames dropped, and drawn."""
@@ -97,7 +97,9 @@ class RunBar(widgets.VBox):
         rate = f"{session.steps_per_second:.1f} steps/s" if session.at else "no steps yet"
         frames = f"lag {1000 * lag:.0f} ms, {dropped:,} of {dropped + shown:,} frames dropped" if shown else "no viewer"
         parts = (session.status, f"step {step:,}", rate, session.job.device.type.upper(), frames)
-        self._set(self._state, f'<div class="workbench-state" role="status">{" · ".join(map(escape, parts))}</div>')
+        self._set_value(
+            self._state, f'<div class="workbench-state" role="status">{" · ".join(map(escape, parts))}</div>'
+        )
         if session.failure:
             stopped = f"Training stopped: {session.failure}. Restore a snapshot to go on from before."
             self.problem(stopped, session.traceback)
@@ -121,7 +123,7 @@ class RunBar(widgets.VBox):
         finally:
             self._filling = False
 
-    def _chosen(self, name: str, value: Any) -> None:
+    def _on_choice(self, name: str, value: Any) -> None:
         if self._filling or value is None:
             return
         if name in ("restore", "scene"):
@@ -133,24 +135,24 @@ class RunBar(widgets.VBox):
             self.problem("")
         except InputError as error:
             self.problem(f"Not possible: {error}")
-        self._changed()
+        self._on_command()
 
     def _play(self, title: str) -> None:
         """Start a scene, and say what to look for."""
         self._scene(title)
-        self._says.value = f'<div class="workbench-scene">{escape(self._scenes[title].says)}</div>'
+        self._description.value = f'<div class="workbench-scene">{escape(self._scenes[title].description)}</div>'
 
     def _button(self, name: str, text: str, tip: str) -> widgets.Button:
-        made = widgets.Button(description=text, tooltip=tip, layout=widgets.Layout(width="auto"))
-        made.on_click(lambda _: self.do(name))
-        return made
+        widget = widgets.Button(description=text, tooltip=tip, layout=widgets.Layout(width="auto"))
+        widget.on_click(lambda _: self.do(name))
+        return widget
 
     def _choice(self, name: str, text: str, options: list[Any]) -> widgets.Dropdown:
-        made = widgets.Dropdown(options=options, description=text, style={"description_width": "initial"})
-        made.observe(lambda change: self._chosen(name, change["new"]), "value")
-        return made
+        widget = widgets.Dropdown(options=options, description=text, style={"description_width": "initial"})
+        widget.observe(lambda change: self._on_choice(name, change["new"]), "value")
+        return widget
 
     @staticmethod
-    def _set(widget: widgets.HTML, value: str) -> None:
+    def _set_value(widget: widgets.HTML, value: str) -> None:
         if widget.value != value:
             widget.value = value

@@ -38,7 +38,7 @@ LONG = 1.0  # seconds after which progress is shown
 COLUMNS = ("row", "label", "own_cosine", "nearest_other", "nearest_other_cosine", "misclassified")
 
 
-class Still(Snapshot):
+class CachedSnapshot(Snapshot):
     """A snapshot that stays: its cosines are computed once for all views."""
 
     @cached_property
@@ -66,7 +66,7 @@ class Explorer(widgets.VBox):
         images: Any = None,
         limit: int = 20_000,
     ) -> None:
-        progress = late(log_progress("Explorer"))
+        progress = delay_progress(log_progress("Explorer"))
         if isinstance(embeddings, str | os.PathLike):
             path = Path(embeddings)
             found = read(path, progress)
@@ -83,7 +83,7 @@ class Explorer(widgets.VBox):
         self.rows, self._labels, self._total = sample.rows, sample.labels, sample.total
         self._images = None if images is None else checked_images(images, sample.total, "images")
         self._own_centers = centers is not None
-        self.snapshot = Still(0, sample.x, sample.y, sample.W)
+        self.snapshot = CachedSnapshot(0, sample.x, sample.y, sample.W)
         self._selection = Selection()
         picture = None if images is None else self.picture
         self.sphere = SphereView(self._selection, sample.names, picture, sample.total)
@@ -163,12 +163,12 @@ class Explorer(widgets.VBox):
         yield (snapshot.cos.argmax(axis=1) != snapshot.y).tolist()
 
 
-def late(advance: Progress) -> Progress:
+def delay_progress(advance: Progress) -> Progress:
     """Progress that is silent for the first LONG seconds."""
     began = time.monotonic()
 
-    def later(done: int, total: int, what: str) -> None:
+    def report(done: int, total: int, what: str) -> None:
         if time.monotonic() - began > LONG:
             advance(done, total, what)
 
-    return later
+    return report

@@ -37,7 +37,7 @@ SIZE = {"width": 900, "height": 560}  # of a picture, in pixels
 TALL = 480  # of a figure on the page, in pixels
 
 
-class Shown(NamedTuple):
+class ExportedFigure(NamedTuple):
     """A figure: the name of its files, its title, what its caption says, and how it is drawn, dark or light."""
 
     name: str
@@ -46,21 +46,23 @@ class Shown(NamedTuple):
     draw: Callable[[bool], go.Figure]
 
 
-def export(session: LiveSession, seen: Snapshot, theta: float, state: dict[str, Any], folder: Path | str) -> list[Path]:
-    """Write a session and its snapshot `seen` into a new or empty folder; returns the files.
+def export(
+    session: LiveSession, snapshot: Snapshot, theta: float, state: dict[str, Any], folder: Path | str
+) -> list[Path]:
+    """Write a session and its snapshot `snapshot` into a new or empty folder; returns the files.
 
     theta: the angle between the two centers of the curves, in rad; state: the lab as JSON, as `Lab.state` has it.
     Pictures need kaleido (extra `export`) and Parquet needs pyarrow (extra `parquet`); without them there are none.
     """
     folder = refuse_existing(Path(folder))
     make_folder(folder)
-    shown = list(figures_of(session, seen, theta))
-    texts = {"lab.html": page(session, seen, shown), "call.py": call(session, theta) + "\n"}
+    shown = list(build_figures(session, snapshot, theta))
+    texts = {"lab.html": render_page(session, snapshot, shown), "call.py": python_call(session, theta) + "\n"}
     texts["session.json"] = to_json(state) + "\n"
     for name, text in texts.items():
         write_text(folder / name, text)
     endings = (".csv", ".parquet") if find_spec("pyarrow") else (".csv",)
-    for name, columns in tables_of(session, seen).items():
+    for name, columns in build_tables(session, snapshot).items():
         for ending in endings:
             write_table(folder / f"{name}{ending}", columns)
     if find_spec("kaleido"):
@@ -71,48 +73,55 @@ def export(session: LiveSession, seen: Snapshot, theta: float, state: dict[str, 
     return sorted(folder.iterdir())
 
 
-def figures_of(session: LiveSession, seen: Snapshot, theta: float) -> Iterator[Shown]:
+def build_figures(session: LiveSession, snapshot: Snapshot, theta: float) -> Iterator[ExportedFigure]:
     """The figures of a session at a snapshot, as they can be printed."""
     tuning, classes = session.tuning, len(session.images.names)
-    sampled = f"{len(seen.y):,} of {len(session.images):,} training images, stratified by class, at step {seen.step:,}."
+    sampled = f"{len(snapshot.y):,} of {len(session.images):,} training images, stratified by class, at step {snapshot.step:,}."
     own = look(tuning.method, tuning.composed.title)
     if tuning.composed.drawn:
-        margin, at = tuning.composed.margin_of(tuning.values), (theta, seen.state, seen.length)
-        lines = curve(margin, theta=theta, state=seen.state, norm=seen.length)
+        margin, at = tuning.composed.margin_of(tuning.values), (theta, snapshot.state, snapshot.length)
+        lines = curve(margin, theta=theta, state=snapshot.state, norm=snapshot.length)
         drawn = Drawn(own.label, own.colour, lines, boundaries(margin, *at), ideal_boundaries(margin, *at))
         said = f"T (solid) and N (dashed) of a sample between two centers {math.degrees(theta):.1f}° apart."
-        yield Shown("curves", "Curves", said, lambda dark: curves_figure([drawn], theta, dark))
-    if seen.x.shape[1] == 3 and classes <= 14:
-        yield Shown("sphere", "Sphere", sampled, lambda dark: sphere_figure({f"step {seen.step}": seen}, dark))
+        yield ExportedFigure("curves", "Curves", said, lambda dark: curves_figure([drawn], theta, dark))
+    if snapshot.x.shape[1] == 3 and classes <= 14:
+        yield ExportedFigure(
+            "sphere", "Sphere", sampled, lambda dark: sphere_figure({f"step {snapshot.step}": snapshot}, dark)
+        )
     else:
-        yield Shown("sphere", "Embeddings", f"Principal axes. {sampled}", lambda dark: map_figure(seen, dark))
-    groups, found = similarity(seen.cos, seen.y), hardness(seen.cos, seen.y)
+        yield ExportedFigure(
+            "sphere", "Embeddings", f"Principal axes. {sampled}", lambda dark: map_figure(snapshot, dark)
+        )
+    groups, found = similarity(snapshot.cos, snapshot.y), hardness(snapshot.cos, snapshot.y)
     said = f"Cosine to the own center. Overlap {groups.overlap:.3f}. {sampled}"
-    yield Shown(
-        "similarities", "Similarity distributions", said, lambda dark: ridges_figure([seen.step], [groups], dark=dark)
+    yield ExportedFigure(
+        "similarities",
+        "Similarity distributions",
+        said,
+        lambda dark: ridges_figure([snapshot.step], [groups], dark=dark),
     )
     said = f"Misclassified samples; r = {found.r:.3f}. {sampled}"
-    yield Shown("hardness", "Hardness", said, lambda dark: distances_figure(found, own, dark))
+    yield ExportedFigure("hardness", "Hardness", said, lambda dark: distances_figure(found, own, dark))
     if session.steps:
         steps, losses = (np.array([getattr(s, name) for s in session.steps]) for name in ("step", "loss"))
         taken = Track(own, np.arange(len(steps)), losses)
         said = f"{len(steps):,} steps taken, those before a restore included."
-        yield Shown("training", "Training loss", said, lambda dark: loss_figure([taken], (), dark))
+        yield ExportedFigure("training", "Training loss", said, lambda dark: loss_figure([taken], (), dark))
 
 
-def tables_of(session: LiveSession, seen: Snapshot) -> dict[str, dict[str, list[Any]]]:
+def build_tables(session: LiveSession, snapshot: Snapshot) -> dict[str, dict[str, list[Any]]]:
     """What is plotted, by the name of its file: samples, steps and events, each as columns."""
-    own, nearest, other = own_and_nearest(seen.cos, seen.y)
-    wrong = seen.cos.argmax(axis=1) != seen.y
+    own, nearest, other = own_and_nearest(snapshot.cos, snapshot.y)
+    wrong = snapshot.cos.argmax(axis=1) != snapshot.y
     names = session.images.names
     samples = {
         "image": session.sample.tolist(),
-        "class": [names[i] for i in seen.y],
+        "class": [names[i] for i in snapshot.y],
         "own_cosine": own.tolist(),
         "nearest_other": [names[i] for i in other],
         "nearest_other_cosine": nearest.tolist(),
         "misclassified": wrong.tolist(),
-    } | {f"x{d}": seen.x[:, d].tolist() for d in range(min(3, seen.x.shape[1]))}
+    } | {f"x{d}": snapshot.x[:, d].tolist() for d in range(min(3, snapshot.x.shape[1]))}
     fields = ("step", "loss", "lr", "seconds", "length", "alignment")
     steps = {"at": list(range(len(session.steps)))} | {f: [getattr(s, f) for s in session.steps] for f in fields}
     told = [(e.at, event, e.note) for e in session.log for event in e.events]
@@ -127,7 +136,7 @@ def tables_of(session: LiveSession, seen: Snapshot) -> dict[str, dict[str, list[
     return {"samples": samples, "steps": steps, "events": events}
 
 
-def page(session: LiveSession, seen: Snapshot, shown: list[Shown]) -> str:
+def render_page(session: LiveSession, snapshot: Snapshot, shown: list[ExportedFigure]) -> str:
     """All figures and the log on one page that needs no network."""
     figures = Figures()
     drawn = "".join(f"<section>{figures.add(s.draw, escape(s.caption), TALL, s.title)}</section>" for s in shown)
@@ -138,11 +147,11 @@ def page(session: LiveSession, seen: Snapshot, shown: list[Shown]) -> str:
         for e in session.log
     )
     return Template((own / "lab.html").read_text(encoding="utf-8")).substitute(
-        title=f"{escape(session.tuning.composed.title)} at step {seen.step:,}",
+        title=f"{escape(session.tuning.composed.title)} at step {snapshot.step:,}",
         intro=escape(f"A session of the live lab: {session.at:,} steps taken; its log is at the end."),
         drawn=drawn,
         rows=rows,
-        call=escape(call(session, math.nan)),
+        call=escape(python_call(session, math.nan)),
         css=(own / "report.css").read_text(encoding="utf-8"),
         script=(own / "report.js").read_text(encoding="utf-8"),
         plotly=get_plotlyjs(),
@@ -150,7 +159,7 @@ def page(session: LiveSession, seen: Snapshot, shown: list[Shown]) -> str:
     )
 
 
-def call(session: LiveSession, theta: float) -> str:
+def python_call(session: LiveSession, theta: float) -> str:
     """Python that makes the lab again as it started; `replay` of session.json makes it again as it is now."""
     plain = Config()
     given = {

@@ -24,8 +24,8 @@ from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.margins.base import Margin
 from workbench.methods.method import Method, own_values
 from workbench.panels.kit.base import MethodPanel, button
-from workbench.panels.kit.controls import declared
-from workbench.panels.setting import Setting, state_names
+from workbench.panels.kit.controls import margin_params
+from workbench.panels.method_setting import MethodSetting, state_names
 from workbench.views.canvas import Trace
 from workbench.views.gradients import Mapped, drawing
 
@@ -36,7 +36,7 @@ COARSE = torch.meshgrid(*[torch.linspace(0.05, 3.1, 13, dtype=torch.float64)] * 
 
 
 @dataclass(frozen=True, eq=False)
-class Gradients(Setting):
+class Gradients(MethodSetting):
     """The gradient of one loss over the plane, and of the second one if there is one; state: its values by name."""
 
     map: GradientMap
@@ -121,9 +121,9 @@ class GradientPanel(MethodPanel):
         with self._lock:
             first, second = self._result, self._result.against
             if second is not None:
-                self._accept(replace(second, against=replace(first, against=None)), by=None)
+                self._set_result(replace(second, against=replace(first, against=None)), by=None)
 
-    def _settled(
+    def _change(
         self,
         method: str | None = None,
         preset: str | None = None,
@@ -131,14 +131,14 @@ class GradientPanel(MethodPanel):
         against_preset: str | None = None,
         **values: Any,
     ) -> Gradients:
-        first = super()._settled(method, preset, **values)
+        first = super()._change(method, preset, **values)
         other = self._result.against if hasattr(self, "_result") else None
         if against == NOTHING:
             return first
         if against is None and against_preset is None:
             if other is None or other.scene == first.scene:
                 return replace(first, against=other)
-            again = self._settle(other.method, other.preset, other.parameters, other.given, first.scene)
+            again = self._build_setting(other.method, other.preset, other.parameters, other.given, first.scene)
             return replace(first, against=again)
         if against is None and other is None:
             raise InputError(f"against_preset = {against_preset!r}: of which method? Give `against` as well")
@@ -147,7 +147,9 @@ class GradientPanel(MethodPanel):
             raise unknown("method", key, self._methods)
         chosen = self._methods[key]
         preset = against_preset or next(iter(chosen.presets))
-        return replace(first, against=self._settle(chosen, preset, self._values(chosen, preset), {}, first.scene))
+        return replace(
+            first, against=self._build_setting(chosen, preset, self._values(chosen, preset), {}, first.scene)
+        )
 
     def _values(self, method: Method, preset: str) -> dict[str, Any]:
         return method.settings(preset)
@@ -157,18 +159,18 @@ class GradientPanel(MethodPanel):
         taken = method.settings(next(iter(method.presets)))
         return {key: states[name] for key, name in state_names(states, taken).items()}
 
-    def _declared(self, result: Gradients) -> dict[str, Param]:
-        return result.method.parameters() | declared(result.margin)
+    def _params(self, result: Gradients) -> dict[str, Param]:
+        return result.method.parameters() | margin_params(result.margin)
 
-    def _settle(
+    def _build_setting(
         self, method: Method, preset: str, parameters: dict[str, Any], given: dict[str, float], scene: dict[str, Any]
     ) -> Gradients:
-        objective, state = composed(method, parameters, given)
+        objective, state = build_objective(method, parameters, given)
         scene = scene | {"rest": float(round(scene["rest"]))}
-        found = gradient_map(objective, rest=int(scene["rest"]), theta_rest=scene["theta_rest"], norm=scene["norm"])
+        result = gradient_map(objective, rest=int(scene["rest"]), theta_rest=scene["theta_rest"], norm=scene["norm"])
         now = objective.parameters_now() | own_values(objective.margin)
         caution = objective.margin.caution(objective.s)
-        return Gradients(method, preset, objective.margin, now, given, scene, found, state, caution)
+        return Gradients(method, preset, objective.margin, now, given, scene, result, state, caution)
 
     def _moves(self, result: Gradients, name: str, p: Param) -> bool:
         return moves_gradients(result, self._states(result.method), name, p)
@@ -189,7 +191,7 @@ class GradientPanel(MethodPanel):
         self._against_preset.options = list(other.method.presets) if other else []
         self._against_preset.value = other.preset if other else None
 
-    def _said(self) -> str:
+    def _sentence_html(self) -> str:
         shown = [s for s in (self._result, self._result.against) if s]
         cautions = [f'<div class="workbench-problem">{escape(s.caution)}</div>' for s in shown if s.caution]
         told = [f"<div><b>{escape(s.method.title)}.</b> {subscripts(s.words())}</div>" for s in shown]
@@ -205,7 +207,7 @@ def subscripts(words: str) -> str:
     return escape(words).replace("θ_y", "θ<sub>y</sub>").replace("θ_j", "θ<sub>j</sub>")
 
 
-def composed(
+def build_objective(
     method: Method, parameters: dict[str, Any], given: dict[str, float]
 ) -> tuple[MarginSoftmax, dict[str, float]]:
     """The objective with these parameters and states, and the value of every state by the name `set` takes."""
@@ -223,7 +225,7 @@ def moves_gradients(result: Gradients, states: dict[str, Param], name: str, p: P
     cos = cosines_at(COARSE[0].flatten(), COARSE[1].flatten(), int(result.scene["rest"]), result.scene["theta_rest"])
 
     def values(parameters: dict[str, Any], given: dict[str, float]) -> torch.Tensor:
-        return gradients(composed(result.method, parameters, given)[0], cos, result.scene["norm"])[0]
+        return gradients(build_objective(result.method, parameters, given)[0], cos, result.scene["norm"])[0]
 
     for given in (result.state, late)[: 2 if states else 1]:
         now = values(result.parameters, given)

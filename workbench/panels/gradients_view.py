@@ -27,15 +27,15 @@ from workbench.methods.method import Method
 from workbench.panels.kit.chart import (
     BLUE,
     VERMILION,
-    Axis,
     Chart,
+    ChartAxis,
     Group,
     Layer,
-    end_above,
     heat_map,
     line,
     mark,
     points,
+    round_up,
 )
 from workbench.panels.kit.view import LiveView
 from workbench.probes.hardness import own_and_nearest
@@ -51,7 +51,7 @@ ANGLES = (0.0, math.pi)
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class GradientsResult:
     """Gradients at one setting: over the plane, and over theta_y with the hardest other center at theta_j (both rad).
 
     own, other (P,): dL/dcos of the own and of that center at each theta_y of the map; rest, theta_rest: how many
@@ -67,7 +67,7 @@ class Found:
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class GradientsRequest:
     """What the gradients depend on. key: equal where nothing moved so far that it would show."""
 
     key: tuple[Any, ...]
@@ -80,22 +80,22 @@ class Setting:
 class GradientsView(LiveView):
     """The gradients of `method`, a key of METHODS or a Method, at the parameters and the state of each snapshot.
 
-    They are found again, in a thread of their own, when something moved so far that it would show; until then, and
+    They are result again, in a thread of their own, when something moved so far that it would show; until then, and
     meanwhile, only the samples move. What is learned for each class (AdaptiveFace's margins) is as before training.
     """
 
     def __init__(self, method: str | Method) -> None:
         self._shown = widgets.ToggleButtons(options=COSINES, style={"button_width": "auto"})
         self._plane = Chart("Gradient over both angles", 380)
-        self._curves = Chart("Gradients over the angle from the own center", 220, fitted=self._again)
-        self._wanted: Setting | None = None
-        self._done: tuple[Any, ...] | None = None  # the key of what was found last
-        self._found: Found | None = None
+        self._curves = Chart("Gradients over the angle from the own center", 220, fitted=self._redraw)
+        self._request: GradientsRequest | None = None
+        self._done: tuple[Any, ...] | None = None  # the key of what was result last
+        self._result: GradientsResult | None = None
         self._problem = ""
         self._worker: threading.Thread | None = None
         super().__init__([self._shown, self._plane, self._curves])
         self.method = method
-        self._shown.observe(self._again, "value")
+        self._shown.observe(self._redraw, "value")
 
     @property
     def method(self) -> Method:
@@ -110,12 +110,12 @@ class GradientsView(LiveView):
             self._curves.fit()
 
     @property
-    def result(self) -> Found | None:
-        """The gradients that are shown, or None before the first ones are found."""
-        return self._found
+    def result(self) -> GradientsResult | None:
+        """The gradients that are shown, or None before the first ones are result."""
+        return self._result
 
     def wait(self, seconds: float = 30.0) -> None:
-        """Wait until the gradients of the last snapshot are found and drawn."""
+        """Wait until the gradients of the last snapshot are result and drawn."""
         if (worker := self._worker) is not None:
             worker.join(seconds)
 
@@ -128,66 +128,68 @@ class GradientsView(LiveView):
         moving = [theta_j, float(cos.std()), math.log(snapshot.length), *map(math.asinh, snapshot.state.values())]
         parameters = sorted((name, value) for name, value in snapshot.parameters.items() if name != "lr")
         key = (self._method, parameters, sorted(snapshot.state), [round(v, 2) for v in moving])
-        self._wanted = Setting(key, self._method, snapshot, cos, theta_j)
+        self._request = GradientsRequest(key, self._method, snapshot, cos, theta_j)
         if self._worker is None and key != self._done:
             self._worker = spawn(self._work, "gradients")
 
     def _work(self) -> None:
-        """Find the gradients that are wanted, as long as others are wanted than were found, now and then."""
+        """Find the gradients that are request, as long as others are request than were result, now and then."""
         while True:
             with self._lock:
-                wanted = self._wanted
-                if wanted.key == self._done:
+                request = self._request
+                if request.key == self._done:
                     self._worker = None
                     return
             try:
-                found, problem = find(wanted), ""
+                result, problem = compute_gradients(request), ""
             except InputError as error:
-                found, problem = None, str(error)
+                result, problem = None, str(error)
             with self._lock:
-                self._found, self._problem, self._done = found, problem, wanted.key
-                self._again()
+                self._result, self._problem, self._done = result, problem, request.key
+                self._redraw()
             time.sleep(PAUSE)
 
     def _draw(self, snapshot: Snapshot) -> None:
-        found, n = self._found, len(snapshot.y)
+        result, n = self._result, len(snapshot.y)
         kind = self._shown.value
         samples = points(self._theta_y, self._theta_j, self._misclassified, np.ones(n), GROUPS)
-        x = Axis("θ_y: angle from the own center (degrees, radians)", "θ_y", ANGLES, degrees=True)
-        y = Axis("θ_j: from the nearest other", "θ_j", ANGLES, degrees=True)
-        if found is None:
+        x = ChartAxis("θ_y: angle from the own center (degrees, radians)", "θ_y", ANGLES, degrees=True)
+        y = ChartAxis("θ_j: from the nearest other", "θ_j", ANGLES, degrees=True)
+        if result is None:
             self._plane.draw(x, y, [samples], note=self._problem or "The gradients are being computed.")
             return
-        layers = [mapped(getattr(found.map, kind)), line("T = N", *found.map.boundary.T, "ink"), samples]
-        self._plane.draw(x, y, layers, note=f"Colours: gradient in {UNIT}. All {n:,} samples. {said(found)}")
-        reached = np.concatenate([found.own, found.other])
+        layers = [gradient_layer(getattr(result.map, kind)), line("T = N", *result.map.boundary.T, "ink"), samples]
+        self._plane.draw(
+            x, y, layers, note=f"Colours: gradient in {UNIT}. All {n:,} samples. {describe_further(result)}"
+        )
+        reached = np.concatenate([result.own, result.other])
         span = self._curves.reach("y", float(reached.min()), float(reached.max()))
         curves = [
-            line("on cos θ_y, own center", found.map.theta_y, found.own, BLUE),
-            line("on cos θ_j, hardest other", found.map.theta_y, found.other, VERMILION, dashed=True),
+            line("on cos θ_y, own center", result.map.theta_y, result.own, BLUE),
+            line("on cos θ_j, hardest other", result.map.theta_y, result.other, VERMILION, dashed=True),
         ]
-        y = Axis("Gradient (nats per cosine)", "gradient", span)
-        note = f"θ_j = {math.degrees(found.theta_j):.0f}° ({found.theta_j:.2f} rad), the samples' median."
+        y = ChartAxis("Gradient (nats per cosine)", "gradient", span)
+        note = f"θ_j = {math.degrees(result.theta_j):.0f}° ({result.theta_j:.2f} rad), the samples' median."
         self._curves.draw(x, y, curves, [mark(0.0, across=True)], note)
 
 
-def find(wanted: Setting) -> Found:
+def compute_gradients(request: GradientsRequest) -> GradientsResult:
     """The gradients of a method at the parameters, the state and the lengths of a snapshot.
 
     Raises InputError for a loss without T and N, and for parameters that it does not take.
     """
-    if not wanted.method.drawn:
-        raise InputError(f"{wanted.method.title} has no T and N, so no gradient over two angles.")
-    snapshot, norm = wanted.snapshot, wanted.snapshot.length
-    objective = composed(wanted.method, snapshot, wanted.cos.shape[1])
-    rest, theta_rest = the_rest(wanted.cos, snapshot.y, logits_per_cosine(objective, norm))
+    if not request.method.drawn:
+        raise InputError(f"{request.method.title} has no T and N, so no gradient over two angles.")
+    snapshot, norm = request.snapshot, request.snapshot.length
+    objective = build_objective(request.method, snapshot, request.cos.shape[1])
+    rest, theta_rest = further_centers(request.cos, snapshot.y, logits_per_cosine(objective, norm))
     own = torch.as_tensor(GRID)
-    curve, _ = gradients(objective, cosines_at(own, torch.full_like(own, wanted.theta_j), rest, theta_rest), norm)
+    curve, _ = gradients(objective, cosines_at(own, torch.full_like(own, request.theta_j), rest, theta_rest), norm)
     plane = gradient_map(objective, rest=rest, theta_rest=theta_rest, norm=norm)
-    return Found(plane, wanted.theta_j, *curve[:, :2].T.numpy(), rest, theta_rest)
+    return GradientsResult(plane, request.theta_j, *curve[:, :2].T.numpy(), rest, theta_rest)
 
 
-def composed(method: Method, snapshot: Snapshot, classes: int) -> MarginSoftmax:
+def build_objective(method: Method, snapshot: Snapshot, classes: int) -> MarginSoftmax:
     """The loss with the parameters and the scalar states of a snapshot."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the training has said it
@@ -204,7 +206,7 @@ def logits_per_cosine(objective: MarginSoftmax, norm: float) -> float:
     return float(objective.scale.value(length, objective.state) * similar(objective, torch.ones(1, 1), norm))
 
 
-def the_rest(cos: np.ndarray, y: np.ndarray, s: float) -> tuple[int, float]:
+def further_centers(cos: np.ndarray, y: np.ndarray, s: float) -> tuple[int, float]:
     """How many centers stand for all but the own and the nearest other one, and at what angle in rad.
 
     Together they weigh, sum of exp(s cos), what those of a sample do: the median over the samples. cos (n, C).
@@ -218,15 +220,15 @@ def the_rest(cos: np.ndarray, y: np.ndarray, s: float) -> tuple[int, float]:
     return rest, float(np.arccos(np.clip(np.median(weight) / s, -1, 1)))
 
 
-def mapped(values: np.ndarray) -> Layer:
+def gradient_layer(values: np.ndarray) -> Layer:
     """A gradient over the plane, the colours ending at a round number."""
     largest = float(np.quantile(np.abs(values), SHARE))
-    return heat_map(values, ANGLES, ANGLES, "gradient", end_above(max(largest, 1e-12)), PULLS, UNIT)
+    return heat_map(values, ANGLES, ANGLES, "gradient", round_up(max(largest, 1e-12)), PULLS, UNIT)
 
 
-def said(found: Found) -> str:
+def describe_further(result: GradientsResult) -> str:
     """What the plane leaves out, in a sentence."""
-    if not found.rest:
+    if not result.rest:
         return "There are no further centers."
-    at = f"{math.degrees(found.theta_rest):.0f}° ({found.theta_rest:.2f} rad)"
-    return f"All further centers weigh as much as {found.rest} at {at}, the samples' median."
+    at = f"{math.degrees(result.theta_rest):.0f}° ({result.theta_rest:.2f} rad)"
+    return f"All further centers weigh as much as {result.rest} at {at}, the samples' median."

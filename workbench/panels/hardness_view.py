@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 
 from workbench.core.record import Snapshot
-from workbench.panels.kit.chart import BLUE, VERMILION, Axis, Chart, Group, Span, line, mark, points
+from workbench.panels.kit.chart import BLUE, VERMILION, Chart, ChartAxis, Group, Span, line, mark, points
+from workbench.panels.kit.history import StepHistory, decimate
 from workbench.panels.kit.selection import Selection
-from workbench.panels.kit.trail import Trail, decimated
 from workbench.panels.kit.view import LiveView
 from workbench.probes.hardness import hardness, own_and_nearest
 
@@ -27,9 +27,9 @@ class HardnessView(LiveView):
 
     def __init__(self, selection: Selection, picture: Callable[[int], bytes | None]) -> None:
         self._picture = picture
-        self._scatter = Chart("Hardness of samples", 320, self._about, self._brushed, self._again)
+        self._scatter = Chart("Hardness of samples", 320, self._describe_sample, self._on_brush, self._redraw)
         self._strip = Chart("Correlation r over the training steps", 150)
-        self.trail = Trail(1)
+        self.history = StepHistory(1)
         self.result = None
         super().__init__([self._scatter, self._strip], selection)
 
@@ -38,33 +38,35 @@ class HardnessView(LiveView):
         self.result = hardness(cos, snapshot.y)
         own, nearest, self._other = own_and_nearest(cos, snapshot.y)
         self._x, self._y = 1 - own, 1 - nearest
-        self.trail.add(snapshot.step, self.result.r)
+        self.history.add(snapshot.step, self.result.r)
 
     def _draw(self, snapshot: Snapshot) -> None:
-        found, n = self.result, len(snapshot.y)
+        result, n = self.result, len(snapshot.y)
         across = self._scatter.reach("x", 0.0, float(self._x.max()))
         up = self._scatter.reach("y", 0.0, float(self._y.max()))
-        x = Axis("Distance to the own center, 1 − cos", "own", across)
-        y = Axis("To the nearest other, 1 − cos", "nearest other", up)
+        x = ChartAxis("Distance to the own center, 1 − cos", "own", across)
+        y = ChartAxis("To the nearest other, 1 − cos", "nearest other", up)
         ends = np.array([0.0, min(across[1], up[1])])
         equal = line("equally far", ends, ends, "grey", dashed=True)
-        samples = points(self._x, self._y, found.misclassified, self._lit(), GROUPS)
-        r = f"r = {found.r:.3f} over them" if math.isfinite(found.r) else "too few of them for r"
-        note = f"All {n:,} samples, {found.count:,} misclassified: {r}."
+        samples = points(self._x, self._y, result.misclassified, self._lit(), GROUPS)
+        r = f"r = {result.r:.3f} over them" if math.isfinite(result.r) else "too few of them for r"
+        note = f"All {n:,} samples, {result.count:,} misclassified: {r}."
         self._scatter.draw(x, y, [equal, samples], note=note, brush="box")
-        step = Axis("Training step (batches seen)", "step", self._strip.reach("x", 0.0, max(100.0, self.trail.last)))
-        lines = [line("", *decimated(*old), "grey") for old in self.trail.past]
-        lines.append(line("r of the misclassified", *decimated(*self.trail.arrays()), VERMILION))
-        self._strip.draw(step, Axis("r (no unit)", "r", (-1.0, 1.0)), lines, [mark(0.0, across=True)])
+        step = ChartAxis(
+            "Training step (batches seen)", "step", self._strip.reach("x", 0.0, max(100.0, self.history.last))
+        )
+        lines = [line("", *decimate(*old), "grey") for old in self.history.past]
+        lines.append(line("r of the misclassified", *decimate(*self.history.arrays()), VERMILION))
+        self._strip.draw(step, ChartAxis("r (no unit)", "r", (-1.0, 1.0)), lines, [mark(0.0, across=True)])
 
-    def _about(self, i: int) -> tuple[str, bytes | None]:
+    def _describe_sample(self, i: int) -> tuple[str, bytes | None]:
         with self._lock:
             if self._snapshot is None or not 0 <= i < len(self._snapshot.y):
                 return "", None
             text = f"sample {i}, class {self._snapshot.y[i]}\nnearest other: class {self._other[i]}"
         return text, self._picture(i)
 
-    def _brushed(self, box: tuple[Span, Span] | None) -> None:
+    def _on_brush(self, box: tuple[Span, Span] | None) -> None:
         with self._lock:
             if self._snapshot is None:
                 return

@@ -1,4 +1,4 @@
-"""Lab: a running session and everything that is seen of it, linked.
+"""Lab: a running session and everything that is snapshot of it, linked.
 
     lab = Lab(method="npcface", data="digits", dim=3)      # as the last line of a cell: the live lab
     lab.session.play()
@@ -25,15 +25,15 @@ from workbench.losses.rows import DenseRows
 from workbench.margins.base import Margin
 from workbench.panels.bar import RunBar
 from workbench.panels.curves_view import CurvesView
-from workbench.panels.export import call, export
+from workbench.panels.export import export, python_call
 from workbench.panels.gradients_view import GradientsView
 from workbench.panels.hardness_view import HardnessView
-from workbench.panels.kit.pump import Pump
+from workbench.panels.kit.refresh import RefreshLoop
 from workbench.panels.kit.selection import Selection
-from workbench.panels.kit.stream import Streamed
+from workbench.panels.kit.stream import StreamWidget
+from workbench.panels.method_setting import THETA
 from workbench.panels.queue_view import QueueView
-from workbench.panels.scenes import fitting
-from workbench.panels.setting import THETA
+from workbench.panels.scenes import scenes_for
 from workbench.panels.similarities_view import SimilaritiesView
 from workbench.panels.sphere_view import SphereView
 from workbench.panels.training_view import TrainingView
@@ -50,7 +50,7 @@ class Lab(widgets.VBox):
     Raises InputError for settings that cannot be.
     """
 
-    _pump: Pump | None = None
+    _refresh_loop: RefreshLoop | None = None
 
     def __init__(self, session: LiveSession | None = None, theta: float = math.radians(80), **settings: Any) -> None:
         self.session = session if session is not None else LiveSession(**settings)
@@ -58,7 +58,7 @@ class Lab(widgets.VBox):
         self.selection = Selection()
         names = self.session.images.names
         self.bar = RunBar(lambda: self.session, self.refresh, self.play_scene)
-        self.curves = CurvesView(self._changed, EXTRAS)
+        self.curves = CurvesView(self._on_change, EXTRAS)
         self.sphere = SphereView(self.selection, names, self.picture, len(self.session.images))
         self.similarities = SimilaritiesView(self.selection)
         self.hardness = HardnessView(self.selection, self.picture)
@@ -67,16 +67,16 @@ class Lab(widgets.VBox):
         self.training = TrainingView()
         self._views = (self.sphere, self.similarities, self.hardness, self.gradients, self.queue)
         self._shown: Snapshot | None = None
-        self._curved: tuple[Any, ...] = ()  # the snapshot, tuning and angle that the curves show
+        self._drawn_curves: tuple[Any, ...] = ()  # the snapshot, tuning and angle that the curves show
         self._lock = threading.RLock()  # one thread shows at a time
-        self._told = [0, 0, 0]  # of the session's steps, log and notes, how many the training view has
+        self._counts = [0, 0, 0]  # of the session's steps, log and notes, how many the training view has
         for view in (self.curves, self.queue):
             view.add_class("workbench-wide")
         views = (self.curves, self.sphere, self.training, self.similarities, self.hardness, self.gradients, self.queue)
         super().__init__([self.bar, grid(*views)])
         self.add_class("workbench-lab")
         self.refresh()
-        self._pump = Pump(self._turn)
+        self._refresh_loop = RefreshLoop(self._refresh_views)
 
     def __repr__(self) -> str:
         return f"Lab: {self.session!r}"
@@ -84,7 +84,7 @@ class Lab(widgets.VBox):
     @property
     def call(self) -> str:
         """The Python call that makes this lab as it started."""
-        return call(self.session, self.theta)
+        return python_call(self.session, self.theta)
 
     def state(self) -> dict[str, Any]:
         """Everything as JSON: the record of the session, which replays, and what is shown of it."""
@@ -137,7 +137,7 @@ class Lab(widgets.VBox):
 
         InputError for a title that is not among the scenes for so many classes.
         """
-        known = fitting(self.session.images.classes)
+        known = scenes_for(self.session.images.classes)
         if title not in known:
             raise unknown("scene", title, known)
         old = self.session.config
@@ -151,18 +151,18 @@ class Lab(widgets.VBox):
         if session.images is not self.session.images:
             raise InputError("the session was made of other images; make a Lab of its own for it")
         with self._lock:
-            self.session, self._shown, self._told = session, None, [0, 0, 0]
+            self.session, self._shown, self._counts = session, None, [0, 0, 0]
             self.refresh()
 
     def close(self) -> None:
         """Take the lab off the page and end its training."""
-        if self._pump is not None:
-            self._pump.close()
+        if self._refresh_loop is not None:
+            self._refresh_loop.close()
         self.session.stop()
         close_within(self)
         super().close()
 
-    def _turn(self) -> bool:
+    def _refresh_views(self) -> bool:
         """What the pump does: the newest frame to every view, and how the session stands; False ends it."""
         with self._lock:
             if any(stream.watched for stream in self._streams()):
@@ -179,44 +179,44 @@ class Lab(widgets.VBox):
             self._show_all()
 
     def _show_all(self) -> None:
-        session, seen = self.session, self.session.frame()
-        if seen is not None and seen is not self._shown:
-            self._shown = seen
+        session, snapshot = self.session, self.session.frame()
+        if snapshot is not None and snapshot is not self._shown:
+            self._shown = snapshot
             self.gradients.method = session.tuning.composed
             for view in (self.sphere, self.similarities, self.hardness, self.gradients):
-                view.show(seen)
-            self.queue.show(seen, getattr(session.job.objective.centers, "queue", None))
-        self._show_curves(seen)
+                view.show(snapshot)
+            self.queue.show(snapshot, getattr(session.job.objective.centers, "queue", None))
+        self._show_curves(snapshot)
         self._show_training()
         streams = list(self._streams())
         lag = max((s.lag for s in streams), default=0.0)
         self.bar.show(lag, sum(s.dropped for s in streams), sum(s.shown for s in streams))
 
-    def _show_curves(self, seen: Snapshot | None) -> None:
+    def _show_curves(self, snapshot: Snapshot | None) -> None:
         tuning = self.session.tuning
         method = tuning.composed
-        shown = (seen, tuning, self.theta)
-        if not method.drawn or seen is None or same(shown, self._curved):
+        shown = (snapshot, tuning, self.theta)
+        if not method.drawn or snapshot is None or same_objects(shown, self._drawn_curves):
             return
-        self._curved = shown
+        self._drawn_curves = shown
         values = dict(tuning.values) | {"lr": tuning.lr, "theta": self.theta}
-        hard = mean_hard_cosine(method.margin_of(tuning.values), seen)
-        self.curves.show(method, values, seen.state, seen.length, self.theta, hard)
+        hard = mean_hard_cosine(method.margin_of(tuning.values), snapshot)
+        self.curves.show(method, values, snapshot.state, snapshot.length, self.theta, hard)
 
     def _show_training(self) -> None:
         session = self.session
-        for step in session.steps[self._told[0] :]:
+        for step in session.steps[self._counts[0] :]:
             self.training.add(step)
-            self._told[0] += 1
-        for entry in session.log[self._told[1] :]:
+            self._counts[0] += 1
+        for entry in session.log[self._counts[1] :]:
             for event in entry.events:
                 self.training.mark(event)
-            self._told[1] += 1
-        for sentence in session.notes[self._told[2] :]:
-            self.training.say(sentence)
-            self._told[2] += 1
+            self._counts[1] += 1
+        for sentence in session.notes[self._counts[2] :]:
+            self.training.report(sentence)
+            self._counts[2] += 1
 
-    def _changed(self, change: dict[str, Any]) -> None:
+    def _on_change(self, change: dict[str, Any]) -> None:
         """A control of the curves was moved."""
         own = dict(change)
         if "theta" in own:
@@ -225,11 +225,11 @@ class Lab(widgets.VBox):
             self.session.set(**own)
         self._show_curves(self._shown)
 
-    def _streams(self) -> list[Streamed]:
-        return [w for view in (self.curves, *self._views, self.training) for w in leaves(view)]
+    def _streams(self) -> list[StreamWidget]:
+        return [w for view in (self.curves, *self._views, self.training) for w in stream_widgets(view)]
 
 
-def same(these: tuple[Any, ...], those: tuple[Any, ...]) -> bool:
+def same_objects(these: tuple[Any, ...], those: tuple[Any, ...]) -> bool:
     """Whether two tuples hold the very same objects."""
     return len(these) == len(those) and all(a is b for a, b in zip(these, those, strict=True))
 
@@ -244,10 +244,10 @@ def close_within(box: widgets.Widget) -> None:
             part.close()
 
 
-def leaves(view: widgets.Widget) -> list[Streamed]:
+def stream_widgets(view: widgets.Widget) -> list[StreamWidget]:
     """The streamed widgets in a view."""
-    own = [view] if isinstance(view, Streamed) else []
-    return own + [leaf for child in getattr(view, "children", ()) for leaf in leaves(child)]
+    own = [view] if isinstance(view, StreamWidget) else []
+    return own + [leaf for child in getattr(view, "children", ()) for leaf in stream_widgets(child)]
 
 
 def grid(*views: widgets.Widget) -> widgets.Box:
@@ -257,17 +257,17 @@ def grid(*views: widgets.Widget) -> widgets.Box:
     return box
 
 
-def mean_hard_cosine(margin: Margin, seen: Snapshot) -> float | None:
+def mean_hard_cosine(margin: Margin, snapshot: Snapshot) -> float | None:
     """The mean, over the samples that have hard negatives, of their hard negatives' mean cosine (NPCFace Eq. 11).
 
     None where no sample has any, and for a margin that knows its classes one by one.
     """
-    if margin.learned(2, 2) or not margin.init(2, 2).keys() <= seen.state.keys():
+    if margin.learned(2, 2) or not margin.init(2, 2).keys() <= snapshot.state.keys():
         return None
-    cos = torch.from_numpy(seen.cos)
-    norm = torch.from_numpy(seen.x).norm(dim=1, keepdim=True)
-    state = {name: torch.tensor(value) for name, value in seen.state.items()}
+    cos = torch.from_numpy(snapshot.cos)
+    norm = torch.from_numpy(snapshot.x).norm(dim=1, keepdim=True)
+    state = {name: torch.tensor(value) for name, value in snapshot.state.items()}
     with torch.no_grad():
-        rows = DenseRows(margin, cos, norm, torch.from_numpy(seen.y)[:, None], {}, state)
+        rows = DenseRows(margin, cos, norm, torch.from_numpy(snapshot.y)[:, None], {}, state)
         hard = rows.hard_weight > 0
         return float(rows.hard_mean[hard].mean()) if hard.any() else None

@@ -16,8 +16,8 @@ from workbench.curves import Curve
 from workbench.margins.base import Margin
 from workbench.methods.method import Method
 from workbench.panels.kit.base import MethodPanel, button
-from workbench.panels.kit.controls import declared
-from workbench.panels.setting import THETA, Curves, moves_curves, preset_values, settle, state_names
+from workbench.panels.kit.controls import margin_params
+from workbench.panels.method_setting import THETA, Curves, curves_setting, moves_curves, preset_values, state_names
 from workbench.views import theme
 from workbench.views.canvas import Trace
 from workbench.views.curves import Drawn, drawing
@@ -80,25 +80,27 @@ class MarginPanel(MethodPanel):
         taken = preset_values(method, next(iter(method.presets)))
         return {key: method.margin.states[name] for key, name in state_names(method.margin.states, taken).items()}
 
-    def _declared(self, result: Curves) -> dict[str, Param]:
-        return declared(result.margin)
+    def _params(self, result: Curves) -> dict[str, Param]:
+        return margin_params(result.margin)
 
-    def _settle(self, *values: Any) -> Curves:
-        return settle(*values)
+    def _build_setting(self, *values: Any) -> Curves:
+        return curves_setting(*values)
 
     def _moves(self, result: Curves, name: str, p: Param) -> bool:
         return moves_curves(result, name, p)
 
-    def _accept(self, result: Curves, by: str | None) -> None:
+    def _set_result(self, result: Curves, by: str | None) -> None:
         """Show a new setting; the one before the moving control's first change is the ghost."""
         before = self._result
         if result.theta != before.theta:  # curves on another arc cannot be compared
-            self._pins = tuple(settle(p.method, p.preset, p.parameters, p.given, result.scene) for p in self._pins)
+            self._pins = tuple(
+                curves_setting(p.method, p.preset, p.parameters, p.given, result.scene) for p in self._pins
+            )
             self._ghost = None
         elif by is None or by != self._moving:
             self._ghost = before
         self._moving = by
-        super()._accept(result, by)
+        super()._set_result(result, by)
 
     def _top(self) -> list[widgets.Widget]:
         buttons = [
@@ -108,7 +110,7 @@ class MarginPanel(MethodPanel):
         ]
         return [widgets.HBox(buttons)]
 
-    def _said(self) -> str:
+    def _sentence_html(self) -> str:
         """Where the boundary lies, and where it was before."""
         before = ""
         if self._ghost is not None:

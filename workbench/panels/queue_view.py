@@ -17,8 +17,8 @@ from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.mining.queue import HardNegativeQueue
 from workbench.panels.kit.selection import Selection
-from workbench.panels.kit.stream import Streamed, source
-from workbench.panels.sphere_view import both
+from workbench.panels.kit.stream import StreamWidget, source
+from workbench.panels.sphere_view import format_angle
 from workbench.probes.rivals import Rivals, center_cosines, most_confused, nearest_classes, rivals
 
 K = 16  # rivals shown
@@ -29,7 +29,7 @@ SMALL, SAMPLE = 20_000, 64  # up to so many classes the recall of a queue is mea
 NOW = "first seen now"  # the age of what was there at the first look
 
 
-class QueueView(Streamed):
+class QueueView(StreamWidget):
     """Shows the hard negatives of class `own` in a table; `show` from any thread; picking a row selects both classes.
 
     own: the class; where nobody chose one, the last of the selected classes or the most confused one. names: of the
@@ -60,13 +60,13 @@ class QueueView(Streamed):
         self._refreshed: dict[
             int, dict[int, int]
         ] = {}  # class -> rival -> the step at which the refresh that brought it was seen
-        self._recall = (float("-inf"), "")  # of a sample of classes: when it was measured, what was found
+        self._recall = (float("-inf"), "")  # of a sample of classes: when it was measured, what was result
         self._names, self._picture = names, picture
         self.result: Rivals | None = None
         self.selection = selection
         super().__init__()
-        selection.observe(self._select, "classes")
-        self._select()
+        selection.observe(self._sync_selection, "classes")
+        self._sync_selection()
 
     def show(self, snapshot: Snapshot, queue: HardNegativeQueue | None = None, step: int | None = None) -> None:
         """Draw this next. queue: what the training keeps, at `step` (None: the snapshot's).
@@ -81,56 +81,56 @@ class QueueView(Streamed):
             self._snapshot, self._queue = snapshot, queue
             classes = len(snapshot.W) // snapshot.sub
             if classes != self.classes:
-                self._begin(classes)
+                self._reset(classes)
             if self.own < 0:
-                self.own = self._first()  # which draws
+                self.own = self._default_class()  # which draws
             elif snapshot.W.size <= QUICK or time.monotonic() - self._searched > EVERY:
                 self._draw()
 
     def close(self) -> None:
         """Take the view off the page; a second time changes nothing."""
         if self.comm is not None:
-            self.selection.unobserve(self._select, "classes")
+            self.selection.unobserve(self._sync_selection, "classes")
         super().close()
 
-    def told(self, content: dict[str, Any]) -> None:
+    def on_message(self, content: dict[str, Any]) -> None:
         """A wish of the browser's: a row picked, nothing selected, the most confused class, images of samples."""
         snapshot = self._snapshot
         if snapshot is None:
             return
         if "pick" in content:
             both = (self.own, int(content["pick"]))
-            self.selection.of_class(snapshot.y, () if set(both) == set(self.selection.classes) else both)
+            self.selection.select_classes(snapshot.y, () if set(both) == set(self.selection.classes) else both)
         elif "clear" in content:
             self.selection.clear()
         elif "confused" in content:
             self.own = most_confused(snapshot)
         elif "pictures" in content and self._picture is not None:
             places = [int(i) for i in content["pictures"] if 0 <= int(i) < len(snapshot.y)]
-            found = [(i, image) for i in places if (image := self._picture(i)) is not None]
-            self.send({"pictures": [i for i, _ in found]}, [image for _, image in found])
+            result = [(i, image) for i in places if (image := self._picture(i)) is not None]
+            self.send({"pictures": [i for i, _ in result]}, [image for _, image in result])
 
     @traitlets.validate("own")
-    def _exists(self, proposal: dict[str, Any]) -> int:
+    def _check_class(self, proposal: dict[str, Any]) -> int:
         own = proposal["value"]
         if self._snapshot is not None and not -1 <= own < self.classes:
             raise InputError(f"own = {own}: the classes are 0 to {self.classes - 1}")
         return own
 
     @traitlets.observe("own")
-    def _turned(self, _: object) -> None:
+    def _on_class(self, _: object) -> None:
         with self._lock:
             if self._snapshot is not None and self.own >= 0:
                 self._draw()
 
-    def _select(self, _: object = None) -> None:
+    def _sync_selection(self, _: object = None) -> None:
         """Tell the browser what is selected; where the class shown is not, show the last that is."""
         chosen = list(self.selection.classes)
         self.chosen = chosen
         if chosen and self.own not in chosen and 0 <= chosen[-1] < self.classes:
             self.own = chosen[-1]
 
-    def _begin(self, classes: int) -> None:
+    def _reset(self, classes: int) -> None:
         """Forget what was known of another set of classes."""
         self._since, self._refreshed, self._recall = {}, {}, (float("-inf"), "")
         self.classes = classes
@@ -138,7 +138,7 @@ class QueueView(Streamed):
         if self.own >= classes:
             self.own = -1
 
-    def _first(self) -> int:
+    def _default_class(self) -> int:
         chosen = [j for j in self.selection.classes if 0 <= j < self.classes]
         return chosen[-1] if chosen else most_confused(self._snapshot)
 
@@ -162,19 +162,19 @@ class QueueView(Streamed):
             return
         near = nearest_classes(cos, own, K if self._queue is None else self._queue.K)
         if self._queue is None:
-            found = rivals(snapshot, own, near, cos)
-            ages = self._tracked(own, near)
+            result = rivals(snapshot, own, near, cos)
+            ages = self._update_ages(own, near)
             line = f"{len(near)} nearest of {self.classes - 1:,} other centers, all compared: recall@{len(near)} = 1"
         else:
-            ids, visits = self._queued(own)
-            found = rivals(snapshot, own, ids, cos)
+            ids, visits = self._queue_entries(own)
+            result = rivals(snapshot, own, ids, cos)
             ages = {j: f"{v:,} visit{'s' * (v != 1)}" for j, v in zip(ids.tolist(), visits.tolist(), strict=True)}
             self._since.setdefault(own, {})
             self._refreshed[own] = {j: at for j, at in self._refreshed.get(own, {}).items() if j in ages}
             held = f"{min(K, len(ids))} nearest of {len(ids)} queued" if len(ids) else "nothing is queued yet"
-            line = f"{held}, of {self.classes - 1:,} other classes; {self._recalled(near, ids, centers)}"
-        self.result = found
-        rows = [self._row(k, ages, set(near.tolist())) for k in range(min(K, len(found.ids)))]
+            line = f"{held}, of {self.classes - 1:,} other classes; {self._describe_recall(near, ids, centers)}"
+        self.result = result
+        rows = [self._row(k, ages, set(near.tolist())) for k in range(min(K, len(result.ids)))]
         if self.classes < 2:
             line = "there is one class, so there is none to tell it from"
         images = int((snapshot.y == own).sum())
@@ -184,56 +184,56 @@ class QueueView(Streamed):
 
     def _row(self, k: int, ages: dict[int, str], near: set[int]) -> dict[str, Any]:
         """The k-th rival, for the browser."""
-        found = self.result
-        j, cosine, sample = int(found.ids[k]), float(found.cosine[k]), int(found.sample[k])
+        result = self.result
+        j, cosine, sample = int(result.ids[k]), float(result.cosine[k]), int(result.sample[k])
         why = []
         if (step := self._refreshed.get(self.own, {}).get(j)) is not None:
             why.append(f"from a refresh, seen at step {step:,}")
         elif j in near:
             why.append("nearest centers")
-        if found.nearer[k]:
+        if result.nearer[k]:
             why.append(f"misclassified sample {sample}")
         theirs = np.flatnonzero(self._snapshot.y == j)[:1].tolist()
         return {
             "id": j,
             "name": self._name(j),
             "cosine": f"{cosine:.3f}",
-            "angle": both(cosine),
-            "sample": f"{found.sample_cosine[k]:.3f} (sample {sample})" if sample >= 0 else "no sample",
+            "angle": format_angle(cosine),
+            "sample": f"{result.sample_cosine[k]:.3f} (sample {sample})" if sample >= 0 else "no sample",
             "age": ages[j],
             "why": "; ".join(why) or "kept from a batch before",
             "images": [[sample, self._name(self.own)], [theirs[0] if theirs else -1, self._name(j)]],
         }
 
-    def _queued(self, own: int) -> tuple[np.ndarray, np.ndarray]:
+    def _queue_entries(self, own: int) -> tuple[np.ndarray, np.ndarray]:
         """The ids and ages of a class's queue, copied, since the training goes on writing it."""
         ids, ages = self._queue.ids[own].numpy().astype(np.intp), self._queue.ages[own].numpy().copy()
         real = (ids >= 0) & (ids < self.classes)
         return ids[real], ages[real]
 
-    def _tracked(self, own: int, near: np.ndarray) -> dict[int, str]:
+    def _update_ages(self, own: int, near: np.ndarray) -> dict[int, str]:
         """Since when each of the K nearest has been among them, as far as this view has looked."""
         before = self._since.get(own)
-        now, said = {}, {}
+        now, text = {}, {}
         for j in near.tolist():
             first, new = (before or {}).get(j, (self._step, before is not None))
             if first > self._step:  # the training went back to before it was seen
                 first, new = self._step, False
             now[j] = first, new
             age = self._step - first
-            said[j] = f"{age:,} steps{'' if new else ' or more'}" if age or new else NOW
+            text[j] = f"{age:,} steps{'' if new else ' or more'}" if age or new else NOW
         self._since[own] = now
-        return said
+        return text
 
-    def _recalled(self, near: np.ndarray, ids: np.ndarray, centers: np.ndarray) -> str:
+    def _describe_recall(self, near: np.ndarray, ids: np.ndarray, centers: np.ndarray) -> str:
         """recall@K of the queue against the exact search: of the class shown, and of a sample of classes."""
         if not len(near):
             return "recall: there is nothing to find"
-        said = f"recall@{len(near)} = {np.isin(near, ids).mean():.2f} for this class"
+        text = f"recall@{len(near)} = {np.isin(near, ids).mean():.2f} for this class"
         if self.classes > SMALL:
-            return said
+            return text
         if time.monotonic() - self._recall[0] > EVERY:
-            found = self._queue.recall(torch.from_numpy(centers), SAMPLE)
-            several = f"{found:.2f} for {min(SAMPLE, self.classes)} classes at step {self._step:,}"
+            result = self._queue.recall(torch.from_numpy(centers), SAMPLE)
+            several = f"{result:.2f} for {min(SAMPLE, self.classes)} classes at step {self._step:,}"
             self._recall = time.monotonic(), several
-        return f"{said}, {self._recall[1]}"
+        return f"{text}, {self._recall[1]}"

@@ -20,7 +20,7 @@ from workbench.core.errors import InputError, unknown
 from workbench.core.record import Snapshot
 from workbench.core.threads import spawn
 from workbench.panels.kit.selection import Selection
-from workbench.panels.kit.stream import Streamed, source
+from workbench.panels.kit.stream import StreamWidget, source
 from workbench.probes.projections import Axes, log_map, plane, principal, tangent, umap_map
 
 PROJECTIONS = {
@@ -36,7 +36,7 @@ FINEST = 32767  # coordinates travel as whole numbers of 16 bits: on the unit sp
 MOST_CENTERS = 500  # of more classes only the centers of those in the sample are shown
 
 
-class SphereView(Streamed):
+class SphereView(StreamWidget):
     """Shows a snapshot's sample and centers; `show` from any thread, and every control has its trait or its call.
 
     projection: of PROJECTIONS, where the embeddings allow it; pair: the two classes of the plane; at: the class of the
@@ -67,14 +67,14 @@ class SphereView(Streamed):
         self._lock = threading.RLock()  # never held while the selection is set: other views listen to that
         self._snapshot: Snapshot | None = None
         self._y, self._W = np.empty(0, dtype=int), np.empty((0, 0))  # the labels and center directions that are shown
-        self._forget()
+        self._reset_axes()
         self._map: tuple[int, float, np.ndarray] | None = None  # step, seconds, coordinates of samples and centers
         self._mapper: threading.Thread | None = None
         self._names, self._picture, self._of = names, picture, of
         self.selection = selection
         super().__init__()
-        selection.observe(self._select, ("samples", "classes"))
-        self._select()
+        selection.observe(self._sync_selection, ("samples", "classes"))
+        self._sync_selection()
 
     def show(self, snapshot: Snapshot) -> None:
         """Draw this next. Raises InputError for embeddings of one number; such that are not finite are not drawn."""
@@ -86,10 +86,10 @@ class SphereView(Streamed):
             centers = unit(snapshot.centers)
             if centers.shape != self._W.shape:
                 self._snapshot = None  # so that nothing is drawn with half of the settings
-                self._offer(*centers.shape)
+                self._set_projections(*centers.shape)
             self._snapshot, self._W = snapshot, centers
             if not np.array_equal(self._y, snapshot.y):
-                self._label(snapshot)
+                self._set_labels(snapshot)
             self._draw()
 
     def isolate(self, first: int | None = None, second: int | None = None) -> None:
@@ -97,23 +97,23 @@ class SphereView(Streamed):
 
         Without a class: the first two that are selected, the selected one and its nearest, or the nearest two of all.
         """
-        snapshot = self._known()
+        snapshot = self._require_snapshot()
         if first is None or second is None:
             first, second = self._nearest_pair()
         if "plane" in dict(self.offered):
             self.pair = (first, second)
             self.projection = "plane"
-        self.selection.of_class(snapshot.y, (first, second))
+        self.selection.select_classes(snapshot.y, (first, second))
 
     def freeze(self) -> None:
         """Take the axes anew from what is shown now, and hold them still from here on."""
         with self._lock:
-            self._forget()
+            self._reset_axes()
             self._draw()
 
     def draw_map(self) -> threading.Thread:
         """Draw a UMAP of what is shown now, in a thread of its own; one at a time."""
-        snapshot = self._known()
+        snapshot = self._require_snapshot()
         with self._lock:
             if self._mapper is None or not self._mapper.is_alive():
                 took = f"; the last one took {self._map[1]:.1f} s" if self._map else "; the first takes about 20 s"
@@ -123,10 +123,10 @@ class SphereView(Streamed):
 
     def close(self) -> None:
         """Take the view off the page."""
-        self.selection.unobserve(self._select, ("samples", "classes"))
+        self.selection.unobserve(self._sync_selection, ("samples", "classes"))
         super().close()
 
-    def told(self, content: dict[str, Any]) -> None:
+    def on_message(self, content: dict[str, Any]) -> None:
         """A wish of the browser's: what the pointer is on, a lasso, a click, a button."""
         if self._snapshot is None:
             return
@@ -136,7 +136,7 @@ class SphereView(Streamed):
             with self.selection.hold_trait_notifications():
                 self.selection.samples, self.selection.classes = tuple(content["samples"]), ()
         elif "classes" in content:
-            self.selection.of_class(self._snapshot.y, content["classes"])
+            self.selection.select_classes(self._snapshot.y, content["classes"])
         elif "press" in content:
             try:
                 {"isolate": self.isolate, "freeze": self.freeze, "map": self.draw_map}[content["press"]]()
@@ -144,14 +144,14 @@ class SphereView(Streamed):
                 self.note = str(error)
 
     @traitlets.validate("projection")
-    def _offered(self, proposal: dict[str, Any]) -> str:
+    def _check_projection(self, proposal: dict[str, Any]) -> str:
         known = dict(self.offered) if self.offered else PROJECTIONS
         if proposal["value"] not in known:
             raise unknown("projection", proposal["value"], known)
         return proposal["value"]
 
     @traitlets.validate("pair", "at")
-    def _exists(self, proposal: dict[str, Any]) -> Any:
+    def _check_classes(self, proposal: dict[str, Any]) -> Any:
         wanted = np.atleast_1d(proposal["value"])
         classes = len(self._W) if self._snapshot else wanted.max() + 1
         if wanted.min() < 0 or wanted.max() >= classes or len(set(wanted.tolist())) < len(wanted):
@@ -159,28 +159,28 @@ class SphereView(Streamed):
         return proposal["value"]
 
     @traitlets.observe("projection", "pair", "at")
-    def _turned(self, change: dict[str, Any]) -> None:
+    def _on_projection(self, change: dict[str, Any]) -> None:
         if change["name"] in ("projection", {"plane": "pair", "tangent": "at"}.get(self.projection)):
             self.freeze()
 
-    def _known(self) -> Snapshot:
+    def _require_snapshot(self) -> Snapshot:
         if self._snapshot is None:
             raise InputError("nothing is shown yet: call show(snapshot) first")
         return self._snapshot
 
-    def _forget(self) -> None:
+    def _reset_axes(self) -> None:
         """Let go of the axes that were frozen; the next frame freezes its own."""
         self._axes: Axes | None = None
         self._frozen = 0  # the step whose axes they are
         self._toward: tuple[int, int] = (0, 0)  # the two centers that a tangent plane's axes lead to
         self._reach = 0.0  # how far the picture of a plane reaches
 
-    def _offer(self, classes: int, dim: int) -> None:
+    def _set_projections(self, classes: int, dim: int) -> None:
         """For another number of classes or dimensions: which projections there are."""
         names = ("circle",) if dim == 2 else (*(("sphere",) if dim == 3 else ()), "pca", "tangent", "umap")
         if dim > 2 and classes > 1:
             names = (*names[:-3], "plane", *names[-3:])
-        self._forget()
+        self._reset_axes()
         self._y = np.empty(0, dtype=int)  # so that the sample counts as another one
         self.offered = [[name, PROJECTIONS[name]] for name in names]
         self.pair = self.pair if max(self.pair) < classes else (0, 1)
@@ -188,19 +188,19 @@ class SphereView(Streamed):
         if self.projection not in names:
             self.projection = "pca" if dim > 3 else names[0]
 
-    def _label(self, snapshot: Snapshot) -> None:
+    def _set_labels(self, snapshot: Snapshot) -> None:
         """For another sample: its classes, and which centers are shown."""
         classes = len(self._W)
         ids = np.arange(classes) if classes <= MOST_CENTERS else np.unique(snapshot.y)
         self._y, self._map = snapshot.y, None  # a map of other samples neither shows these nor can be aligned to
         self.ids, self.titles = ids.tolist(), [self._name(j) for j in ids]
         self.labels = np.searchsorted(ids, snapshot.y).astype(np.int32).tobytes()
-        self._select()
+        self._sync_selection()
 
     def _name(self, j: int) -> str:
         return f"class {j}" if self._names is None else str(self._names[j])
 
-    def _select(self, _: Any = None) -> None:
+    def _sync_selection(self, _: Any = None) -> None:
         """Tell the browser what is selected: samples if any are, else the classes with all of theirs."""
         samples, classes, y = self.selection.samples, self.selection.classes, self._y
         inside = np.isin(np.arange(len(y)), samples) if samples else np.isin(y, classes)
@@ -228,7 +228,7 @@ class SphereView(Streamed):
         x, W = unit(snapshot.x), self._W
         wrong = snapshot.cos.argmax(axis=1) != snapshot.y
         head, points, centers = getattr(self, f"_{self.projection}")(x, W)
-        reach = self._reaching(points, centers) if self.projection in ("pca", "tangent", "umap") else 1.0
+        reach = self._update_reach(points, centers) if self.projection in ("pca", "tangent", "umap") else 1.0
         kind = "flat" if self.projection in FLAT else self.projection
         sample = f"{len(x):,} samples" if self._of is None else f"{len(x):,} samples of {self._of:,}"
         keeps = head.pop("keeps")
@@ -242,7 +242,7 @@ class SphereView(Streamed):
         whole = np.rint(points * (FINEST / reach)).astype(np.int16)
         self.push(head, whole, centers[self.ids].astype(np.float32), np.packbits(wrong))
 
-    def _reaching(self, points: np.ndarray, centers: np.ndarray) -> float:
+    def _update_reach(self, points: np.ndarray, centers: np.ndarray) -> float:
         """How far the picture reaches: it grows where something leaves it, with room to spare, and never shrinks."""
         widest = float(max(np.abs(points).max(initial=0), np.abs(centers).max(initial=0)))
         if widest > self._reach:
@@ -258,7 +258,7 @@ class SphereView(Streamed):
     def _plane(self, x: np.ndarray, W: np.ndarray) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
         first, second = self.pair
         axes = plane(W[first], W[second])
-        keeps = f"centers of {self._name(first)} and {self._name(second)} {both(W[first] @ W[second])} apart"
+        keeps = f"centers of {self._name(first)} and {self._name(second)} {format_angle(W[first] @ W[second])} apart"
         head = {
             "right": f"toward {self._name(second)}, away from {self._name(first)}",
             "up": "toward the middle between the two",
@@ -326,16 +326,16 @@ class SphereView(Streamed):
             return
         one = Snapshot(snapshot.step, snapshot.x[i : i + 1], snapshot.y[i : i + 1], snapshot.W, sub=snapshot.sub)
         cos, own = one.cos[0], int(snapshot.y[i])
-        text = f"{self._name(own)}, sample {i}\nown center: cos {cos[own]:.3f}, {both(cos[own])}"
+        text = f"{self._name(own)}, sample {i}\nown center: cos {cos[own]:.3f}, {format_angle(cos[own])}"
         if len(cos) > 1:
             other = int(np.where(np.arange(len(cos)) == own, -np.inf, cos).argmax())
-            text += f"\nnearest other, {self._name(other)}: cos {cos[other]:.3f}, {both(cos[other])}"
+            text += f"\nnearest other, {self._name(other)}: cos {cos[other]:.3f}, {format_angle(cos[other])}"
         image = self._picture(i) if self._picture else None
         url = image and f"data:image/png;base64,{base64.b64encode(image).decode()}"
         self.send({"about": i, "text": text, "image": url})
 
 
-def both(cos: float) -> str:
+def format_angle(cos: float) -> str:
     """The angle of a cosine, in degrees and radians."""
     angle = float(np.arccos(np.clip(cos, -1, 1)))
     return f"{np.degrees(angle):.1f}° ({angle:.2f} rad)"

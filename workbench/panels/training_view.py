@@ -12,8 +12,8 @@ import ipywidgets as widgets
 import numpy as np
 
 from workbench.core.record import Step
-from workbench.panels.kit.chart import BLUE, GREEN, Axis, Chart, Span, line, mark
-from workbench.panels.kit.trail import Trail, decimated
+from workbench.panels.kit.chart import BLUE, GREEN, Chart, ChartAxis, Span, line, mark
+from workbench.panels.kit.history import StepHistory, decimate
 from workbench.training.events import Event
 
 PAUSE = 0.1  # seconds between two drawings
@@ -31,7 +31,7 @@ class TrainingView(widgets.VBox):
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
-        self.trail = Trail(2)
+        self.history = StepHistory(2)
         self._marks: list[dict[str, Any]] = []
         self._least = [math.inf] * 2
         self._charts = [
@@ -44,19 +44,19 @@ class TrainingView(widgets.VBox):
     def add(self, step: Step) -> None:
         """One more step."""
         with self._lock:
-            self._back(step.step)
-            self.trail.add(step.step, step.loss, step.lr)
-            self._soon()
+            self._rewind(step.step)
+            self.history.add(step.step, step.loss, step.lr)
+            self._schedule()
 
     def mark(self, event: Event) -> None:
         """A change of a parameter, before the step it names."""
         with self._lock:
-            self._back(event.step)
-            text = f"before step {event.step}: {event.name} {written(event.old)} → {written(event.new)}"
-            self._marks.append(mark(event.step, f"{event.name} {written(event.new)}", text))
-            self._soon()
+            self._rewind(event.step)
+            text = f"before step {event.step}: {event.name} {format_value(event.old)} → {format_value(event.new)}"
+            self._marks.append(mark(event.step, f"{event.name} {format_value(event.new)}", text))
+            self._schedule()
 
-    def say(self, sentence: str) -> None:
+    def report(self, sentence: str) -> None:
         """A sentence about the health of the loss; the newest stands first."""
         with self._lock:
             self._sentences.insert(0, sentence)
@@ -69,10 +69,10 @@ class TrainingView(widgets.VBox):
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            steps, *columns = self.trail.arrays()
+            steps, *columns = self.history.arrays()
             last = max((m["at"] for m in self._marks), default=0)
             for k in range(len(COLUMNS)):
-                reached = self._charts[k].reach("x", 0.0, max(100.0, self.trail.last, last))
+                reached = self._charts[k].reach("x", 0.0, max(100.0, self.history.last, last))
                 self._draw_column(k, reached, steps, columns[k])
 
     def close(self) -> None:
@@ -91,20 +91,20 @@ class TrainingView(widgets.VBox):
             self._least[k] = min(self._least[k], float(seen[seen > 0].min(initial=math.inf)))
         least = 10.0 ** math.floor(math.log10(self._least[k])) if math.isfinite(self._least[k]) else None
         span = self._charts[k].reach("y", *((float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)))
-        layers = [line("", *decimated(past[0], past[1 + k]), "grey") for past in self.trail.past]
-        layers.append(line(name, *decimated(steps, values), colour))
+        layers = [line("", *decimate(past[0], past[1 + k]), "grey") for past in self.history.past]
+        layers.append(line(name, *decimate(steps, values), colour))
         left = f"The last {MARKS} of {len(self._marks):,} changes are marked." if len(self._marks) > MARKS else ""
-        x = Axis("Training step (batches seen)", "step", reached)
+        x = ChartAxis("Training step (batches seen)", "step", reached)
         marks = [m if k == 0 else m | {"label": ""} for m in self._marks[-MARKS:]]
-        self._charts[k].draw(x, Axis(title, name, span, least=least), layers, marks, left if k == 0 else "")
+        self._charts[k].draw(x, ChartAxis(title, name, span, least=least), layers, marks, left if k == 0 else "")
 
-    def _back(self, step: int) -> None:
+    def _rewind(self, step: int) -> None:
         """Training is at this step: what was marked from there on belongs to the old way."""
-        if step <= self.trail.last:
-            self.trail.back(step)
+        if step <= self.history.last:
+            self.history.rewind(step)
             self._marks = [m | {"past": m["past"] or m["at"] >= step} for m in self._marks]
 
-    def _soon(self) -> None:
+    def _schedule(self) -> None:
         """Draw within PAUSE seconds, however much comes until then."""
         if self._timer is None:
             self._timer = threading.Timer(PAUSE, self.draw)
@@ -112,6 +112,6 @@ class TrainingView(widgets.VBox):
             self._timer.start()
 
 
-def written(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value of a parameter for people; nothing where it is not known."""
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

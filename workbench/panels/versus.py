@@ -17,13 +17,13 @@ from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.evaluation.verification import all_pairs
 from workbench.panels.curves_view import CurvesView
-from workbench.panels.kit.chart import BLUE, GREEN, PURPLE, VERMILION, Axis, Chart, line
+from workbench.panels.kit.chart import BLUE, GREEN, PURPLE, VERMILION, Chart, ChartAxis, line
 from workbench.panels.kit.controls import Page
-from workbench.panels.kit.pump import Pump
+from workbench.panels.kit.history import decimate
+from workbench.panels.kit.refresh import RefreshLoop
 from workbench.panels.kit.selection import Selection
-from workbench.panels.kit.trail import decimated
-from workbench.panels.lab import EXTRAS, close_within, grid, leaves, mean_hard_cosine, same
-from workbench.panels.similarities_view import MOST, some_classes
+from workbench.panels.lab import EXTRAS, close_within, grid, mean_hard_cosine, same_objects, stream_widgets
+from workbench.panels.similarities_view import MOST, sample_classes
 from workbench.panels.sphere_view import SphereView
 from workbench.probes.hardness import hardness
 from workbench.probes.pairs import PairSimilarity, pair_similarity
@@ -41,7 +41,7 @@ class Versus(widgets.VBox):
     Both train in blocks of steps, so that they stay together. Raises InputError for sessions of different images.
     """
 
-    _pump: Pump | None = None
+    _refresh_loop: RefreshLoop | None = None
     sessions: tuple[LiveSession, ...] = ()
 
     _views: tuple[widgets.Widget, ...] = ()
@@ -61,7 +61,7 @@ class Versus(widgets.VBox):
         step = widgets.Button(description="Step both", tooltip="one step of each")
         step.on_click(lambda _: self.run(1))
         self._state, self._problem, self._table = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self.curves = tuple(CurvesView(lambda change, k=k: self._changed(k, change), EXTRAS) for k in (0, 1))
+        self.curves = tuple(CurvesView(lambda change, k=k: self._on_change(k, change), EXTRAS) for k in (0, 1))
         self.spheres = tuple(SphereView(self.selection, a.images.names) for _ in self.sessions)
         self._margins = Chart("Difference of the curves", 240)
         self._losses = Chart("Loss of both sessions and its difference", 240)
@@ -77,7 +77,7 @@ class Versus(widgets.VBox):
         super().__init__([bar, self._problem, grid(*heads, *rest), Page()])
         self.add_class("workbench-lab")
         self.refresh()
-        self._pump = Pump(self._turn)
+        self._refresh_loop = RefreshLoop(self._refresh_views)
 
     def __repr__(self) -> str:
         return f"Versus: {self.sessions[0]!r} against {self.sessions[1]!r}"
@@ -97,15 +97,15 @@ class Versus(widgets.VBox):
                 session.run(steps)
             for session in self.sessions:
                 session.wait()
-            self._say("")
+            self._report("")
         except (InputError, RuntimeError) as error:
             self._playing = False
-            self._say(str(error))
+            self._report(str(error))
         self.refresh()
 
     def differences(self) -> dict[str, tuple[float, float]]:
         """Each number of the table, of A and of B."""
-        a, b = (numbers(session, seen) for session, seen in zip(self.sessions, self._seen, strict=True))
+        a, b = (session_metrics(session, snapshot) for session, snapshot in zip(self.sessions, self._seen, strict=True))
         return {name: (a[name], b[name]) for name in a}
 
     def refresh(self) -> None:
@@ -118,15 +118,15 @@ class Versus(widgets.VBox):
 
     def close(self) -> None:
         """Take it off the page and end both trainings."""
-        if self._pump is not None:
-            self._pump.close()
+        if self._refresh_loop is not None:
+            self._refresh_loop.close()
         for session in self.sessions:
             session.stop()
         close_within(self)
         super().close()
 
-    def _turn(self) -> bool:
-        watched = any(leaf.watched for view in self._views for leaf in leaves(view))
+    def _refresh_views(self) -> bool:
+        watched = any(leaf.watched for view in self._views for leaf in stream_widgets(view))
         if self._playing and all(session.status == "paused" for session in self.sessions):
             for session in self.sessions:
                 session.run(BLOCK)
@@ -139,18 +139,18 @@ class Versus(widgets.VBox):
     def _show(self) -> None:
         with self._lock:
             for k, session in enumerate(self.sessions):
-                seen = session.frame()
-                if seen is not None and seen is not self._seen[k]:
-                    self._seen[k] = seen
-                    self.spheres[k].show(seen)
+                snapshot = session.frame()
+                if snapshot is not None and snapshot is not self._seen[k]:
+                    self._seen[k] = snapshot
+                    self.spheres[k].show(snapshot)
                 self._show_curves(k)
             shown = (*self._seen, *(view.result for view in self.curves))
-            if None not in self._seen and not same(shown, self._shown):
+            if None not in self._seen and not same_objects(shown, self._shown):
                 self._shown = shown
                 self._draw_margins()
                 self._draw_losses()
                 self._draw_pairs()
-                self._table.value = table(self.differences())
+                self._table.value = table_html(self.differences())
             status = " · ".join(
                 f"{letter}: {s.status}, step {s.job.step:,}" for letter, s in zip(LETTERS, self.sessions, strict=True)
             )
@@ -159,17 +159,17 @@ class Versus(widgets.VBox):
             for session in self.sessions:
                 if session.failure:
                     self._playing = False
-                    self._say(f"'{session.name}' stopped: {session.failure}")
+                    self._report(f"'{session.name}' stopped: {session.failure}")
 
     def _show_curves(self, k: int) -> None:
-        tuning, seen = self.sessions[k].tuning, self._seen[k]
+        tuning, snapshot = self.sessions[k].tuning, self._seen[k]
         method = tuning.composed
-        if method.drawn and seen is not None:
+        if method.drawn and snapshot is not None:
             values = dict(tuning.values) | {"lr": tuning.lr, "theta": self.theta}
-            hard = mean_hard_cosine(method.margin_of(tuning.values), seen)
-            self.curves[k].show(method, values, seen.state, seen.length, self.theta, hard)
+            hard = mean_hard_cosine(method.margin_of(tuning.values), snapshot)
+            self.curves[k].show(method, values, snapshot.state, snapshot.length, self.theta, hard)
 
-    def _changed(self, k: int, change: dict[str, Any]) -> None:
+    def _on_change(self, k: int, change: dict[str, Any]) -> None:
         """A control of one of the curves was moved; the angle between the centers is of both."""
         own = dict(change)
         if "theta" in own:
@@ -178,7 +178,7 @@ class Versus(widgets.VBox):
             self.sessions[k].set(**own)
         self._show()
 
-    def _say(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         self._problem.value = f'<div class="workbench-problem" role="alert">{escape(text)}</div>' if text else ""
 
     def _draw_margins(self) -> None:
@@ -193,28 +193,28 @@ class Versus(widgets.VBox):
             line(name, a.curve.phi, gap, colour, dashed)
             for (name, gap), colour, dashed in zip(gaps.items(), (BLUE, VERMILION), (False, True), strict=True)
         ]
-        x = Axis("Angle from the target center φ", "φ", (0.0, float(self.theta)), degrees=True)
-        self._margins.draw(x, Axis("Difference of logits before scale", "difference", span), layers)
+        x = ChartAxis("Angle from the target center φ", "φ", (0.0, float(self.theta)), degrees=True)
+        self._margins.draw(x, ChartAxis("Difference of logits before scale", "difference", span), layers)
 
     def _draw_losses(self) -> None:
         """The losses of the steps that both have taken, averaged, and A less B."""
         n = min(session.at for session in self.sessions)
         if n < 2:
             return
-        a, b = (smoothed(np.array([s.loss for s in session.steps[:n]])) for session in self.sessions)
+        a, b = (running_mean(np.array([s.loss for s in session.steps[:n]])) for session in self.sessions)
         steps = np.arange(len(a)) + n - len(a)
         span = self._losses.reach("y", min(0.0, float((a - b).min())), float(max(a.max(), b.max())))
         layers = [
-            line("A", *decimated(steps, a), BLUE),
-            line("B", *decimated(steps, b), VERMILION, True),
-            line("A − B", *decimated(steps, a - b), "grey"),
+            line("A", *decimate(steps, a), BLUE),
+            line("B", *decimate(steps, b), VERMILION, True),
+            line("A − B", *decimate(steps, a - b), "grey"),
         ]
-        x = Axis("Steps taken", "steps", self._losses.reach("x", 0.0, max(100.0, n)))
-        self._losses.draw(x, Axis(f"Loss, mean of {MEAN} steps (nats)", "loss", span), layers)
+        x = ChartAxis("Steps taken", "steps", self._losses.reach("x", 0.0, max(100.0, n)))
+        self._losses.draw(x, ChartAxis(f"Loss, mean of {MEAN} steps (nats)", "loss", span), layers)
 
     def _draw_pairs(self) -> None:
         """The cosines of genuine and impostor pairs, of A solid and of B dashed."""
-        found = [pairs_of(seen) for seen in self._seen]
+        found = [snapshot_pairs(snapshot) for snapshot in self._seen]
         middle = (found[0].edges[:-1] + found[0].edges[1:]) / 2
         top = max(float(max(f.genuine.max(), f.impostor.max())) for f in found)
         layers = [
@@ -222,37 +222,37 @@ class Versus(widgets.VBox):
             for kind, colour in (("genuine", GREEN), ("impostor", PURPLE))
             for k in (0, 1)
         ]
-        x = Axis("Cosine of two samples", "cosine", (-1.0, 1.0))
-        self._pairs.draw(x, Axis("Share of the pairs in a bin", "share", self._pairs.reach("y", 0.0, top)), layers)
+        x = ChartAxis("Cosine of two samples", "cosine", (-1.0, 1.0))
+        self._pairs.draw(x, ChartAxis("Share of the pairs in a bin", "share", self._pairs.reach("y", 0.0, top)), layers)
 
 
-def smoothed(values: np.ndarray) -> np.ndarray:
+def running_mean(values: np.ndarray) -> np.ndarray:
     """The running mean over MEAN values, or over all of fewer."""
     width = min(MEAN, len(values))
     return np.convolve(values, np.full(width, 1 / width), mode="valid")
 
 
-def pairs_of(seen: Snapshot) -> PairSimilarity:
+def snapshot_pairs(snapshot: Snapshot) -> PairSimilarity:
     """The similarity of pairs of a snapshot's samples; of whole classes, where all pairs would be too many."""
-    kept = some_classes(seen.y, MOST)
-    return pair_similarity(*all_pairs(seen.x[kept], seen.y[kept]))
+    kept = sample_classes(snapshot.y, MOST)
+    return pair_similarity(*all_pairs(snapshot.x[kept], snapshot.y[kept]))
 
 
-def numbers(session: LiveSession, seen: Snapshot) -> dict[str, float]:
+def session_metrics(session: LiveSession, snapshot: Snapshot) -> dict[str, float]:
     """What the table compares of a session."""
-    cos, pairs = seen.cos, pairs_of(seen)
-    own = cos[np.arange(len(seen.y)), seen.y]
+    cos, pairs = snapshot.cos, snapshot_pairs(snapshot)
+    own = cos[np.arange(len(snapshot.y)), snapshot.y]
     return {
         f"loss, mean of {MEAN} steps (nats)": float(np.mean([s.loss for s in session.steps[-MEAN:]] or [math.nan])),
-        "misclassified samples (%)": 100 * float((cos.argmax(axis=1) != seen.y).mean()),
+        "misclassified samples (%)": 100 * float((cos.argmax(axis=1) != snapshot.y).mean()),
         "mean cosine to the own center": float(own.mean()),
-        "overlap of well and misclassified": similarity(cos, seen.y).overlap,
+        "overlap of well and misclassified": similarity(cos, snapshot.y).overlap,
         "overlap of genuine and impostor": pairs.overlap,
-        "correlation r of hard positives and negatives": hardness(cos, seen.y).r,
+        "correlation r of hard positives and negatives": hardness(cos, snapshot.y).r,
     }
 
 
-def table(found: dict[str, tuple[float, float]]) -> str:
+def table_html(found: dict[str, tuple[float, float]]) -> str:
     """The numbers as an HTML table: of A, of B, and A less B."""
 
     def shown(value: float) -> str:

@@ -17,7 +17,7 @@ function render({ model, el }) {
   let lab = null;
   let frame = 0;
   const pressed = (event) => {
-    const key = command(event, model.get("listened"));
+    const key = command(event, model.get("key_names"));
     if (!key) return;
     event.preventDefault();
     event.stopPropagation();

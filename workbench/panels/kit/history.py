@@ -1,16 +1,18 @@
-"""Trail: values over steps as they come, many a second; where training goes back, the old way on is kept apart."""
+"""StepHistory: values recorded at each training step; branches that a restore left are kept apart."""
 
 from array import array
 from bisect import bisect_left
 
 import numpy as np
 
-BLOCKS = 400  # of a line as it is drawn: of each block its lowest and its highest value
+BLOCKS = 400  # of a decimated line: the minimum and maximum of each block are drawn
 
 
-class Trail:
-    """Columns of numbers over the step. past: for each time a step came again, what followed it before, (1 + columns,
-    k), steps first, from the last point that both ways share.
+class StepHistory:
+    """Columns of values over the training step.
+
+    past: the branches left by a restore, each (1 + columns, k) with the steps first, from the last point shared with
+    the present branch.
     """
 
     def __init__(self, columns: int) -> None:
@@ -22,31 +24,31 @@ class Trail:
 
     @property
     def last(self) -> float:
-        """The last step, -inf before the first one."""
+        """The last step; -inf if empty."""
         return self._now[0][-1] if self._now[0] else float("-inf")
 
     def add(self, step: int, *values: float) -> None:
-        """One more point; one at a step that was already there starts a new way on from that step."""
-        self.back(step)
+        """Append a point; a step that exists already starts a new branch at that step."""
+        self.rewind(step)
         for column, value in zip(self._now, (step, *values), strict=True):
             column.append(value)
 
-    def back(self, step: int) -> None:
-        """What comes next is at this step: what was there from it on, if anything, is past."""
+    def rewind(self, step: int) -> None:
+        """Move all points from `step` on, if any, to `past`."""
         if step <= self.last:
             first = bisect_left(self._now[0], step)
             self.past.append(np.array([column[max(first - 1, 0) :] for column in self._now]))
             self._now = [column[:first] for column in self._now]
 
     def arrays(self) -> np.ndarray:
-        """A copy of the way that led here, (1 + columns, k): the steps first."""
+        """A copy of the present branch, (1 + columns, k): the steps first."""
         return np.array(self._now)
 
 
-def decimated(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and the highest value of each block of a line, and its two ends; all of a short line.
+def decimate(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Reduce a line (k,) to the minimum and maximum of each block and both ends; a short line is returned whole.
 
-    A block is a power of two of points long and starts at a multiple of that, so a line that grows does not flicker.
+    The block size is a power of two and blocks start at multiples of it, so that a growing line does not flicker.
     """
     size = 1 << max(0, (len(y) - 1) // BLOCKS).bit_length()
     if size <= 2:

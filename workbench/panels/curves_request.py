@@ -13,14 +13,14 @@ from workbench.curves.ladder import Rung, climbs, equal_factors
 from workbench.margins.base import Margin
 from workbench.methods.method import Method, own_values
 from workbench.panels.kit.controls import step
-from workbench.panels.setting import Curves
+from workbench.panels.method_setting import Curves
 
 POINTS = 257  # of an exact curve
 DRIFT = {"rtol": 0.02, "atol": 0.005}  # how far the state may move before a ladder is built anew
 
 
 @dataclass(frozen=True)
-class Asked:
+class CurvesRequest:
     """What a call of `show` asks for; setting: what a person changes, live: what training moves."""
 
     method: Method
@@ -48,7 +48,7 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class Built:
+class BuiltLadder:
     """A ladder that was built: what it belongs to, and its rungs; none where the parameter moves neither curve."""
 
     beside: tuple[Any, ...]
@@ -56,13 +56,13 @@ class Built:
     version: int
     rungs: list[Rung]
 
-    def holds(self, asked: Asked, name: str) -> bool:
+    def is_current(self, request: CurvesRequest, name: str) -> bool:
         """Whether it is still right, to what the eye can tell."""
-        same = self.live.keys() == asked.live.keys()
+        same = self.live.keys() == request.live.keys()
         return (
             same
-            and self.beside == asked.beside(name)
-            and all(np.isclose(value, self.live[key], **DRIFT) for key, value in asked.live.items())
+            and self.beside == request.beside(name)
+            and all(np.isclose(value, self.live[key], **DRIFT) for key, value in request.live.items())
         )
 
     def message(self) -> tuple[dict[str, Any], np.ndarray]:
@@ -73,16 +73,18 @@ class Built:
         return head | {"marks": found}, both
 
 
-def exact(asked: Asked) -> Curves:
+def compute_curves(request: CurvesRequest) -> Curves:
     """The curves and boundaries, as `workbench.curves` finds them."""
-    at = {"theta": asked.theta, "state": asked.state, "norm": asked.norm}
+    at = {"theta": request.theta, "state": request.state, "norm": request.norm}
     lines = (
-        curve(asked.margin, points=POINTS, **at),
-        boundaries(asked.margin, **at),
-        ideal_boundaries(asked.margin, **at),
+        curve(request.margin, points=POINTS, **at),
+        boundaries(request.margin, **at),
+        ideal_boundaries(request.margin, **at),
     )
-    first = next(iter(asked.method.presets))
-    return Curves(asked.method, first, asked.margin, own_values(asked.margin), {}, {"theta": asked.theta}, *lines)
+    first = next(iter(request.method.presets))
+    return Curves(
+        request.method, first, request.margin, own_values(request.margin), {}, {"theta": request.theta}, *lines
+    )
 
 
 def curve_marks(result: Curves) -> list[list[float]]:
@@ -90,7 +92,7 @@ def curve_marks(result: Curves) -> list[list[float]]:
     return [at.tolist() for at in (result.curve.T_jumps, result.curve.N_jumps, result.actual, result.ideal)]
 
 
-def spec(name: str, p: Param, front: bool) -> dict[str, Any]:
+def control_spec(name: str, p: Param, front: bool) -> dict[str, Any]:
     """A parameter as the browser needs it; its range is left out where that is open or too wide for a slider."""
     said = {"name": name, "symbol": p.symbol, "meaning": p.meaning, "unit": p.unit, "front": front}
     if p.choices:
@@ -100,30 +102,30 @@ def spec(name: str, p: Param, front: bool) -> dict[str, Any]:
     return said | {"low": p.low, "high": p.high, "step": step(p.high - p.low), "factors": equal_factors(p)}
 
 
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def json_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values as JSON takes them: choices as they are, numbers as floats."""
     return {name: v if isinstance(v, (str, bool)) else float(v) for name, v in values.items()}
 
 
-def told_state(asked: Asked) -> str:
+def describe_state(request: CurvesRequest) -> str:
     """The margin's state in words: 't = 0.312'."""
-    known = ((p.symbol, asked.state[name]) for name, p in asked.margin.states.items() if name in asked.state)
+    known = ((p.symbol, request.state[name]) for name, p in request.margin.states.items() if name in request.state)
     return ", ".join(f"{symbol} = {value:.4g}" for symbol, value in known)
 
 
-def told_live(asked: Asked) -> str:
+def describe_live(request: CurvesRequest) -> str:
     """All that training moves and the view shows, in words."""
-    said = [told_state(asked)] if asked.state else []
-    if asked.hardness is not None:
-        said.append(f"mean hard cosine {asked.hardness:.3f}")
-    if asked.norm is not None:
-        said.append(f"mean length of an embedding {asked.norm:.4g}")
+    said = [describe_state(request)] if request.state else []
+    if request.hardness is not None:
+        said.append(f"mean hard cosine {request.hardness:.3f}")
+    if request.norm is not None:
+        said.append(f"mean length of an embedding {request.norm:.4g}")
     return ", ".join(said)
 
 
-def hard_mark(asked: Asked) -> list[float] | None:
+def hard_mark(request: CurvesRequest) -> list[float] | None:
     """Where on the arc the other center has the mean hard cosine: phi in rad and that cosine; None: nowhere."""
-    if asked.hardness is None or not -1 <= asked.hardness <= 1:
+    if request.hardness is None or not -1 <= request.hardness <= 1:
         return None
-    phi = asked.theta - math.acos(asked.hardness)
-    return [phi, asked.hardness] if 0 <= phi <= asked.theta else None
+    phi = request.theta - math.acos(request.hardness)
+    return [phi, request.hardness] if 0 <= phi <= request.theta else None

@@ -22,7 +22,7 @@ THETA = Param("θ", "angle between the two centers", unit="rad", low=0.1, high=m
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class MethodSetting:
     """A method under a preset, and the value of everything that a person may have changed since, by name.
 
     given: the states set by hand; scene: what is not the method's, such as the angle between two centers.
@@ -45,7 +45,7 @@ class Setting:
 
 
 @dataclass(frozen=True, eq=False)
-class Curves(Setting):
+class Curves(MethodSetting):
     """A margin on the arc between two centers. actual, ideal: every boundary in rad from the target center.
 
     curve.state is the whole state of the margin.
@@ -91,7 +91,7 @@ class Curves(Setting):
         return f"{lies}, {math.degrees(abs(at - ideal)):.1f}° {word} than the ideal {math.degrees(ideal):.1f}°."
 
 
-def settle(
+def curves_setting(
     method: Method, preset: str, parameters: dict[str, Any], given: dict[str, float], scene: dict[str, Any]
 ) -> Curves:
     """The curves with these values. Raises InputError for a value that is not allowed."""
