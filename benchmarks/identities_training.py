@@ -85,7 +85,7 @@ def network(seed: int) -> nn.Sequential:
 
 def class_sets(active: int, K: int, steps: int) -> dict[str, dict[str, Any]]:
     """What is compared, as options of `build`: plain SGD everywhere, and no conflicts, since nobody is here twice."""
-    plain = {"most": active, "momentum": 0.0, "weight_decay": 0.0, "precision": "fp32"}
+    plain = {"max_active": active, "momentum": 0.0, "weight_decay": 0.0, "precision": "fp32"}
     often = max(steps // 10, 1)
     refreshed = {"warmup": steps // 5, "refresh_every": often, "refresh_delay": max(often // 5, 1), "conflict": None}
     return {
@@ -120,7 +120,7 @@ class Training:
             self.optimiser.zero_grad()
             loss.backward()
             self.optimiser.step()
-            self.objective.settle(share * CENTER_LR)
+            self.objective.apply_updates(share * CENTER_LR)
             if (step + 1) % max(1, steps // MOMENTS) == 0:
                 yield step + 1, *self.captured()
 

@@ -74,7 +74,7 @@ def work(pipe: Connection, way: str, classes: int, dim: int, batch: int, refresh
         if optimiser:
             optimiser.step()
             optimiser.zero_grad()
-        objective.settle(0.1)
+        objective.apply_updates(0.1)
         pipe.send(time.perf_counter() - began)
         step += 1
     said = objective.centers.queue.rebuilt if way == "queued" else ""
@@ -120,7 +120,7 @@ def captured(classes: int = 4_000, dim: int = 512, batch: int = 256, steps: int 
     own, identities = generator(0, "captured"), families(classes, dim, FAMILY)
     objective = build("arcface", 2, dim, m=0.3)
     objective.centers = centers = QueuedCenters(
-        classes, dim, K=K, most=classes // 5, warmup=steps // 4, refresh_every=steps // 8, refresh_delay=5
+        classes, dim, K=K, max_active=classes // 5, warmup=steps // 4, refresh_every=steps // 8, refresh_delay=5
     )
     drawn = torch.rand(classes, generator=own) < 0.1
     rows = []
@@ -130,7 +130,7 @@ def captured(classes: int = 4_000, dim: int = 512, batch: int = 256, steps: int 
         if step % (steps // 8) == 0:
             rows.append([f"{step:,}", *(f"{share:.3f}" for share in masses(x, y, centers, drawn, objective.s))])
         objective.step(x, y).total.backward()
-        objective.settle(0.05 * (1 + math.cos(math.pi * step / (steps + 1))))
+        objective.apply_updates(0.05 * (1 + math.cos(math.pi * step / (steps + 1))))
     return rows
 
 

@@ -93,7 +93,7 @@ def run_jupyterlab(home: Path) -> Iterator[JupyterServer]:
 
 @dataclass
 class Notebooks:
-    """Opens notebooks of a JupyterServer in a browser context; `wrong` gathers what their pages should not have done."""
+    """Opens notebooks of a JupyterServer in a browser context; `wrong` collects errors of their pages."""
 
     context: Any
     server: JupyterServer

@@ -42,7 +42,7 @@ def sampled(similarity=Cosine(), seed=1, **options):  # noqa: B008
 
 
 def queued(similarity=Cosine(), seed=1, classes=C, **options):  # noqa: B008
-    usual = {"precision": "fp64", "most": 20, "K": 4, "conflict": None} | SGD
+    usual = {"precision": "fp64", "max_active": 20, "K": 4, "conflict": None} | SGD
     return QueuedCenters(classes, D, seed, similarity, **(usual | options))
 
 
@@ -66,7 +66,7 @@ def trained(made, steps, start=0, lr=0.1):
         x = x.to(full(made.centers.weight).dtype).requires_grad_()
         loss = made.step(x, y).total
         loss.backward()
-        made.settle(lr)
+        made.apply_updates(lr)
         seen += [loss.detach(), x.grad]
     return seen
 
@@ -81,7 +81,7 @@ def trained_in_full(name, steps, similarity, nesterov=False, lr=0.1, **parameter
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        made.settle(lr)
+        made.apply_updates(lr)
         seen += [loss.detach(), x.grad]
     return seen, made.centers.weight.detach(), made.centers.bias
 
@@ -100,7 +100,7 @@ def trained_in_full(name, steps, similarity, nesterov=False, lr=0.1, **parameter
 @pytest.mark.parametrize("kind", ["sampled", "queued"])
 def test_with_all_classes_active_it_is_the_full_classifier(name, similarity, kind):
     """Loss, gradients and centers of several steps with momentum and weight decay, as torch.optim.SGD moves them."""
-    centers = sampled(similarity, rate=1.0) if kind == "sampled" else queued(similarity, most=C)
+    centers = sampled(similarity, rate=1.0) if kind == "sampled" else queued(similarity, max_active=C)
     expected, weight, bias = trained_in_full(name, 6, similarity)
     found = trained(objective(centers, name), 6)
     for a, b in zip(found, expected, strict=True):
@@ -118,14 +118,14 @@ def test_nesterov_is_that_of_the_optimiser():
 
 
 def test_without_queues_it_is_partial_fc_with_the_same_draw():
-    a, b = sampled(most=20), queued(K=0)
+    a, b = sampled(max_active=20), queued(K=0)
     for x, y in zip(trained(objective(a), 5), trained(objective(b), 5), strict=True):
         assert torch.equal(x, y)
     assert torch.equal(a.weight, b.weight)
 
 
 def test_before_warm_up_it_is_partial_fc_and_after_it_is_not():
-    a, b = objective(sampled(most=20)), objective(queued(warmup=3))
+    a, b = objective(sampled(max_active=20)), objective(queued(warmup=3))
     trained(a, 4)
     trained(b, 4)
     assert torch.equal(a.centers.weight, b.centers.weight)  # step 3 feeds the queues, step 4 is the first to use them
@@ -136,7 +136,7 @@ def test_before_warm_up_it_is_partial_fc_and_after_it_is_not():
 
 @pytest.mark.parametrize("make", [sampled, queued])
 def test_rows_that_were_not_met_stay_bitwise(make):
-    centers = make(most=10)
+    centers = make(max_active=10)
     made = objective(centers)
     trained(made, 3)  # so that there is momentum to go on with
     for step in range(3, 6):
@@ -144,7 +144,7 @@ def test_rows_that_were_not_met_stay_bitwise(make):
         x, y = batch(step)
         met = centers.select(y).ids
         made.step(x, y).total.backward()
-        made.settle(0.1)
+        made.apply_updates(0.1)
         rest = torch.ones(C, dtype=torch.bool)
         rest[met] = False
         assert len(met) == 10
@@ -159,18 +159,18 @@ def test_settle_moves_the_rows_that_the_gradient_belongs_to():
     for step in range(4):
         (x, y), other = batch(step), batch(step + 50)
         plain.step(x, y).total.backward()
-        plain.settle(0.1)
+        plain.apply_updates(0.1)
         first, second = busy.centers.select(y), busy.centers.select(y)
         assert torch.equal(first.ids, second.ids)
         assert torch.equal(first.W, second.W)
         loss = busy.step(x, y).total
         with torch.no_grad():
-            busy(*other)
-        busy(*other)  # looked at with a graph, and left
+            busy.loss(*other)
+        busy.loss(*other)  # looked at with a graph, and left
         busy.margin_logits(*other)
         loss.backward()
-        busy.settle(0.1)
-        busy.settle(0.1)  # nothing is left to move
+        busy.apply_updates(0.1)
+        busy.apply_updates(0.1)  # nothing is left to move
     assert torch.equal(plain.centers.weight, busy.centers.weight)
 
 
@@ -180,8 +180,8 @@ def test_reading_changes_nothing_and_only_observe_advances_the_draw(K):
     trained(made, 3)
     before = {name: value.clone() for name, value in made.state_dict().items()}
     x, y = batch(9)
-    made(x, y)
-    made.settle(0.1)
+    made.loss(x, y)
+    made.apply_updates(0.1)
     assert all(torch.equal(value, before[name]) for name, value in made.state_dict().items())
     first = made.centers.select(y).ids
     made.observe(x, y)
@@ -192,11 +192,11 @@ def test_reading_changes_nothing_and_only_observe_advances_the_draw(K):
 def test_several_backwards_before_a_step_add_up():
     whole, parts = objective(sampled(rate=1.0), "arcface"), objective(sampled(rate=1.0), "arcface")
     x, y = batch(0)
-    whole(x, y).total.backward()
+    whole.loss(x, y).total.backward()
     for half in (slice(0, 3), slice(3, 6)):
-        (parts(x[half], y[half]).total / 2).backward()
+        (parts.loss(x[half], y[half]).total / 2).backward()
     for made in (whole, parts):
-        made.settle(0.1)
+        made.apply_updates(0.1)
     assert relative(parts.centers.weight, whole.centers.weight) < 1e-12
 
 
@@ -316,7 +316,7 @@ def test_queues_fill_with_the_classes_that_are_near():
 
 
 def test_hard_negatives_are_capped_by_score_and_leave_room_to_explore():
-    centers = queued(explore=0.5, most=10)
+    centers = queued(explore=0.5, max_active=10)
     centers.queue.ids[0] = torch.tensor([5, 6, 7, 8])
     centers.queue.ids[1] = torch.tensor([6, 9, 0, -1])
     centers.queue.scores[0] = torch.tensor([0.5, 0.1, 0.3, 0.2])
@@ -349,7 +349,7 @@ def test_classes_too_near_are_not_hard_negatives(refresh):
 
 
 def test_scores_are_the_cosines_of_the_nearest_sub_centers():
-    centers = queued(SubCenters(K=3), most=C)
+    centers = queued(SubCenters(K=3), max_active=C)
     x, y = batch(0)
     objective(centers, "subcenter_arcface").observe(x, y)
     W, k = normalize(centers.weight).view(C, 3, D), int(y[0])
@@ -359,7 +359,7 @@ def test_scores_are_the_cosines_of_the_nearest_sub_centers():
 
 
 def test_what_was_not_seen_for_max_age_visits_is_forgotten():
-    kept, old = (queued(max_age=age, most=C) for age in (None, 2))
+    kept, old = (queued(max_age=age, max_active=C) for age in (None, 2))
     k = torch.tensor([7])
     far = int((normalize(kept.weight) @ normalize(kept.weight[7], dim=0)).argmin())
     for centers in (kept, old):
@@ -372,7 +372,7 @@ def test_what_was_not_seen_for_max_age_visits_is_forgotten():
 
 
 def test_misclassified_queues_what_is_farthest_past_the_margined_target():
-    centers = queued(criterion="misclassified", margin=0.3, most=C)
+    centers = queued(criterion="misclassified", margin=0.3, max_active=C)
     y = torch.tensor([3, 3, 8, 21, 30, 30])
     x = normalize(centers.weight[y]) + 0.35 * batch(0)[0]
     objective(centers).observe(x, y)
@@ -395,10 +395,10 @@ def test_center_update_says_which_rows_move(update):
     before = centers.weight.clone()
     x, y = batch(0)
     met = centers.select(y)
-    loss = objective(centers)(x.requires_grad_(), y).total
+    loss = objective(centers).loss(x.requires_grad_(), y).total
     centers.observe(y, met.ids, (normalize(x) @ normalize(met.W).T).detach(), x.detach())
     loss.backward()
-    centers.settle(0.1)
+    centers.apply_updates(0.1)
     moved = (centers.weight != before).any(dim=1).nonzero()[:, 0]
     assert torch.equal(moved, y.unique() if update != "none" else moved[:0])
     if update == "ema":
@@ -426,7 +426,7 @@ def test_the_margins_own_state_works_on_a_part():
         assert met.ids[met.y].equal(y)
         cos = normalize(x) @ normalize(made.centers.weight[met.ids]).T
         part = made.from_cosines(cos, met.y, x.norm(dim=1, keepdim=True))
-        assert relative(made(x, y).total.detach(), part.total.detach()) < 1e-12
+        assert relative(made.loss(x, y).total.detach(), part.total.detach()) < 1e-12
         trained(made, 3)
         assert all(torch.isfinite(value).all() for value in made.state.values())
 
@@ -480,7 +480,7 @@ def test_centers_start_as_those_of_the_full_classifier(monkeypatch):
         for similarity in (Cosine(), SubCenters(K=3)):
             expected = FullCenters(C, D, 1, similarity).weight
             assert torch.equal(SampledCenters(C, D, 1, similarity).weight, expected)
-            assert torch.equal(QueuedCenters(C, D, 1, similarity, most=9).weight, expected.half())
+            assert torch.equal(QueuedCenters(C, D, 1, similarity, max_active=9).weight, expected.half())
 
 
 @given(st.integers(1, 3000), st.integers(0, 99) | st.integers(0, 3000), st.integers(0, 99), st.integers(0, 99))
@@ -533,7 +533,7 @@ def test_renormalised_rows_have_length_1():
     centers = sampled(renormalise=True, rate=0.3)
     trained(objective(centers), 1)
     length = centers.weight.norm(dim=1)
-    assert int(((length - 1).abs() < 1e-12).sum()) == centers.most
+    assert int(((length - 1).abs() < 1e-12).sum()) == centers.max_active
 
 
 def test_the_largest_by_class():
@@ -545,19 +545,19 @@ def test_the_largest_by_class():
 @pytest.mark.parametrize(
     ("make", "options", "words"),
     [
-        (sampled, {"rate": 0.0}, "rate = 0 is outside"),
-        (sampled, {"most": 1}, "most = 1"),
+        (sampled, {"rate": 0.0}, "rate = 0.0 is outside"),
+        (sampled, {"max_active": 1}, "max_active = 1"),
         (sampled, {"precision": "fp8"}, "unknown precision 'fp8'"),
         (sampled, {"momentum": 1.0}, "momentum = 1"),
         (sampled, {"weight_decay": -1.0}, "weight_decay = -1"),
         (sampled, {"folder": "/proc/nowhere"}, "centers to /proc/nowhere"),
         (queued, {"center_update": "both"}, "unknown center_update"),
         (queued, {"criterion": "harder"}, "did you mean 'hardest'"),
-        (queued, {"K": C}, "K = 40 is outside 0..39"),
-        (queued, {"explore": 1.5}, "explore = 1.5 is outside 0..1"),
+        (queued, {"K": C}, r"K = 40 is outside \[0, 39\]"),
+        (queued, {"explore": 1.5}, r"explore = 1.5 is outside \[0, 1\]"),
         (queued, {"warmup": -1}, "warmup = -1"),
         (queued, {"refresh_every": 5, "refresh_delay": 9}, "refresh_delay = 9"),
-        (queued, {"refresh_every": 5, "refresh_delay": 2, "similarity": SubCenters()}, "fed by batches only"),
+        (queued, {"refresh_every": 5, "refresh_delay": 2, "similarity": SubCenters()}, "filled by batches only"),
     ],
 )
 def test_options_that_do_not_fit_are_named(make, options, words):

@@ -118,11 +118,11 @@ def test_lab_is_local_has_a_token_and_saves_no_widget_state():
 
 
 def test_demo_refuses_a_folder_that_no_demo_wrote(tmp_path):
-    from workbench.cli.demo import clear
+    from workbench.cli.demo import run_demo
 
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match=r"holds 'thesis\.tex'"):
-        clear(tmp_path)
+        run_demo(tmp_path, None, print)
     assert (tmp_path / "thesis.tex").exists()
 
 

@@ -24,6 +24,7 @@ from workbench.compare.results import METRICS, Comparison, placed, verdict
 from workbench.compare.tables import missing_lines, print_tables, write_tables
 from workbench.compare.variants import Variant
 from workbench.core.errors import InputError
+from workbench.core.locks import lock_folder
 from workbench.core.record import Run
 from workbench.data.pairs import split_identities
 from workbench.methods import METHODS, build
@@ -135,7 +136,7 @@ def test_the_ablation_is_table_ii_and_its_baseline_is_arcface():
         build("npcface", 20, 8, **settings).double(),
         build("arcface", 20, 8, m=settings["m0"], s=settings["s"]).double(),
     ]
-    one, other = (loss(x, y).total.item() for loss in losses)
+    one, other = (loss.loss(x, y).total.item() for loss in losses)
     assert one == pytest.approx(other, abs=1e-12)
     assert found["NPCFace: negatives"].parameters == {"m1": 0.0}
     assert found["NPCFace: positive"].parameters == {"t": 1.0, "alpha": 0.0}
@@ -420,8 +421,9 @@ def test_a_loss_that_fails_is_a_result_and_is_not_tried_again(tmp_path, monkeypa
 
 def test_a_run_of_another_process_is_left_alone(tmp_path):
     plan = prepare(TWO[:1], 1, TINY, tmp_path / "busy")
-    Run.create(plan.tasks[0].path, {"config": plan.tasks[0].config.to_json()}, {})  # by this process, which is alive
-    with pytest.raises(InputError, match="is being trained by another process"):
+    path = plan.tasks[0].path
+    Run.create(path, {"config": plan.tasks[0].config.to_json()}, {})
+    with lock_folder(path, ""), pytest.raises(InputError, match="is being trained by another process"):
         execute(plan, 1)
 
 
@@ -520,7 +522,7 @@ def test_the_command_prints_tables_writes_a_report_and_survives_ctrl_c(run, tmp_
     assert "one seed: no interval, no place" in out
     assert "2 losses x 1 seeds = 2 trainings, 1 at a time; each of 3 steps" in error
     assert sorted(p.name for p in (tmp_path / "c").iterdir()) == [
-        *("arcface", "compare.json", "npcface", "pairs.csv", "per_seed.csv", "report.html", "summary.csv")
+        *(".lock", "arcface", "compare.json", "npcface", "pairs.csv", "per_seed.csv", "report.html", "summary.csv")
     ]
 
 

@@ -23,11 +23,11 @@ B, D = 64, 32  # of the allocator's tests
 
 
 def sampled(C, D, n, similarity):
-    return SampledCenters(C, D, 0, similarity, most=n)
+    return SampledCenters(C, D, 0, similarity, max_active=n)
 
 
 def queued(C, D, n, similarity):
-    return QueuedCenters(C, D, 0, similarity, K=8, most=n)
+    return QueuedCenters(C, D, 0, similarity, K=8, max_active=n)
 
 
 def objective(method, C, dim, make=None, n=0, compute="dense"):

@@ -16,7 +16,7 @@ from workbench.margins.base import Context
 from workbench.margins.source import FormulaError, called, formula
 from workbench.methods import METHODS
 
-DRAWN = [key for key, method in METHODS.items() if method.drawn]
+DRAWN = [key for key, method in METHODS.items() if method.has_logits]
 TURNS = {"falls", "gradient"}  # cos(theta + m) turns back up past pi - m: no guard in the paper
 NOTES = {
     "arcface": TURNS,

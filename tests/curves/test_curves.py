@@ -80,7 +80,7 @@ def test_a_guard_jump_of_T_is_found():
 STATE = {"t": 0.4, "lam": 5.0, "mu": 2.0, "sigma": 1.5}  # of a training under way
 
 
-@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.drawn])
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.has_logits])
 def test_a_curve_is_the_logits_of_training(name):
     obj = build(name, 2, 2).double()
     directions = torch.tensor([[1.0, 0.0], [math.cos(THETA), math.sin(THETA)]])

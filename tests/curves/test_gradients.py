@@ -34,7 +34,7 @@ from workbench.views.gradients import QUANTITIES, Mapped, colours, gradient_figu
 from workbench.views.supervision import effect_figure, emphasis_figure, supervision_figure
 from workbench.views.theme import DIVERGING
 
-DRAWN = [name for name, method in METHODS.items() if method.drawn]
+DRAWN = [name for name, method in METHODS.items() if method.has_logits]
 PLAIN = [name for name in DRAWN if METHODS[name].criterion.name == "softmax"]
 LENGTH = 15.0
 degrees = np.radians

@@ -60,7 +60,7 @@ def test_a_part_of_all_classes_is_the_full_classifier_and_a_smaller_one_moves_on
     every = interaction(objective(W, "sampled", rate=1.0), x, y)
     np.testing.assert_allclose(every.push, full.push, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(every.pull, full.pull, rtol=1e-5, atol=1e-7)
-    part = interaction(objective(W, "sampled", most=50), x, y)
+    part = interaction(objective(W, "sampled", max_active=50), x, y)
     assert part.met.sum() == 50
     assert part.met[y].all()
     assert (part.push[:, ~part.met] == 0).all()
@@ -72,7 +72,7 @@ def test_a_part_of_all_classes_is_the_full_classifier_and_a_smaller_one_moves_on
 
 def test_what_a_part_keeps_is_the_captured_mass(batch):
     W, x, y = batch
-    full, part = interaction(objective(W), x, y), interaction(objective(W, "sampled", most=50), x, y)
+    full, part = interaction(objective(W), x, y), interaction(objective(W, "sampled", max_active=50), x, y)
     found = reach(full, {"part": part})
     mass = captured_mass(unit(x)[0] @ unit(W)[0].T, y, torch.from_numpy(part.met)).mean().item()
     assert found.summary()["part"] == pytest.approx(mass, rel=1e-4)
@@ -107,7 +107,7 @@ def test_longer_queues_hold_more_and_all_classes_hold_all(batch):
 
 def test_the_figures_draw_the_numbers(batch):
     W, x, y = batch
-    full, part = interaction(objective(W), x, y), interaction(objective(W, "sampled", most=50), x, y)
+    full, part = interaction(objective(W), x, y), interaction(objective(W, "sampled", max_active=50), x, y)
     found = reach(full, {"part": part})
     lines = {trace.name: trace for trace in reach_figure(found).data}
     assert list(lines) == ["full", "part"]

@@ -22,7 +22,7 @@ def python_blocks(name: str) -> list[str]:
 
 @pytest.mark.slow
 def test_the_tour_of_the_readme_runs_and_prints_what_the_text_says(capsys):
-    _, tour, _ = python_blocks("README.md")
+    _, tour, *_ = python_blocks("README.md")
     assert len([line for line in tour.splitlines() if line.strip()]) <= 24
     names: dict = {}
     exec(tour, names)
@@ -46,6 +46,15 @@ def test_the_lab_of_the_readme_opens_and_trains():
         assert lab.session.tuning.method == "arcface"
     finally:
         lab.close()
+
+
+def test_the_loop_of_the_readme_trains():
+    loop = python_blocks("README.md")[2]
+    loader = [(torch.randn(8, 16), torch.arange(8)) for _ in range(3)]
+    names = {"torch": torch, "C": 10, "net": torch.nn.Linear(16, 512), "loader": loader}
+    before = names["net"].weight.clone()
+    exec(loop, names)
+    assert not torch.equal(names["net"].weight, before)
 
 
 @pytest.mark.slow

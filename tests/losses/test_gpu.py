@@ -48,7 +48,7 @@ def test_margin_arithmetic_stays_in_float32_under_autocast():
     obj = build("npcface", 50, 16).cuda()
     x, y = torch.randn(8, 16, device="cuda"), torch.arange(8, device="cuda")
     with torch.autocast("cuda", dtype=torch.bfloat16):
-        assert obj(x, y).per_sample.dtype == torch.float32
+        assert obj.loss(x, y).per_sample.dtype == torch.float32
         assert obj.margin_logits(x, y).dtype == torch.float32
 
 

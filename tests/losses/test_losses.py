@@ -22,7 +22,7 @@ from workbench.methods import METHODS, build
 def test_label_smoothing_is_torch_s_cross_entropy_of_the_scaled_logits(smoothing):
     obj, x, y = case("arcnegface", smoothing=smoothing, s=10)
     expected = cross_entropy(10 * obj.margin_logits(x, y), y, reduction="none", label_smoothing=smoothing)
-    assert relative(obj(x, y).per_sample.detach(), expected.detach()) < 1e-13
+    assert relative(obj.loss(x, y).per_sample.detach(), expected.detach()) < 1e-13
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
@@ -31,7 +31,7 @@ def test_uniface_is_a_sum_of_binary_cross_entropies(lam):
     z = 10 * obj.margin_logits(x, y) - obj.learned["b"]
     hit = one_hot(y, 9).to(z)
     expected = (binary_cross_entropy_with_logits(z, hit, reduction="none") * (hit + lam * (1 - hit))).sum(dim=1)
-    assert relative(obj(x, y).per_sample.detach(), expected.detach()) < 1e-13
+    assert relative(obj.loss(x, y).per_sample.detach(), expected.detach()) < 1e-13
 
 
 @pytest.mark.parametrize("name", ["softmax", "norm_softmax", "hm_softmax", "focal_softmax", "center_loss"])
@@ -39,7 +39,7 @@ def test_losses_without_a_margin_are_torch_s_cross_entropy(name):
     obj, x, y = case(name)
     scale = obj.parameters_now().get("s", 1.0)
     expected = cross_entropy(scale * obj.margin_logits(x, y), y, reduction="none")
-    assert relative(obj(x, y).per_sample.detach(), expected.detach()) < 1e-13
+    assert relative(obj.loss(x, y).per_sample.detach(), expected.detach()) < 1e-13
 
 
 def test_a_sure_and_a_hopeless_sample_keep_exact_losses():
@@ -48,7 +48,7 @@ def test_a_sure_and_a_hopeless_sample_keep_exact_losses():
         obj, x, y = case(name, s=200)
         p = view(obj, name, x, y)
         expected = per_sample(name, obj, x, y, p)
-        for found, value in zip(obj(x, y).per_sample.tolist(), expected, strict=True):
+        for found, value in zip(obj.loss(x, y).per_sample.tolist(), expected, strict=True):
             assert found == pytest.approx(value, rel=1e-9, abs=1e-300)
 
 
@@ -67,7 +67,7 @@ def test_hard_mining_keeps_the_largest_losses_and_rounds_their_number_up(B, perc
 def test_hard_mining_sends_no_gradient_into_what_it_leaves_out():
     obj, x, y = case("hm_softmax", keep=0.5, s=10)
     x.requires_grad_(True)
-    loss = obj(x, y)
+    loss = obj.loss(x, y)
     loss.total.backward()
     learns = x.grad.abs().sum(dim=1) > 1e-12
     assert int(learns.sum()) == 3
@@ -107,16 +107,17 @@ def test_the_embedding_s_length_is_the_scale_and_has_a_gradient():
     logits = obj.margin_logits(x, y)
     lengths = x.norm(dim=1, keepdim=True)
     assert (
-        relative(obj(x, y).per_sample.detach(), cross_entropy(lengths * logits, y, reduction="none").detach()) < 1e-13
+        relative(obj.loss(x, y).per_sample.detach(), cross_entropy(lengths * logits, y, reduction="none").detach())
+        < 1e-13
     )
     torch.testing.assert_close(obj.margin_logits(3 * x, y), logits, rtol=1e-12, atol=1e-12)
     x.requires_grad_(True)
-    obj(x, y).total.backward()
+    obj.loss(x, y).total.backward()
     along = (x.grad * x).sum(dim=1)  # by the length alone
     assert (along.abs() > 1e-6).all()
     fixed, x, y = case("sphereface", by="s", s=12)
     x.requires_grad_(True)
-    fixed(x, y).total.backward()
+    fixed.loss(x, y).total.backward()
     assert (x.grad * x).sum(dim=1).abs().max() < 1e-12
 
 
@@ -134,14 +135,14 @@ def test_center_loss_means_follow_their_samples():
     before = obj.state["means"]
     obj.observe(x, y)
     assert torch.equal(obj.state["means"][[1, 3, 4]], before[[1, 3, 4]])
-    term = obj(x, y).terms["center"]
+    term = obj.loss(x, y).terms["center"]
     assert float(term) == pytest.approx(0.0015 * float((x - obj.state["means"][y]).square().sum() / 6))
 
 
 def test_center_loss_pulls_each_embedding_straight_to_its_mean():
     obj, x, y = case("center_loss", lam=2.0)
     x.requires_grad_(True)
-    (pull,) = torch.autograd.grad(obj(x, y).terms["center"], x)
+    (pull,) = torch.autograd.grad(obj.loss(x, y).terms["center"], x)
     assert relative(pull, (2.0 / 6 * (x - obj.state["means"][y])).detach()) < 1e-13
 
 
@@ -158,7 +159,7 @@ def test_uniform_term_moves_means_by_directions_and_spreads_them():
             torch.ones(9, 5) + 0.01 * torch.randn(9, 5, generator=torch.Generator().manual_seed(0))
         )
         even.state_means.copy_(torch.cat([torch.eye(5), -torch.eye(5)])[:9])
-    assert float(even(x, y).terms["uniform"]) < 0.5 < 0.95 < float(crowded(x, y).terms["uniform"]) < 1
+    assert float(even.loss(x, y).terms["uniform"]) < 0.5 < 0.95 < float(crowded.loss(x, y).terms["uniform"]) < 1
 
 
 @pytest.mark.parametrize("C", [2048, 2049])
@@ -191,7 +192,7 @@ def test_triplet_equals_the_plain_loops_in_value_and_gradient(mining, distance, 
         x, y = triplets(seed=seed)
         obj = build("triplet", 4, 4, mining=mining, distance=distance, alpha=alpha).double()
         x.requires_grad_(True)
-        loss = obj(x, y)
+        loss = obj.loss(x, y)
 
         def naive(v, y=y):
             return reference.triplet(v, y.tolist(), alpha, mining, distance)
@@ -204,7 +205,7 @@ def test_triplet_equals_the_plain_loops_in_value_and_gradient(mining, distance, 
 
 def test_triplet_minings_differ_and_hard_is_hardest():
     x, y = triplets()
-    losses = {m: float(build("triplet", 4, 4, mining=m)(x, y).total) for m in ("all", "hard", "semi-hard")}
+    losses = {m: float(build("triplet", 4, 4, mining=m).loss(x, y).total) for m in ("all", "hard", "semi-hard")}
     assert len(set(losses.values())) == 3
     assert losses["semi-hard"] < losses["all"] < losses["hard"]
 
@@ -213,7 +214,7 @@ def test_triplet_minings_differ_and_hard_is_hardest():
 @pytest.mark.parametrize("y", [[0, 1, 2, 3], [2, 2, 2, 2], [1]], ids=["no positives", "no negatives", "a batch of one"])
 def test_triplet_of_a_batch_without_triplets_is_zero_with_zero_gradient(mining, y):
     x = triplets()[0][: len(y)].requires_grad_(True)
-    loss = build("triplet", 4, 4, mining=mining)(x, torch.tensor(y))
+    loss = build("triplet", 4, 4, mining=mining).loss(x, torch.tensor(y))
     loss.total.backward()
     assert float(loss.total.detach()) == 0
     assert torch.equal(x.grad, torch.zeros_like(x))
@@ -223,7 +224,7 @@ def test_triplet_of_a_batch_without_triplets_is_zero_with_zero_gradient(mining, 
 @pytest.mark.parametrize("distance", ["squared", "euclidean"])
 def test_triplet_of_equal_and_opposite_embeddings_is_finite(mining, distance):
     x = torch.tensor([[1.0, 0], [1, 0], [-1, 0], [1, 0], [1, 0]], requires_grad=True)
-    loss = build("triplet", 4, 2, mining=mining, distance=distance)(x, torch.tensor([0, 0, 0, 1, 1]))
+    loss = build("triplet", 4, 2, mining=mining, distance=distance).loss(x, torch.tensor([0, 0, 0, 1, 1]))
     loss.total.backward()
     assert torch.isfinite(loss.total)
     assert torch.isfinite(x.grad).all()
@@ -242,11 +243,11 @@ def test_triplet_by_hand():
         d(a, p) - d(a, n) + lead for a, p, others in ((0, 1, (2, 3)), (1, 0, (2, 3)), (2, 3, (0, 1)), (3, 2, (0, 1)))
         for n in others
     ]  # fmt: skip
-    assert float(build("triplet", 2, 2, mining="all")(x, y).total) == pytest.approx(
+    assert float(build("triplet", 2, 2, mining="all").loss(x, y).total) == pytest.approx(
         sum(h for h in hinges if h > 0) / sum(h > 0 for h in hinges)
     )
     nearest = [d(0, 1) - d(0, 2) + lead, d(0, 1) - d(1, 2) + lead, d(2, 3) - d(1, 2) + lead, d(2, 3) - d(1, 3) + lead]
-    assert float(build("triplet", 2, 2, mining="hard")(x, y).total) == pytest.approx(
+    assert float(build("triplet", 2, 2, mining="hard").loss(x, y).total) == pytest.approx(
         sum(max(0, h) for h in nearest) / 4
     )
 
@@ -258,13 +259,13 @@ def test_random_triplets_violate_and_follow_seed_and_step():
     assert obj.parameters_now() == {"alpha": 2.5, "mining": "random", "distance": "squared"}
     values = []
     for _ in range(3):
-        first = obj(x, y)
-        assert torch.equal(first.total, obj(x, y).total)
-        assert torch.equal(first.total, again(x, y).total)
+        first = obj.loss(x, y)
+        assert torch.equal(first.total, obj.loss(x, y).total)
+        assert torch.equal(first.total, again.loss(x, y).total)
         values.append(float(first.total))
         obj.observe(x, y), again.observe(x, y)
     assert len(set(values)) == 3
-    least = float(build("triplet", 4, 4, mining="semi-hard", alpha=0.0)(x, y).total)
+    least = float(build("triplet", 4, 4, mining="semi-hard", alpha=0.0).loss(x, y).total)
     unit = torch.nn.functional.normalize(x)
     d = 2 - 2 * unit @ unit.T
     hinges = [
@@ -297,10 +298,10 @@ def test_penalties_are_named_terms():
     for name, term in (("adaptiveface", "penalty"), ("magface", "penalty"), ("center_loss", "center")):
         obj, x, y = case(name)
         p = view(obj, name, x, y)
-        found = float(obj(x, y).terms[term].detach())
+        found = float(obj.loss(x, y).terms[term].detach())
         assert found == pytest.approx(float(sum(reference.terms(name, numbers(x), y.tolist(), p).values())), rel=1e-12)
-        assert float(obj(x, y).total.detach()) == pytest.approx(float(total(name, obj, x, y, p)), rel=1e-12)
+        assert float(obj.loss(x, y).total.detach()) == pytest.approx(float(total(name, obj, x, y, p)), rel=1e-12)
     golden = build("magface", 4, 4, lam_g=35).double()
     x = torch.zeros(1, 4, dtype=torch.float64)
     x[0, 0] = 50
-    assert float(golden(x, torch.tensor([0])).terms["penalty"].detach()) == pytest.approx(35 * 0.024132, abs=1e-4)
+    assert float(golden.loss(x, torch.tensor([0])).terms["penalty"].detach()) == pytest.approx(35 * 0.024132, abs=1e-4)

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from workbench.centers.sharded import ShardedCenters
-from workbench.core.distributed import PartnerLost, gathered, own_stretch, rank, stretch
+from workbench.core.distributed import PartnerLost, all_gather, rank, shard_range
 from workbench.core.errors import InputError
 from workbench.core.record import Run
 from workbench.methods import METHODS, build
@@ -29,7 +29,7 @@ from workbench.training.fit import Job, fit
 from workbench.training.processes import LOST, SharedBatchNorm, joined, launch, sum_gradients, verdict
 from workbench.training.run import CHECKPOINT
 
-DRAWN = [key for key, method in METHODS.items() if method.drawn]
+DRAWN = [key for key, method in METHODS.items() if method.has_logits]
 MASKED = [key for key in DRAWN if "mask" in METHODS[key].parameters()]
 CASES = [
     *((key, {}) for key in DRAWN),
@@ -40,7 +40,7 @@ CASES = [
 ]
 PARTS = {
     "sampled": {"rate": 0.5},
-    "queued": {"most": 5, "K": 2, "precision": "fp64", "refresh_every": 4, "refresh_delay": 2},
+    "queued": {"max_active": 5, "K": 2, "precision": "fp64", "refresh_every": 4, "refresh_delay": 2},
 }
 C, D, B = 20, 8, 7
 
@@ -77,14 +77,15 @@ def taken(objective, x, y):
     if isinstance(objective.centers, ShardedCenters):
         sum_gradients(objective.learned.parameters())
     centers = getattr(objective.centers, "local", objective.centers)
-    found = {name: parameter.grad for name, parameter in [*centers.named_parameters(), *objective.learned.items()]}
+    parameters = [*centers.named_parameters(), *objective.learned.items()]
+    found = {name: parameter.grad for name, parameter in parameters if parameter.grad is not None}
     state = {f"state {name}": value.double() for name, value in objective.state.items()}
     return {"total": loss.total, "per_sample": loss.per_sample, "x": x.grad} | found | state
 
 
 def own_part(value, n):
     """This process's rows of a tensor that has some for each of n things."""
-    mine, each = own_stretch(n), len(value) // n
+    mine, each = shard_range(n), len(value) // n
     return value[mine.start * each : mine.stop * each]
 
 
@@ -102,11 +103,11 @@ def heads():
             shared = built(key, centers="sharded", compute=compute, **settings)
             for step in range(2):
                 x, y = batch(alone.centers.weight, alone.centers.sub, step)
-                mine = own_stretch(B)
+                mine = shard_range(B)
                 wanted, found = taken(alone, x, y), taken(shared, x[mine], y[mine])
                 wanted |= {name: own_part(wanted[name], C) for name in ("weight", "bias") if name in wanted}
                 yield f"{key} {settings} {compute}", *farthest(found, wanted | {"x": wanted["x"][mine]})
-            logits = alone.margin_logits(x, y)[:, own_stretch(C)]
+            logits = alone.margin_logits(x, y)[:, shard_range(C)]
             yield key, "logits", relative(shared.margin_logits(x[mine], y[mine]), logits)
     yield from norms()
 
@@ -116,7 +117,7 @@ def norms():
     own = torch.Generator().manual_seed(0)
     for norm, shape in ((nn.BatchNorm2d(4), (B, 4, 3, 2)), (nn.BatchNorm1d(4), (B, 4))):
         alone, x = norm.double(), 5 + torch.randn(shape, dtype=torch.float64, generator=own)
-        shared, mine = SharedBatchNorm.of(alone), own_stretch(B)
+        shared, mine = SharedBatchNorm.of(alone), shard_range(B)
         found, wanted = x[mine].clone().requires_grad_(), x.clone().requires_grad_()
         for net, values, part in ((shared, found, x[mine]), (alone, wanted, x)):
             (net(values) * part.cos()).sum().backward()
@@ -142,21 +143,21 @@ def parts():
 
 
 def part_step(key, shared, step):
-    every, sub, mine = gathered(shared.centers.weight), shared.centers.sub, own_stretch(B)
+    every, sub, mine = all_gather(shared.centers.weight), shared.centers.sub, shard_range(B)
     x, y = batch(every, sub, step)
-    ids = shared.centers.select(y).whole.ids
+    ids = shared.centers.select(y).ranks.ids
     alone = built(key, len(ids))
     with torch.no_grad():
         alone.centers.weight.copy_(every.unflatten(0, (C, sub))[ids].flatten(0, 1))
         if alone.centers.bias is not None:
-            alone.centers.bias.copy_(gathered(shared.centers.local.biases.rows)[ids])
+            alone.centers.bias.copy_(all_gather(shared.centers.local.biases.rows)[ids])
         for name, value in shared.learned.items():
             alone.learned[name].copy_(value[ids] if value.ndim else value)
         for name, value in shared.named_buffers(recurse=False):
             alone.get_buffer(name).copy_(value)
     found, wanted = taken(shared, x[mine], y[mine]), taken(alone, x, torch.searchsorted(ids, y))
     before = shared.centers.weight.clone()
-    shared.settle(1.0)
+    shared.apply_updates(1.0)
     moved = torch.zeros(C, sub, D, dtype=torch.float64)
     moved[ids] = wanted.pop("weight").unflatten(0, (-1, sub))
     wanted.pop("bias", None)
@@ -177,7 +178,7 @@ def trainings(folder):
             pass
         checkpoint.save(cut, folder / f"{each}-cut.safetensors")
         checkpoint.save(whole, folder / f"{each}.safetensors")
-        gathered(torch.zeros(1))  # the file is written by then
+        all_gather(torch.zeros(1))  # the file is written by then
         again = checkpoint.load(started(each, options), folder / f"{each}-cut.safetensors")
         assert [step.loss for step in fit(again, x, y)] == losses[5:]
         ours, theirs = (
@@ -314,7 +315,7 @@ def test_what_is_said_of_a_launch():
 @pytest.mark.parametrize("n", [1, 2, 3, 7])
 def test_stretches_follow_each_other_and_differ_by_one_at_most(n):
     for things in (n, n + 1, 20, 101):
-        made = [range(things)[stretch(things, n, at)] for at in range(n)]
+        made = [range(things)[shard_range(things, n, at)] for at in range(n)]
         assert [i for part in made for i in part] == list(range(things))
         assert max(map(len, made)) - min(map(len, made)) <= 1
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from workbench.core.errors import InputError
 from workbench.losses import streaming, tiles
 from workbench.losses.margin_softmax import MANY, MarginSoftmax
-from workbench.losses.streaming import asked
+from workbench.losses.streaming import used_statistics
 from workbench.margins import Margin, NPCFace
 from workbench.margins.source import FormulaError
 from workbench.methods import METHODS, build
 
-DRAWN = [key for key, method in METHODS.items() if method.drawn]
+DRAWN = [key for key, method in METHODS.items() if method.has_logits]
 MASKED = [
     (key, {"mask": mask, "topk": 5})
     for key in DRAWN
@@ -191,11 +191,11 @@ def test_any_batch_any_classes_any_tile(n, classes, tile):
 
 def test_only_what_is_asked_for_is_summed():
     plain = build("npcface", 10, 4)
-    assert asked(plain.margin, plain.criterion) == {"logsumexp", "hard_mean"}
+    assert used_statistics(plain.margin, plain.criterion) == {"logsumexp", "hard_mean"}
     smooth = build("arcnegface", 10, 4, smoothing=0.1)
-    assert asked(smooth.margin, smooth.criterion) == {"logsumexp", "N_sum"}
+    assert used_statistics(smooth.margin, smooth.criterion) == {"logsumexp", "N_sum"}
     bce = build("uniface", 10, 4)
-    assert asked(bce.margin, bce.criterion) == {"softplus_sum"}
+    assert used_statistics(bce.margin, bce.criterion) == {"softplus_sum"}
 
 
 def test_a_batch_is_freed_with_its_loss():

@@ -87,7 +87,7 @@ def test_the_loops_complex_step_equals_differences(name):
 def test_the_batch_reaches_every_guard(guard):
     obj, x, y = case("arcface", guard=guard)
     wrap = case("arcface", guard="wrap")[0]
-    assert not torch.equal(obj(x, y).total, wrap(x, y).total)
+    assert not torch.equal(obj.loss(x, y).total, wrap.loss(x, y).total)
 
 
 @pytest.mark.parametrize("guard", GUARDS)
@@ -97,7 +97,7 @@ def test_guards_with_a_margin_drawn_below_zero(guard):
     x = -obj.centers.weight.detach()[y] + 0.05 * x
     p = view(obj, "elasticface_arc", x, y)
     assert min(p["eps"]) < 0
-    assert relative(obj(x, y).per_sample.detach(), per_sample("elasticface_arc", obj, x, y, p)) < 1e-10
+    assert relative(obj.loss(x, y).per_sample.detach(), per_sample("elasticface_arc", obj, x, y, p)) < 1e-10
 
 
 @given(st.floats(-1, 1), st.floats(0, 1.5), st.sampled_from(GUARDS))
@@ -145,7 +145,7 @@ def test_autocast_is_no_worse_than_rounding_the_similarities(name, precision, ha
     obj, x, y = case(name, B=48, C=30, D=32, dtype=torch.float32)
     x = x.to(precision) if half_embeddings else x
     with torch.autocast("cpu", dtype=precision):
-        found = obj(x, y)
+        found = obj.loss(x, y)
     assert found.per_sample.dtype == torch.float32
     p = view(obj, name, x, y)
     norms = [reference.length(u) for u in numbers(x)]
@@ -167,10 +167,10 @@ def test_reading_changes_neither_input_nor_state(name):
     obj, x, y = case(name) if name != "triplet" else (build(name, 9, 5), torch.randn(6, 5), torch.arange(6) % 3)
     before = {k: v.clone() for k, v in obj.state_dict().items()} | {"x": x.clone(), "y": y.clone()}
     random = torch.get_rng_state()
-    first = obj(x, y).total
+    first = obj.loss(x, y).total
     if name != "triplet":
         obj.margin_logits(x, y), obj.from_cosines(x @ x.T, y % len(x), x.norm(dim=1, keepdim=True))
-    assert torch.equal(obj(x, y).total, first)
+    assert torch.equal(obj.loss(x, y).total, first)
     after = obj.state_dict() | {"x": x, "y": y}
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert torch.equal(torch.get_rng_state(), random)
@@ -181,7 +181,7 @@ def test_from_cosines_is_the_loss_without_the_terms_of_embeddings(name):
     obj, x, y = case(name)
     p = view(obj, name, x, y)
     similarities = torch.tensor(reference.table(name, numbers(x), numbers(obj.centers.weight), p), dtype=x.dtype)
-    given, whole = obj.from_cosines(similarities, y, x.norm(dim=1, keepdim=True)), obj(x, y)
+    given, whole = obj.from_cosines(similarities, y, x.norm(dim=1, keepdim=True)), obj.loss(x, y)
     assert relative(given.per_sample.detach(), whole.per_sample.detach()) < 1e-12
     left_out = sum(v.detach() for k, v in whole.terms.items() if k not in given.terms)
     assert float(given.total.detach()) == pytest.approx(float(whole.total.detach() - left_out), rel=1e-12)
@@ -282,7 +282,8 @@ def test_bad_batches_name_the_sample(name):
         (x[:, :3], torch.tensor([0, 1, 2]), "expected (B, 4)"),
         (x[:0], torch.tensor([], dtype=torch.long), "B of at least 1"),
         (x, torch.tensor([0, 1]), "expected (3,)"),
-        (x, torch.tensor([0, 1, 2], dtype=torch.int32), "expected (3,) and torch.int64"),
+        (x, torch.tensor([0.0, 1.0, 2.0]), "expected (3,) and an integer type"),
+        (x, torch.full((3,), -100), "every label of the batch is ignore_index"),
         (torch.stack([x[0], 0 * x[0], x[0]]), torch.tensor([0, 1, 2]), "sample 1 of the batch has norm 0"),
     ]:
         for call in (obj, obj.observe, obj.step):

@@ -24,7 +24,7 @@ def trained(obj, batches):
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            obj.settle(0.1)
+            obj.apply_updates(0.1)
     return losses
 
 
@@ -53,7 +53,7 @@ def test_step_is_observe_then_loss(name):
     for x, y in batches(3):
         loss = together.step(x, y)
         apart.observe(x, y)
-        assert torch.equal(loss.total, apart(x, y).total)
+        assert torch.equal(loss.total, apart.loss(x, y).total)
     assert all(torch.equal(a, b) for a, b in zip(together.state.values(), apart.state.values(), strict=True))
 
 
@@ -123,7 +123,7 @@ def test_training_on_easy_clusters_lowers_the_loss(name):
         optimiser.zero_grad()
         loss.total.backward()
         optimiser.step()
-        obj.settle(0.1)
+        obj.apply_updates(0.1)
     assert all(math.isfinite(value) for value in losses)
     assert losses[-1] < 0.5 * losses[0]
 
@@ -225,12 +225,12 @@ def test_adaptiveface_learns_margins_inside_zero_and_one():
     assert 0.39 < float(m.max()) <= 0.4
     with torch.no_grad():
         obj.learned["m"][0], obj.learned["m"][1] = 1.7, -0.4
-    obj.settle(0.1)
+    obj.apply_updates(0.1)
     assert obj.learned["m"][:2].tolist() == [1.0, 0.0]
     assert torch.equal(obj.learned["m"].detach()[2:], m[2:])
     assert "learned.m" in obj.state_dict()
     x, y = torch.randn(3, 4), torch.tensor([0, 5, 5])
-    obj(x, y).total.backward()
+    obj.loss(x, y).total.backward()
     unseen = [k for k in range(200) if k not in (0, 5)]
     assert obj.learned["m"].grad[unseen].tolist() == pytest.approx([-70 / 200] * 198)
 
@@ -320,7 +320,7 @@ def test_uniface_threshold_is_learned_from_ln_10_C():
     obj = build("uniface", 50, 4)
     assert float(obj.learned["b"].detach()) == pytest.approx(math.log(500))
     x, y = torch.randn(3, 4), torch.tensor([0, 5, 5])
-    loss = obj(x, y)
+    loss = obj.loss(x, y)
     loss.total.backward()
     assert obj.learned["b"].grad.shape == ()
     assert float(obj.learned["b"].grad) != 0
@@ -329,7 +329,7 @@ def test_uniface_threshold_is_learned_from_ln_10_C():
 def test_subcenters_of_a_class_are_neighbouring_rows_and_only_the_best_learns():
     obj, x, y = case("subcenter_arcface", B=1)
     assert obj.centers.weight.shape == (27, 5)
-    obj(x, y).total.backward()
+    obj.loss(x, y).total.backward()
     moved = obj.centers.weight.grad.abs().sum(dim=1).unflatten(0, (9, 3)) > 0
     assert (moved.sum(dim=1) == 1).all()
     with pytest.raises(InputError, match="K = 2"):
@@ -344,11 +344,11 @@ def test_topk_takes_the_K_largest_others_whatever_K(name):
     for K in (1, 7, 8, 9, 1000):
         obj, x, y = case(name, mask="topk", topk=K)
         p = view(obj, name, x, y)
-        assert relative(obj(x, y).per_sample.detach(), per_sample(name, obj, x, y, p)) < 1e-10
+        assert relative(obj.loss(x, y).per_sample.detach(), per_sample(name, obj, x, y, p)) < 1e-10
     every, x, y = case(name, mask="topk", topk=8)
     past = case("recurricularface", mask="all")[0] if name == "recurricularface" else None
     if past is not None:
-        assert torch.equal(every(x, y).total, past(x, y).total)
+        assert torch.equal(every.loss(x, y).total, past.loss(x, y).total)
 
 
 @pytest.mark.parametrize("name", ["mv_am", "mv_arc", "curricularface", "recurricularface", "npcface"])

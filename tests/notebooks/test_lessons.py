@@ -68,7 +68,7 @@ def test_the_answers_are_what_the_workbench_computes():
     simplex = torch.from_numpy(np.eye(10) - 0.1)
     perfect = build("norm_softmax", classes=10, dim=10, s=1).double()
     perfect.centers.weight.data = simplex
-    assert perfect(simplex, torch.arange(10)).total.item() == pytest.approx(truth["lowest loss"])
+    assert perfect.loss(simplex, torch.arange(10)).total.item() == pytest.approx(truth["lowest loss"])
 
 
 def test_the_answers_hold_in_the_losses_themselves():
@@ -79,7 +79,7 @@ def test_the_answers_hold_in_the_losses_themselves():
     at_60[0, 0], at_60[0, 160] = math.cos(math.radians(60)), math.sin(math.radians(60))
     undecided = build("norm_softmax", classes=160, dim=161, s=truth["scale for a half"]).double()
     undecided.centers.weight.data = torch.eye(160, 161, dtype=torch.float64)
-    assert undecided(at_60, torch.tensor([0])).total.item() == pytest.approx(math.log(2))
+    assert undecided.loss(at_60, torch.tensor([0])).total.item() == pytest.approx(math.log(2))
     turn = torch.tensor([[math.radians(truth["turning point"])]], dtype=torch.float64, requires_grad=True)
     ArcFace(m=0.5).T(turn.cos(), None, None).sum().backward()
     assert turn.grad.item() == pytest.approx(0, abs=1e-12)
@@ -109,7 +109,7 @@ def test_an_untrained_network_has_about_the_first_loss_of_the_exercise():
     own = torch.Generator().manual_seed(0)
     untrained = build("norm_softmax", classes=160, dim=128, s=24)
     x = torch.randn(2000, 128, generator=own)
-    loss = untrained(x, torch.arange(2000) % 160).total.item()
+    loss = untrained.loss(x, torch.arange(2000) % 160).total.item()
     assert loss == pytest.approx(EXERCISES["first loss"].truth, abs=0.3)
 
 

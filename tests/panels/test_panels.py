@@ -26,7 +26,7 @@ from workbench.views.canvas import Canvas
 from workbench.views.curves import Drawn, broken, curves_figure, drawing
 
 THETA = math.radians(80)
-DRAWN = [key for key, method in METHODS.items() if method.drawn]
+DRAWN = [key for key, method in METHODS.items() if method.has_logits]
 
 
 @pytest.fixture

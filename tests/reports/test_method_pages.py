@@ -29,7 +29,7 @@ def test_a_page_has_everything_and_every_link_leads_somewhere(key):
     assert all(f"`{name}`" in text for name in (*method.parameters(), *method.presets))
     links = re.findall(r'(?:src|srcset)="([^"]+)"|\]\(([^)]+)\)', text)
     assert all((FOLDER / (a or b)).is_file() for a, b in links)
-    assert len(links) == 1 + 4 * method.drawn
+    assert len(links) == 1 + 4 * method.has_logits
 
 
 def test_the_list_of_pages_is_not_stale():

@@ -193,7 +193,6 @@ def test_names_cannot_write_into_the_page(tmp_path):
 
 def test_an_interrupted_run_is_drawn_with_what_it_has(tmp_path):
     cut = fake_run(tmp_path / "cut", Config(method="npcface", steps=120), measured=False, finished=False)
-    cut.info["process"] = None
     whole = fake_run(tmp_path / "whole", Config(method="arcface", steps=120))
     page = write_report([whole, cut], tmp_path / "report.html").read_text(encoding="utf-8")
     assert "NPCFace: the training is not finished (interrupted)." in text_of(page)
@@ -257,7 +256,7 @@ def test_the_printed_command_trains_the_same_run(tmp_path, monkeypatch):
     )
     [one] = gather([fake_run(tmp_path / "run", replace(config, steps=120))])
     heard = []
-    monkeypatch.setattr("workbench.training.run.train", lambda config, out, *rest: heard.append((config, str(out))))
+    monkeypatch.setattr("workbench.cli.train.train", lambda config, out, *rest: heard.append((config, str(out))))
     done = CliRunner().invoke(cli.app, shlex.split(train_command(one, "runs/x").replace("\\\n", ""))[1:])
     assert done.exit_code == 0, done.output
     assert heard == [(replace(config, steps=120), "runs/x")]

@@ -414,15 +414,15 @@ def test_tuning_says_what_makes_one_of_another():
 
 
 def test_options_of_the_class_set_change_while_it_trains_and_are_restored(live):
-    session = live(centers="queued", class_set={"K": 2, "most": 6})
+    session = live(centers="queued", class_set={"K": 2, "max_active": 6})
     session.run(2, block=True)
     name = session.snapshot()
-    session.set(class_set={"most": 4, "explore": 0.5})
+    session.set(class_set={"max_active": 4, "explore": 0.5})
     session.step()
-    assert (session.job.objective.centers.most, session.job.objective.centers.explore) == (4, 0.5)
-    assert {(e.name, e.old, e.new) for e in session.events} == {("most", 6, 4.0), ("explore", 0.25, 0.5)}
+    assert (session.job.objective.centers.max_active, session.job.objective.centers.options.explore) == (4, 0.5)
+    assert {(e.name, e.old, e.new) for e in session.events} == {("max_active", 6, 4.0), ("explore", 0.25, 0.5)}
     session.restore(name)
-    assert (session.job.objective.centers.most, session.job.objective.centers.explore) == (6, 0.25)
+    assert (session.job.objective.centers.max_active, session.job.objective.centers.options.explore) == (6, 0.25)
     for bad, says in (({"K": 3}, "may change"), ({"explore": 2}, "outside"), ("queued", "mapping")):
         with pytest.raises(InputError, match=says):
             session.set(class_set=bad)
@@ -434,6 +434,6 @@ def test_options_of_the_class_set_change_while_it_trains_and_are_restored(live):
     sampled = live(name="sampled", centers="sampled", class_set={"rate": 0.5})
     sampled.set(class_set={"rate": 0.7})
     sampled.step()
-    assert sampled.job.objective.centers.most == 5
+    assert sampled.job.objective.centers.max_active == 5
     with pytest.raises(InputError, match="full centers"):
-        live(name="full").set(class_set={"most": 4})
+        live(name="full").set(class_set={"max_active": 4})

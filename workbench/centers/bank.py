@@ -1,8 +1,7 @@
-"""Bank: the rows of class centers and their momentum, of which a step moves a few; in memory or in a scratch file.
+"""Bank: rows of class centers and their momentum, of which a step updates a few; in memory or in a scratch file.
 
-A step costs what its rows cost, whatever the number of classes: rows that a batch did not meet neither move nor decay,
-and their velocity waits as it is until they are met again (Partial FC's first version and TFace do the same; momentum
-that went on moving them, as a dense optimiser's does, would cost O(C) and push classes by batches long past).
+A step is O(active rows): inactive rows neither move nor decay, and their velocity is kept until they are active again
+(as in Partial FC's first version and in TFace; dense momentum would cost O(C) and move classes by old batches).
 """
 
 import math
@@ -18,7 +17,7 @@ from workbench.core.errors import InputError, unknown
 from workbench.core.geometry import full, unit
 from workbench.core.random import generator
 
-# What rows and velocities are stored in. Velocities have the exponents of gradients, which fp16 would round to zero.
+# Storage types of rows and velocities. Velocities can be as small as gradients, which fp16 would round to zero.
 PRECISIONS = {
     "fp16": (torch.float16, torch.bfloat16),
     "fp32": (torch.float32, torch.float32),
@@ -31,7 +30,7 @@ class Bank(nn.Module):
     """Rows (C, ...) and, with momentum, their velocities, both zero at first; arithmetic is in float32 at least.
 
     v <- momentum v + (gradient + weight_decay row);  row <- row - lr v  (nesterov: - lr (gradient + momentum v)),
-    as torch.optim.SGD, then at length 1 if renormalise. Rows stored in fp16 are rounded up or down at random, in
+    as torch.optim.SGD, then at length 1 if renormalise. Rows stored in fp16 are rounded stochastically, in
     proportion to the distance: rounded to the nearest, a step smaller than half an ulp would never move them.
 
     host: the rows stay in the CPU's memory when the module is moved to a device. folder: they are mapped from a scratch
@@ -81,7 +80,7 @@ class Bank(nn.Module):
 
     @torch.no_grad()
     def write(self, ids: Tensor, rows: Tensor, noise: torch.Generator) -> None:
-        """Put rows (n, ...) in the place of those of classes ids (n,)."""
+        """Replace the rows of classes ids (n,) by rows (n, ...)."""
         rows = unit(rows)[0] if self.renormalise else rows
         kept = rounded(rows, noise) if self.rows.dtype == torch.float16 else rows.to(self.rows.dtype)
         self.rows.index_copy_(0, ids.to(self.rows.device), kept.to(self.rows.device))
@@ -101,10 +100,10 @@ def rounded(values: Tensor, noise: torch.Generator) -> Tensor:
 
 def directions(rows: Tensor, seed: int) -> None:
     """Fill rows (C, sub, D) with random directions, norms near 1: the ones that FullCenters starts with."""
-    own, scale = generator(seed, "centers"), rows.shape[-1] ** 0.5
+    rng, scale = generator(seed, "centers"), rows.shape[-1] ** 0.5
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
-        part.copy_(torch.randn(part.shape, generator=own) / scale)
+        part.copy_(torch.randn(part.shape, generator=rng) / scale)
 
 
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, folder: str | os.PathLike | None = None) -> Tensor:
@@ -122,7 +121,7 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, folder: str | os.PathLike 
         raise InputError(f"cannot write {row * shape[0] / 2**20:.0f} MiB of centers to {folder}: {error}") from None
 
 
-def others(classes: int, n: int, taken: Tensor, own: torch.Generator) -> Tensor:
+def others(classes: int, n: int, taken: Tensor, rng: torch.Generator) -> Tensor:
     """At most n distinct classes, drawn evenly from those not in taken (P,), which is sorted; in no order.
 
     Costs O(n + P), never O(C).
@@ -130,11 +129,11 @@ def others(classes: int, n: int, taken: Tensor, own: torch.Generator) -> Tensor:
     free = classes - len(taken)
     n = max(0, min(n, free))
     if 16 * n > free:
-        ranks = torch.randperm(free, generator=own)[:n]
+        ranks = torch.randperm(free, generator=rng)[:n]
     else:
         ranks = torch.zeros(0, dtype=torch.long)
-        while len(ranks) < n:  # no class is favoured: what is drawn twice counts once, and nothing is thrown away
-            more = torch.randint(0, free, (n - len(ranks),), generator=own)
+        while len(ranks) < n:  # uniform: duplicates count once, and no draw is discarded
+            more = torch.randint(0, free, (n - len(ranks),), generator=rng)
             ranks = torch.cat([ranks, more]).unique()
     # the classes below the i-th taken one that are free number taken[i] - i: ranks count the free ones
     return ranks + torch.searchsorted(taken - torch.arange(len(taken)), ranks, right=True)

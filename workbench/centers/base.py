@@ -1,60 +1,69 @@
-"""What a class set is: it says which classes a batch is compared with, owns their centers, moves what it owns itself.
+"""ClassSet: which classes are active in a batch, their centers, and how centers that no optimizer owns are updated.
 
-select   the classes a batch meets: rows of the weight, and where the batch's labels are among them
-settle   after the optimiser's step: the class set moves the rows that no optimiser owns
-observe  after a batch was compared: what it remembers of it (queues); the only method that changes its state
+select          the active classes of a batch: rows of the weight, and the positions of the labels among them
+observe         after a batch was compared: what it remembers of it (queues); advances its state
+apply_updates   after the optimizer's step: moves the rows that no optimizer owns
 """
 
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from workbench.centers.options import ClassSetOptions
 from workbench.centers.similarity import Cosine
-from workbench.core.parameters import Param
+from workbench.core.errors import InputError
 
 
-class Whole(NamedTuple):
-    """What all processes meet together: `classes` of them; y (B,) the labels' places among ids, None: every class."""
+class GlobalActive(NamedTuple):
+    """Classes active on any rank. classes: their number; ids: class indices (None: all); y (B,): positions in ids."""
 
     y: Tensor
     ids: Tensor | None
     classes: int
 
 
-class Selected(NamedTuple):
-    """The classes a batch meets: W (n sub, D) their rows, bias (n,) or None, y (B,) the labels' places among them.
+class ActiveClasses(NamedTuple):
+    """The active classes of a batch: rows W (n sub, D), bias (n,) or None, y (B,) positions of the labels among them.
 
-    ids (n,): the classes, in the order of the rows; None where every class is met, in its own order. whole: where they
-    are a part of what several processes meet; then y is n for a label that another process meets.
+    ids (n,): class indices in the order of the rows; None: every class, in order. ranks: where these are the active
+    classes of one of several ranks; then y is n for a label that another rank owns.
     """
 
     W: Tensor
     bias: Tensor | None
     y: Tensor
     ids: Tensor | None = None
-    whole: Whole | None = None
+    ranks: GlobalActive | None = None
 
     @property
-    def everywhere(self) -> tuple[Tensor, Tensor | None]:
-        """The labels' places among all classes met on any process, and those classes (None: every class)."""
-        return (self.y, self.ids) if self.whole is None else (self.whole.y, self.whole.ids)
+    def on_all_ranks(self) -> tuple[Tensor, Tensor | None]:
+        """Positions of the labels among the classes active on any rank, and those classes (None: every class)."""
+        return (self.y, self.ids) if self.ranks is None else (self.ranks.y, self.ranks.ids)
 
 
 class ClassSet(nn.Module):
-    """The base of all class sets. `weight` (C sub, D) holds every center; similarity says how it is compared."""
+    """The base of all class sets. `weight` (C sub, D) holds every center; similarity compares it with embeddings.
+
+    partial: a batch is compared with a part of the classes, whose rows no optimizer owns; handle: the parameter that
+    stands for those rows in an optimizer (`workbench.losses.link`), else None; sharded: each rank owns a part of
+    the classes; wants_cosines: `observe` needs the cosines of a batch, so that they cannot be streamed.
+    """
 
     weight: Tensor
     similarity: Cosine
-    wants_cosines: ClassVar[bool] = False  # whether observe looks at them, so that they must be there at once
-    LIVE: ClassVar[dict[str, Param]] = {}  # the options that may change while it trains
+    partial: ClassVar[bool] = False
+    sharded: ClassVar[bool] = False
+    wants_cosines: ClassVar[bool] = False
+    handle: nn.Parameter | None
+    Options: ClassVar[type[ClassSetOptions]] = ClassSetOptions
 
     def tune(self, name: str, value: float) -> None:
-        """Change one of the options in LIVE from the next batch on. InputError for a value out of its range."""
-        setattr(self, name, self.LIVE[name].check(type(self).__name__, name, value))
+        """Change an option that is declared live, from the next batch on. InputError for a value out of range."""
+        raise InputError(f"{type(self).__name__}: no option may change during training ({name} = {value})")
 
     @property
     def sub(self) -> int:
-        """How many rows of the weight each class has."""
+        """Rows of the weight per class."""
         return self.similarity.rows
 
     @property
@@ -65,16 +74,20 @@ class ClassSet(nn.Module):
     def dim(self) -> int:
         return self.weight.shape[1]
 
-    def batch(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The embeddings and labels of the whole batch, of which each process brings its share; alone: themselves."""
-        return x, y
-
-    def select(self, y: Tensor) -> Selected:
-        """The classes that a batch with labels y (B,) is compared with. Reads only: asked twice, it says the same."""
+    def select(self, y: Tensor, again: bool = False) -> ActiveClasses:
+        """The active classes of a batch with labels y (B,); reads only. again: those of the batch observed last."""
         raise NotImplementedError
 
     def observe(self, y: Tensor, ids: Tensor | None, cos: Tensor | None, x: Tensor | None = None) -> None:
-        """Remember a batch: labels y (B,), classes met ids (n,), cosines cos (B, n) (None in tiles), embeddings x."""
+        """Remember a batch: labels y (B,), active classes ids (n,), cosines cos (B, n) or None if streamed, and x."""
 
-    def settle(self, lr: float) -> None:
-        """Move the rows that no optimiser owns by their gradients at learning rate lr; nothing by default."""
+    def apply_updates(self, lr: float, scale: Tensor | None = None) -> None:
+        """Move the rows that no optimizer owns by their gradients, times scale (1,), at learning rate lr."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether rows that no optimizer owns have gradients that wait for `apply_updates`."""
+        return False
+
+    def discard_updates(self) -> None:
+        """Forget the gradients of rows that no optimizer owns, as zero_grad does for parameters."""

@@ -1,7 +1,7 @@
-"""Similarities: how an embedding is compared with a class: by cosine, by dot product, by its best sub-center.
+"""Similarities: how an embedding is compared with a class: by cosine, by dot product, by its nearest sub-center.
 
-A similarity prepares embeddings and centers, each for itself (to unit length, or not at all), and compares what was
-prepared; so a batch that meets its classes in tiles is prepared once.
+A similarity prepares embeddings and centers separately (normalized or not) and compares prepared rows; so a batch whose
+classes are streamed in tiles is prepared once.
 """
 
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ from workbench.core.parameters import Declared, param
 class Cosine(Declared):
     """cos(theta_j) between the embedding and the class center."""
 
-    biased: ClassVar[bool] = False  # whether each class owns a bias as well
-    rows: ClassVar[int] = 1  # of the weight, for each class
+    biased: ClassVar[bool] = False  # whether each class has a bias
+    rows: ClassVar[int] = 1  # rows of the weight per class
 
     def prepare(self, rows: Tensor) -> Tensor:
-        """Embeddings (B, D) or rows of the weight as they are compared: directions, in float32 at least."""
+        """Embeddings (B, D) or rows of the weight prepared for comparison: directions, in float32 at least."""
         return Direction.apply(full(rows))
 
     def compare(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
-        """Similarities (B, C) of what was prepared; under autocast only this product is done in less than float32."""
+        """Similarities (B, C) of prepared rows; under autocast only this product is in lower precision than float32."""
         return full(torch.nn.functional.linear(x.to(W.dtype), W, bias))
 
-    def own(self, x: Tensor, W: Tensor, bias: Tensor | None, y: Tensor) -> Tensor:
-        """The similarity (B, 1) of each prepared embedding to its own class, at place y (B,) of unprepared rows W."""
+    def target(self, x: Tensor, W: Tensor, bias: Tensor | None, y: Tensor) -> Tensor:
+        """The similarity (B, 1) of each prepared embedding to its own class, position y (B,) of unprepared rows W."""
         dot = (x * self.prepare(W[y])).sum(dim=1, keepdim=True)
         return dot if bias is None else dot + bias[y][:, None]
 
     def __call__(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
-        """Similarities (B, C) of embeddings x (B, D) to the classes that own the rows of W; float32 at least."""
+        """Similarities (B, C) of embeddings x (B, D) to the classes of the rows of W; float32 at least."""
         return self.compare(self.prepare(x), self.prepare(W), bias)
 
 
@@ -54,7 +54,7 @@ class SubCenters(Cosine):
     """The largest of the cosines to the K sub-centers of a class (Sub-center ArcFace, Deng et al. 2020, Eq. 3)."""
 
     latex: ClassVar[tuple[str, ...]] = (r"\cos\theta_j = \max_{k \le K} \cos\theta_{j,k}",)
-    K: float = param(3, "K", "sub-centers a class; fixed once the objective is made", low=1, high=100)
+    K: float = param(3, "K", "sub-centers per class; fixed after construction", low=1, high=100)
 
     @property
     def rows(self) -> int:
@@ -63,6 +63,6 @@ class SubCenters(Cosine):
     def compare(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
         return super().compare(x, W, bias).unflatten(1, (-1, self.rows)).amax(dim=2)
 
-    def own(self, x: Tensor, W: Tensor, bias: Tensor | None, y: Tensor) -> Tensor:
+    def target(self, x: Tensor, W: Tensor, bias: Tensor | None, y: Tensor) -> Tensor:
         every = self.prepare(W.unflatten(0, (-1, self.rows))[y])  # (B, K, D)
         return (every * x[:, None]).sum(dim=2).amax(dim=1, keepdim=True)

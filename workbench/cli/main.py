@@ -4,9 +4,7 @@ Bad input is one line on standard error and exit status 2; an interrupted traini
 """
 
 import os
-import shlex
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +12,8 @@ import typer
 
 from workbench import __version__
 from workbench.cli.bench import bench_app
-from workbench.cli.terminal import MOST_PROCESSES, Port, Threads, assignments, bar, limit_threads, path
+from workbench.cli.terminal import MOST_PROCESSES, Port, Threads, assignments, bar, limit_threads, on_command_line, path
 from workbench.core.errors import one_line, quote
-from workbench.core.progress import no_progress
 
 app = typer.Typer(
     help="Margin losses of face recognition: train them, measure them, see them.",
@@ -78,7 +75,10 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder of the runs and the report.", parser=path)] = Path("runs/demo"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the runs and the report; default: runs/demo, or the next free one.", parser=path),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Steps for each loss; default: the demo's own.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, centers, batches and the split.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -86,9 +86,14 @@ def demo(
 ) -> None:
     """Train five losses on the embedded heads, evaluate each on identities it never saw, write a report."""
     limit_threads(threads)
-    from workbench.cli.demo import run_demo
+    from workbench.cli.demo import choose_folder, run_demo
 
-    report = run_demo(out, bar, typer.echo, steps, seed, device)
+    out = choose_folder(out, steps, seed, device)
+    typer.echo(f"The demo writes to {out}")
+    try:
+        report = run_demo(out, bar, typer.echo, steps, seed, device)
+    except KeyboardInterrupt:
+        fail(f"stopped; the same command goes on from here, in {out}", 130)
     typer.echo(f"\nThe report: {report}")
     typer.echo(
         "Next: `make lab` opens the notebooks; `workbench train --help` trains your own; `workbench methods` lists all."
@@ -97,6 +102,7 @@ def demo(
 
 @app.command()
 def train(
+    ctx: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the run; must be new or empty.", parser=path)],
     method: Annotated[str, typer.Option(help="The loss; `workbench methods` lists them.")] = "npcface",
     preset: Annotated[str, typer.Option(help="Whose values: paper, or a peer's.")] = "paper",
@@ -150,42 +156,24 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out instead; its own settings hold.")
     ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Resume also where another host may still train the run.")
+    ] = False,
     threads: Threads = None,
 ) -> None:
     """Train one loss and record it as a run."""
     options = dict(locals())
     limit_threads(threads)
-    from workbench.core.distributed import PartnerLost
-    from workbench.training import run as runs
+    from workbench.cli.train import run
     from workbench.training.config import Config
-    from workbench.training.fit import TrainingFault
-    from workbench.training.processes import LOST, launch, launched, leads, started
 
-    again = (
-        f"`workbench train --out {shlex.quote(str(out))} --resume{f' --nproc {nproc}' if nproc > 1 else ''}` goes on"
-    )
-    if nproc > 1 and not started():
-        status, said = launch([sys.executable, "-m", "workbench.cli", *sys.argv[1:]], nproc)
-        if said:
-            fail(f"{said}; {again} from the last checkpoint" if (out / "run.json").exists() else said, status)
-        sys.exit(status)
     values = {k: v for k, v in options.items() if k in Config.__dataclass_fields__}
-    given = {"parameters": assignments(set_ or []), "class_set": assignments(class_set_ or [], "--class-set")}
-    try:
-        with bar(out.name) if leads() else nullcontext(no_progress) as progress:
-            say = typer.echo if leads() else runs.silent
-            if resume:
-                runs.resume(out, progress, skip_broken, say)
-            else:
-                runs.train(Config(**values | given), out, progress, skip_broken, say)
-    except TrainingFault as fault:
-        fail(f"{fault}. The run up to there is in {out}", 1)
-    except PartnerLost as lost:
-        fail(f"{lost}; {again} from the last checkpoint", LOST, quiet=launched())
-    except KeyboardInterrupt:
-        fail(f"stopped; {again} from here", 130)
-    if leads():
-        typer.echo(f"{out} is trained; next: workbench evaluate {shlex.quote(str(out))}")
+    values |= {"parameters": assignments(set_ or []), "class_set": assignments(class_set_ or [], "--class-set")}
+    sources = {"parameters": "set_", "class_set": "class_set_"}
+    given = {k: v for k, v in values.items() if on_command_line(ctx, sources.get(k, k))}
+    status, said = run(values, given, out, resume, take_over, nproc, skip_broken, bar, typer.echo)
+    if status:
+        fail(said, status, quiet=not said)
 
 
 @app.command()
@@ -200,7 +188,7 @@ def evaluate(
     from workbench.training.run import evaluate as measure
 
     with bar(run.name) as progress:
-        results = measure(run, progress)
+        results = measure(run, progress, typer.echo)
     for part in ("verification", "identification"):
         for name, value in results[part].items():
             typer.echo(f"{name:14s} {value:10.4f}" if value < 100 else f"{name:14s} {value:10.0f}")

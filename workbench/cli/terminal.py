@@ -70,6 +70,12 @@ def assignments(pairs: list[str], option: str = "--set") -> dict[str, Any]:
     return {name.strip(): number_or_word(value.strip()) for name, value in (pair.split("=", 1) for pair in pairs)}
 
 
+def on_command_line(ctx: typer.Context, name: str) -> bool:
+    """Whether a person gave an option, by its parameter's name."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def limit_threads(threads: int | None) -> None:
     import torch
 

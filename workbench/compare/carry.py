@@ -1,7 +1,5 @@
 """One training of a plan, from wherever it is to its results."""
 
-import shutil
-
 from workbench.compare.plan import Task
 from workbench.core.errors import InputError
 from workbench.core.progress import Progress
@@ -23,7 +21,6 @@ def carry_out(task: Task, tell: Progress) -> None:
         raise InputError(f"{task.path} is being trained by another process; wait for it, or end it")
     try:
         if not known:
-            shutil.rmtree(task.path, ignore_errors=True)  # cut off before anything was trained
             train(task.config, task.path, steps_only, task.skip_broken)
         elif status != "finished":
             resume(task.path, steps_only, task.skip_broken)

@@ -9,8 +9,10 @@ off go on, and one whose loss stopped being finite stays as it is: that is its r
 
 import multiprocessing
 import os
+import signal
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -19,7 +21,7 @@ import numpy as np
 
 from workbench.compare.carry import carry_out
 from workbench.compare.parsing import seconds
-from workbench.compare.plan import ONE_THREAD, Plan, Task, cpu_threads, prepare
+from workbench.compare.plan import ONE_THREAD, Plan, Task, busy_words, cpu_threads, prepare
 from workbench.compare.results import METRICS, Comparison, metric_named
 from workbench.compare.variants import Variant
 from workbench.compare.worker import work
@@ -28,8 +30,11 @@ from workbench.core.progress import Progress, no_progress
 from workbench.core.record import Run
 from workbench.training.config import Config
 from workbench.training.fit import device
+from workbench.training.interrupts import stop_requests
+from workbench.training.run import owned_folder
 
 MOST_JOBS = 1024
+POLL = 0.2  # s between two looks for a signal
 SNAPSHOTS = 4  # of each run: few, since a sweep has many runs; a killed run goes on from the last one
 
 
@@ -77,23 +82,27 @@ def execute(plan: Plan, jobs: int, progress: Progress = no_progress) -> None:
     """Train and measure what is missing of a plan, `jobs` at a time; progress counts steps over all trainings.
 
     A run has the plan's number of threads in whatever process it is, so its bits do not depend on `jobs`.
-    KeyboardInterrupt leaves every run where it can go on.
+    KeyboardInterrupt leaves every run where it can go on. InputError where another process trains this comparison.
     """
-    tasks = [task for task in plan.tasks if not finished(task)]
-    if tasks:
-        say = Tally(len(plan.tasks) - len(tasks), len(plan.tasks), plan.base.steps, progress)
-        if jobs == 1:
-            alone(tasks, plan.threads, say)
-        else:
-            together(tasks, min(jobs, len(tasks)), plan.threads, say)
+    with owned_folder(plan.out, busy_words(plan.out)):
+        tasks = [task for task in plan.tasks if not finished(task)]
+        if tasks:
+            say = Tally(len(plan.tasks) - len(tasks), len(plan.tasks), plan.base.steps, progress)
+            if jobs == 1:
+                alone(tasks, plan.threads, say)
+            else:
+                together(tasks, min(jobs, len(tasks)), plan.threads, say)
 
 
 def finished(task: Task) -> bool:
-    """Whether there is nothing left to do: measured, or failed for good."""
+    """Whether there is nothing left to do: measured, or the loss stopped being finite.
+
+    A run that failed for another reason, such as a full disk, goes on.
+    """
     if not (task.path / "run.json").is_file():
         return False
     status = Run.open(task.path).status
-    return status.startswith("failed") or (status == "finished" and (task.path / "results.json").is_file())
+    return status.startswith("failed: step ") or (status == "finished" and (task.path / "results.json").is_file())
 
 
 class Tally:
@@ -127,22 +136,39 @@ def together(tasks: Sequence[Task], jobs: int, threads: int, say: Tally) -> None
     """The tasks in `jobs` processes, each taking the next one when it is free."""
     context, waiting = multiprocessing.get_context("spawn"), deque(tasks)
     processes, busy = [], dict[Connection, Task]()
+    with stop_requests() as asked:
+        try:
+            for _ in range(jobs):
+                mine, theirs = context.Pipe()
+                processes.append(context.Process(target=work, args=(theirs, threads), daemon=True))
+                with signal_blocked():
+                    processes[-1].start()
+                theirs.close()
+                busy[mine] = waiting.popleft()
+                mine.send(busy[mine])
+            while busy:
+                for pipe in wait(list(busy), timeout=POLL):
+                    answered(pipe, busy, waiting, say)
+                if asked():
+                    raise KeyboardInterrupt
+        finally:
+            for pipe in busy:
+                pipe.close()  # a process that still trains notices, saves and ends
+            for process in processes:
+                process.join()
+
+
+@contextmanager
+def signal_blocked() -> Iterator[None]:
+    """Hold Ctrl-C back; a process started meanwhile inherits that, until it ignores the signal."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        for _ in range(jobs):
-            mine, theirs = context.Pipe()
-            processes.append(context.Process(target=work, args=(theirs, threads), daemon=True))
-            processes[-1].start()
-            theirs.close()
-            busy[mine] = waiting.popleft()
-            mine.send(busy[mine])
-        while busy:
-            for pipe in wait(list(busy)):
-                answered(pipe, busy, waiting, say)
+        yield
     finally:
-        for pipe in busy:
-            pipe.close()  # whoever still trains notices, saves and ends
-        for process in processes:
-            process.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def answered(pipe: Connection, busy: dict[Connection, Task], waiting: deque[Task], say: Tally) -> None:

@@ -17,11 +17,13 @@ from workbench.compare.variants import Variant, all_different, checked
 from workbench.core.errors import InputError, quote
 from workbench.core.files import check_writable, make_folder, read_json, write_json
 from workbench.core.formats import PLAN
+from workbench.core.locks import LOCK
 from workbench.core.schema import check
 from workbench.data.images import load
 from workbench.data.pairs import split_identities
 from workbench.training.config import Config
 from workbench.training.fit import Job, fit
+from workbench.training.run import owned_folder
 
 NAME = "compare.json"
 SETTLE, TIMED = 5, 20  # steps that a calibration takes before it counts, and that it counts
@@ -132,15 +134,23 @@ def prepare(
     if there:
         refuse_another(plan, read_json(plan.out / NAME))
     make_folder(plan.out)
-    write_json(plan.out / NAME, plan.to_json())
+    with owned_folder(plan.out, busy_words(plan.out)):
+        write_json(plan.out / NAME, plan.to_json())
     return plan
+
+
+def busy_words(out: Path) -> str:
+    """The message for a comparison that another process trains now."""
+    return f"{out} is being trained by another process; wait for it, or end it"
 
 
 def earlier(out: Path) -> Plan | None:
     """The comparison that a folder holds, None where it is new or empty; InputError for anything else."""
-    if out.exists() and not (out / NAME).is_file() and (not out.is_dir() or any(out.iterdir())):
+    if not out.exists():
+        return None
+    if not (out / NAME).is_file() and (not out.is_dir() or any(entry.name != LOCK for entry in out.iterdir())):
         raise InputError(f"--out {out} holds something that is not a comparison; choose another --out")
-    return Plan.open(out) if out.exists() and any(out.iterdir()) else None
+    return Plan.open(out) if (out / NAME).is_file() else None
 
 
 def refuse_another(plan: Plan, there: dict[str, Any]) -> None:

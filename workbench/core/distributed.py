@@ -1,9 +1,12 @@
-"""What several processes of one training do together: sums that carry gradient, the whole of what each has a part of.
+"""Collective operations of several processes (ranks), most of them differentiable.
 
-The convention of all gradients here: every process has the same loss, and what it sends back counts once over all of
-them (`once`). So a quantity that only one process owns gets its whole gradient, and one that every process holds a
-copy of gets a part on each: the parts are summed after the backward pass. Alone, every function returns what it was
-given. Every process calls them in the same order.
+Alone, every function returns its argument. Every rank calls the functions in the same order. Gradients: where ranks
+exchange parts of one loss (`all_reduce_sum`, `all_gather`), the backward pass sums over ranks, and `divide_gradient`
+makes the loss, which every rank holds, count once; so gradients of replicated parameters are summed after the backward
+pass. `all_gather_averaged` is for DistributedDataParallel, which averages gradients instead.
+
+`torch.distributed.nn.functional.all_reduce` computes the same as `AllReduceSum`. It is not used because a rank that is
+lost during the backward pass must raise `PartnerLost`, not a RuntimeError of the autograd engine.
 """
 
 from typing import Any
@@ -14,123 +17,153 @@ from torch import Tensor
 
 
 class PartnerLost(RuntimeError):
-    """Another process of the training is gone, so nothing can be done together any more."""
+    """Another rank of the training does not answer, so no collective operation can complete."""
 
 
 def processes() -> int:
-    """How many processes train together; 1 where this one is alone."""
+    """The number of ranks; 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0; number 0 leads: it writes and speaks."""
+    """The rank of this process, from 0; rank 0 writes files and messages."""
     return dist.get_rank() if processes() > 1 else 0
 
 
-def stretch(n: int, of: int, at: int) -> slice:
-    """The part of n things in order that process `at` of `of` has: neighbours, as many as of any other, or one more."""
-    return slice(n * at // of, n * (at + 1) // of)
+def shard_range(n: int, ranks: int | None = None, at: int | None = None) -> slice:
+    """The contiguous part of n items that rank `at` of `ranks` owns (default: this rank); sizes differ by at most 1."""
+    ranks, at = processes() if ranks is None else ranks, rank() if at is None else at
+    return slice(n * at // ranks, n * (at + 1) // ranks)
 
 
-def own_stretch(n: int) -> slice:
-    """This process's part of n things."""
-    return stretch(n, processes(), rank())
+def all_reduce_sum(part: Tensor) -> Tensor:
+    """Differentiable all-reduce (sum); bitwise identical on all ranks."""
+    return AllReduceSum.apply(part) if processes() > 1 else part
 
 
-def summed(part: Tensor) -> Tensor:
-    """The sum of the tensors, of one shape, that the processes have: the same bits on each of them."""
-    return Summed.apply(part) if processes() > 1 else part
-
-
-def largest(part: Tensor) -> Tensor:
-    """The largest of the tensors that the processes have, entry by entry; a constant."""
-    return reduced(part.detach(), dist.ReduceOp.MAX) if processes() > 1 else part.detach()
+def all_reduce_max(part: Tensor) -> Tensor:
+    """All-reduce (elementwise maximum); a constant."""
+    return all_reduce(part.detach(), dist.ReduceOp.MAX) if processes() > 1 else part.detach()
 
 
 def logsumexp(part: Tensor) -> Tensor:
-    """log sum exp over processes of numbers that are themselves such logs; no part is needed: -infinity."""
-    top = largest(part)
-    return top + summed((part - top).exp()).log()
+    """log sum exp over ranks of values that are log-sum-exps themselves; -infinity stands for an empty part."""
+    top = all_reduce_max(part)
+    return top + all_reduce_sum((part - top).exp()).log()
 
 
-def stacked(part: Tensor) -> Tensor:
-    """The tensors, of one shape, of all processes in their order: (processes, ...)."""
+def stack_ranks(part: Tensor) -> Tensor:
+    """Tensors of one shape, stacked in rank order: (ranks, ...)."""
     zeros = [torch.zeros_like(part)] * processes()
-    return summed(torch.stack([*zeros[: rank()], part, *zeros[rank() + 1 :]]))
+    return all_reduce_sum(torch.stack([*zeros[: rank()], part, *zeros[rank() + 1 :]]))
 
 
-def gathered(part: Tensor) -> Tensor:
-    """The rows (n, ...) of all processes in their order, whose numbers n may differ: (sum of n, ...)."""
+def all_gather(part: Tensor) -> Tensor:
+    """Rows (n, ...) of all ranks in rank order, n may differ between ranks: (sum of n, ...)."""
     if processes() == 1:
         return part
-    counts = stacked(torch.tensor(len(part))).tolist()
+    counts = stack_ranks(torch.tensor(len(part))).tolist()
     before, after = sum(counts[: rank()]), sum(counts[rank() + 1 :])
-    return summed(torch.cat([part.new_zeros(before, *part.shape[1:]), part, part.new_zeros(after, *part.shape[1:])]))
+    return all_reduce_sum(
+        torch.cat([part.new_zeros(before, *part.shape[1:]), part, part.new_zeros(after, *part.shape[1:])])
+    )
 
 
-def once(value: Tensor) -> Tensor:
-    """A value that every process has, as it is; of its gradient each process sends back its share, all together one."""
-    return Once.apply(value)
+def all_gather_averaged(part: Tensor) -> Tensor:
+    """`all_gather` for a loss that every rank computes from all rows, with gradients averaged over ranks afterwards.
+
+    The gradient of this rank's rows is multiplied by the number of ranks, so that the average over ranks, which
+    DistributedDataParallel takes, is the gradient of the loss of the whole batch. No communication in the backward.
+    """
+    return part if processes() == 1 else AllGatherAveraged.apply(part)
 
 
-def anywhere(here: bool) -> bool:
-    """Whether something is so on any process."""
-    return bool(largest(torch.tensor(int(here))))
+def divide_gradient(value: Tensor) -> Tensor:
+    """A value that every rank holds; its gradient is divided by the number of ranks, so that it counts once."""
+    return ScaleGradient.apply(value, 1, processes())
 
 
-def collected(part: Tensor, n: int, each: int = 1) -> Tensor:
-    """The rows of n things, `each` of every one, of which each process has its stretch: whole on the CPU of the leader.
+def multiply_gradient(value: Tensor) -> Tensor:
+    """The value itself; its gradient is multiplied by the number of ranks."""
+    return ScaleGradient.apply(value, processes(), 1)
 
-    The others get their own part back.
+
+def any_rank(here: bool) -> bool:
+    """Whether a condition holds on any rank."""
+    return bool(all_reduce_max(torch.tensor(int(here))))
+
+
+def gather_to_first(part: Tensor, n: int, rows: int = 1) -> Tensor:
+    """The rows of n items, `rows` of each, of which each rank owns its `shard_range`: on the CPU of rank 0.
+
+    Other ranks return their own part.
     """
     part = part.detach().cpu().contiguous()
     if processes() == 1:
         return part
     if rank() > 0:
-        carried(dist.send, part.view(torch.uint8), 0)
+        exchange(dist.send, part.view(torch.uint8), 0)
         return part
-    whole = part.new_empty(n * each, *part.shape[1:])
+    whole = part.new_empty(n * rows, *part.shape[1:])
     whole[: len(part)] = part
     for other in range(1, processes()):
-        theirs = stretch(n, processes(), other)
-        carried(dist.recv, whole[theirs.start * each : theirs.stop * each].view(torch.uint8), other)
+        theirs = shard_range(n, processes(), other)
+        exchange(dist.recv, whole[theirs.start * rows : theirs.stop * rows].view(torch.uint8), other)
     return whole
 
 
-class Summed(torch.autograd.Function):
-    """The sum over processes, and of its gradients: each process's loss depends on each process's part."""
+class AllReduceSum(torch.autograd.Function):
+    """Sum over ranks; the gradient is summed too, since the loss of each rank depends on the part of each rank."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:
-        return reduced(part, dist.ReduceOp.SUM)
+        return all_reduce(part, dist.ReduceOp.SUM)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return reduced(grad, dist.ReduceOp.SUM)
+        return all_reduce(grad, dist.ReduceOp.SUM)
 
 
-class Once(torch.autograd.Function):
-    """The value itself; a share of its gradient."""
+class AllGatherAveraged(torch.autograd.Function):
+    """All rows of all ranks; the gradient of this rank's rows, times the number of ranks."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
+    def forward(ctx: Any, part: Tensor) -> Tensor:
+        counts = stack_ranks(torch.tensor(len(part), device=part.device)).tolist()
+        ctx.start = sum(counts[: rank()])
+        ctx.end = ctx.start + len(part)
+        whole = part.new_zeros(sum(counts), *part.shape[1:])
+        whole[ctx.start : ctx.end] = part
+        return all_reduce(whole, dist.ReduceOp.SUM)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad[ctx.start : ctx.end] * processes()
+
+
+class ScaleGradient(torch.autograd.Function):
+    """The value itself; its gradient times a number, over a number."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, times: int, over: int) -> Tensor:
+        ctx.times, ctx.over = times, over
         return value.clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad / processes()
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return grad * ctx.times / ctx.over, None, None
 
 
-def reduced(part: Tensor, how: dist.ReduceOp) -> Tensor:
-    """A new tensor with what all processes make of their parts."""
+def all_reduce(part: Tensor, operation: dist.ReduceOp) -> Tensor:
+    """A new tensor, reduced over ranks."""
     whole = part.contiguous().clone()
-    carried(dist.all_reduce, whole, how)
+    exchange(dist.all_reduce, whole, operation)
     return whole
 
 
-def carried(exchange: Any, *arguments: Any) -> None:
-    """Exchange something with the other processes; PartnerLost where one of them does not answer."""
+def exchange(operation: Any, *arguments: Any) -> None:
+    """Run a communication; raises PartnerLost where another rank does not answer."""
     try:
-        exchange(*arguments)
+        operation(*arguments)
     except RuntimeError as error:
         raise PartnerLost("another process of this training does not answer") from error

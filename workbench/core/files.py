@@ -11,6 +11,7 @@ import math
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class WriteError(OSError, InputError):
 
 
 def write(path: Path, save: Callable[[Path], Any]) -> None:
-    """Let `save` write to a temporary file in the same folder, then rename it; nothing half-written is left.
+    """Let `save` write to a temporary file in the same folder, sync it to the disk, then rename it.
 
     Raises WriteError where the file cannot be written, whichever library writes it.
     """
@@ -33,7 +34,10 @@ def write(path: Path, save: Callable[[Path], Any]) -> None:
     temporary = path.with_name(f".{path.stem[:100]}-{secrets.token_hex(4)}{path.suffix}")
     try:
         save(temporary)
+        sync(temporary)
         os.replace(temporary, path)
+        if os.name == "posix":
+            sync(path.parent)
     except InputError:
         raise
     except Exception as error:
@@ -42,6 +46,16 @@ def write(path: Path, save: Callable[[Path], Any]) -> None:
         raise write_error(path, error, why) from error
     finally:
         _remove(temporary)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk."""
+    number = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        with suppress(OSError):  # a file system that cannot promise it
+            os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def write_error(path: Path, error: Exception, why: str) -> WriteError:

@@ -43,11 +43,14 @@ EVENT = Table({"step": COUNT, "name": Text(), "new": Anything(), "old": Anything
 DATA = Table(
     {"source": Text(), "identities": COUNT, "images": COUNT, "size": COUNT, "notes": ListOf(Text())},
 )
+OWNER = Table({"host": Text(), "process": COUNT, "started": Text()}, frozenset({"host", "process", "started"}))
+IDENTITIES = {"names": ListOf(Text()), "digests": ListOf(Text()), "order": Text(), "size": COUNT}
 RUN = Table(
     {
         "config": Table(CONFIG | RESOLVED, frozenset(CONFIG | RESOLVED)),
         "status": Text(),
-        "process": Maybe(COUNT),
+        "owner": OWNER,
+        "process": Maybe(COUNT),  # of runs before there were owners
         "processes": Whole(1),
         "compute": Anything(),
         "schedule": ListOf(EVENT),
@@ -55,9 +58,11 @@ RUN = Table(
         "data": DATA,
         "health": ListOf(Text()),
     },
-    frozenset({"process", "processes", "compute", "schedule", "versions", "data", "health"}),
+    frozenset({"owner", "process", "processes", "compute", "schedule", "versions", "data", "health"}),
 )
+DESCRIBED = {"digests": ListOf(Text()), "order": Text()}
 PAIRS = Table({"left": ListOf(COUNT), "right": ListOf(COUNT), "same": ListOf(Whole(0, 1)), "fold": ListOf(COUNT)})
+DIGESTS = {f"{side}_{what}": form for side in ("train", "test") for what, form in DESCRIBED.items()}
 SPLIT = Table(
     {
         "train": ListOf(COUNT, 2),
@@ -65,8 +70,9 @@ SPLIT = Table(
         "train_names": ListOf(Text()),
         "test_names": ListOf(Text()),
         "pairs": PAIRS,
+        **DIGESTS,
     },
-    frozenset({"train_names", "test_names"}),
+    frozenset({"train_names", "test_names", *DIGESTS}),
 )
 MEASURED = MapOf(Maybe(Number()))
 RESULTS = Table(
@@ -120,6 +126,7 @@ SESSION = Table(
         "at": Whole(0, 10**9),
         "step": COUNT,
         "images": Text(),
+        "identities": Table(IDENTITIES, frozenset({"size"})),
         "fingerprint": Text(),
         "versions": MapOf(Text()),
         "lab": Table(
@@ -127,7 +134,7 @@ SESSION = Table(
             frozenset({"theta", "samples", "classes"}),
         ),
     },
-    frozenset({"lab", "step"}),
+    frozenset({"lab", "step", "identities"}),
 )
 CHECKPOINT = Table({"step": COUNT, "lr": Number(above=0), "parameters": MapOf(Scalar())})
 

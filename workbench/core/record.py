@@ -1,7 +1,10 @@
 """What a training leaves behind: Step, Snapshot and Run, numpy only. A run is a folder that anything may read back.
 
-    run.json            settings, versions, the events that were scheduled; status: running, finished or why it failed
-    split.json          which identities were trained on and which were kept for the test; the test pairs
+    run.json            settings, versions, the events that were scheduled; status: running, finished or why it failed;
+                        owner: host, process number and start of the last training
+    split.json          which identities were trained on and which were kept for the test, by name and by a digest of
+                        their images; the test pairs
+    .lock               locked by the process that trains the run, as long as it lives
     steps.csv           one line a step, written as it happens
     events.jsonl        one line for every change of a parameter
     snapshots/*.npz     embeddings, labels, centers and parameters at a step
@@ -12,9 +15,7 @@ Every file but the two that only grow is written beside itself and renamed, so a
 status that says so.
 """
 
-import csv
 import json
-import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,13 @@ import numpy as np
 
 from workbench.core.arrays import unit
 from workbench.core.errors import InputError
-from workbench.core.files import make_folder, read_json, refuse_existing, write, write_json
+from workbench.core.files import make_folder, read_json, refuse_existing, sync, write, write_json
 from workbench.core.formats import RESULTS, RUN, SPLIT, check_lengths
+from workbench.core.locks import LOCK, lock_state, seen_by_all_hosts, this_owner
+from workbench.core.logs import damaged_line, parse_event, parse_step, read_lines
 from workbench.core.schema import check
+
+NEW_RUN = {LOCK, "snapshots", "split.json", "steps.csv", "events.jsonl"}  # in a folder before its run.json
 
 
 @dataclass(frozen=True)
@@ -93,10 +98,13 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, info: dict[str, Any], split: dict[str, Any]) -> "Run":
-        """A new folder for a run with its settings and split. InputError if the folder holds anything already."""
-        path = refuse_existing(path)
+        """A new folder for a run with its settings and split. InputError if the folder holds anything already.
+
+        What an earlier call left that ended before the run existed, and so before its first step, counts as nothing.
+        """
+        path = refuse_used(path)
         make_folder(path / "snapshots")
-        run = cls(path, info | {"status": "running", "process": os.getpid()})
+        run = cls(path, info | {"status": "running", "owner": this_owner()})
         write_json(path / "split.json", split)
         (path / "steps.csv").write_text(",".join(f.name for f in fields(Step)) + "\n", encoding="utf-8")
         (path / "events.jsonl").touch()
@@ -113,10 +121,24 @@ class Run:
 
     @property
     def status(self) -> str:
-        """finished, running, interrupted (its process is gone), or failed: and why."""
+        """finished, stopped, failed: and why; running while its lock is held, else interrupted.
+
+        Of a run of another host whose lock this host cannot judge: "interrupted on HOST or still running there".
+        """
         if self.info["status"] != "running":
             return self.info["status"]
-        return "running" if alive(self.info.get("process")) else "interrupted"
+        state, host = lock_state(self.path), self.owner.get("host")
+        if state == "held":
+            return "running"
+        if state == "unknown" or (host not in (None, this_owner()["host"]) and not seen_by_all_hosts(self.path)):
+            return f"interrupted on {host} or still running there"
+        return "interrupted"
+
+    @property
+    def owner(self) -> dict[str, Any]:
+        """Host, process number and start (UTC) of the last training; empty where the run does not say."""
+        owner = self.info.get("owner")
+        return owner if isinstance(owner, dict) else {}
 
     def finish(self, status: str = "finished") -> None:
         """Write the status that the run ends with."""
@@ -138,18 +160,39 @@ class Run:
         self.info["health"] = [*self.health, sentence]
         write_json(self.path / "run.json", self.info)
 
-    def rewind(self, step: int) -> None:
-        """Forget what was recorded after the first `step` steps: they will be taken again."""
-        for path, number in (("steps.csv", lambda line: int(line.split(",")[0])), ("events.jsonl", event_step)):
-            lines = (self.path / path).read_text(encoding="utf-8").splitlines(keepends=True)
-            head = 1 if path == "steps.csv" else 0
-            kept = lines[:head] + [x for x in lines[head:] if x.endswith("\n") and number(x) < step]
-            write(self.path / path, lambda p, kept=kept: p.write_text("".join(kept), encoding="utf-8"))
+    def rewind(self, step: int) -> list[str]:
+        """Forget what was recorded after the first `step` steps: they will be taken again. Returns remarks.
+
+        InputError, before anything is changed, for a damaged line among those that are kept.
+        """
+        lines, kept = read_lines(self.path / "steps.csv"), []
+        columns = len(lines[0].split(",")) if lines else 0
+        for number, line in enumerate(lines[1:], 2):
+            if len(kept) == step:
+                break
+            if parse_step(self.path / "steps.csv", number, line, columns)[0] != len(kept):
+                raise damaged_line(self.path / "steps.csv", number, f"step {len(kept)} was expected")
+            kept.append(line)
+        head = lines[0] if lines else ",".join(f.name for f in fields(Step))
+        events = []
+        for number, line in enumerate(read_lines(self.path / "events.jsonl"), 1):
+            if parse_event(self.path / "events.jsonl", number, line)["step"] >= step:
+                break
+            events.append(line)
+        for name, text in (("steps.csv", [head, *kept]), ("events.jsonl", events)):
+            whole = "".join(f"{line}\n" for line in text)
+            write(self.path / name, lambda p, whole=whole: p.write_text(whole, encoding="utf-8"))
         for later in self.snapshot_steps:
             if later > step:
                 (self.path / "snapshots" / f"{later:07d}.npz").unlink()
-        self.info |= {"status": "running", "process": os.getpid()}
+        self.info |= {"status": "running", "owner": this_owner()}
         write_json(self.path / "run.json", self.info)
+        return [f"steps.csv lacks the steps {len(kept)}..{step - 1}, which were taken"] if len(kept) < step else []
+
+    def sync(self) -> None:
+        """Wait until the lines that were added are on the disk; before a checkpoint that counts on them."""
+        for name in ("steps.csv", "events.jsonl"):
+            sync(self.path / name)
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
         meta = json.dumps({"parameters": snapshot.parameters, "state": snapshot.state, "sub": snapshot.sub})
@@ -179,28 +222,21 @@ class Run:
 
     @property
     def steps(self) -> dict[str, np.ndarray]:
-        """Columns of steps.csv; a last line that was cut off is left out."""
+        """Columns of steps.csv; a last line that was cut off is left out. InputError names a damaged line."""
         path = self.path / "steps.csv"
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.reader(file))
-            names = rows[0] if rows else []
-            if not names or names != [f.name for f in fields(Step)][: len(names)] or len(names) < 4:
-                raise ValueError("unknown columns")
-            whole = [[float(v) for v in row] for row in rows[1:] if len(row) == len(names) and row[-1]]
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} is damaged: {error}") from None
+        head, *lines = read_lines(path) or [""]
+        names = head.split(",")
+        if names != [f.name for f in fields(Step)][: len(names)] or len(names) < 4:
+            raise damaged_line(path, 1, "unknown columns")
+        whole = [parse_step(path, number, line, len(names)) for number, line in enumerate(lines, 2)]
         table = np.array(whole, dtype=np.float64).reshape(-1, len(names))
         return dict(zip(names, table.T, strict=True))
 
     @property
     def events(self) -> list[dict[str, Any]]:
         """Every change of a parameter, in order; a last line that was cut off is left out."""
-        lines = (self.path / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-        try:
-            return [json.loads(line) for line in lines if line.endswith("\n")]
-        except ValueError as error:
-            raise InputError(f"{self.path / 'events.jsonl'} is damaged: {error}") from None
+        path = self.path / "events.jsonl"
+        return [parse_event(path, number, line) for number, line in enumerate(read_lines(path), 1)]
 
     @property
     def snapshot_steps(self) -> list[int]:
@@ -241,19 +277,18 @@ class Run:
             raise InputError(f"{self.path / 'curves.npz'} is missing or damaged: {error}") from None
 
 
-def event_step(line: str) -> int:
-    """The step of a line of events.jsonl."""
-    return json.loads(line)["step"]
+def refuse_used(path: Path) -> Path:
+    """The path of a folder for a new run: as `refuse_existing`, but for what is there before a run's first step."""
+    path = Path(path)
+    return path if path.is_dir() and nothing_recorded(path) else refuse_existing(path)
 
 
-def alive(process: int | None) -> bool:
-    """Whether a process of this number runs on this computer."""
-    if not process:
+def nothing_recorded(path: Path) -> bool:
+    """Whether a folder holds only what `Run.create` writes before run.json, or a part of it."""
+    inside = {entry.name for entry in path.iterdir()}
+    if not inside <= NEW_RUN or (inside and LOCK not in inside):
         return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+    grown = [path / name for name in ("steps.csv", "events.jsonl") if name in inside]
+    if any(not file.is_file() or file.read_bytes().count(b"\n") > 1 for file in grown):
         return False
-    except PermissionError:
-        return True
-    return True
+    return "snapshots" not in inside or not any((path / "snapshots").iterdir())

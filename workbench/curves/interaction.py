@@ -108,11 +108,11 @@ def interaction(objective: MarginSoftmax, x: Tensor, y: Tensor) -> Interaction:
         raise InputError(f"{type(objective.margin).__name__} learns a number for each class; losses without one can do")
     centers = objective.centers
     with torch.no_grad():
-        met = centers.select(y)
-        cos = centers.similarity(x, met.W, met.bias)
+        active = centers.select(y)
+        cos = centers.similarity(x, active.W, active.bias)
     cos.requires_grad_()
-    objective.from_cosines(cos, met.y, full(x).norm(dim=1, keepdim=True)).per_sample.sum().backward()
-    ids = torch.arange(centers.classes) if met.ids is None else met.ids
+    objective.from_cosines(cos, active.y, full(x).norm(dim=1, keepdim=True)).per_sample.sum().backward()
+    ids = torch.arange(centers.classes) if active.ids is None else active.ids
     every = torch.zeros(len(x), centers.classes, dtype=cos.dtype).index_copy_(1, ids, cos.grad)
     own = y[:, None]
     return Interaction(

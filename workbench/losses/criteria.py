@@ -1,4 +1,4 @@
-"""Criteria (from T and the row statistics to a loss per sample) and weightings (from those to one number)."""
+"""Criteria (from T and the row statistics to a loss per sample) and weightings (from those to the loss of a batch)."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class CrossEntropy(Declared):
     latex: ClassVar[tuple[str, ...]] = (r"L = -\log\frac{e^{sT}}{e^{sT} + \sum_{j \ne y} e^{sN_j}}",)
 
     def learned(self, classes: int) -> dict[str, Tensor]:
-        """What the optimiser owns."""
+        """Parameters for the optimizer, by name."""
         return {}
 
     def __call__(self, rows: Any, params: dict[str, Tensor]) -> Tensor:
@@ -29,7 +29,7 @@ class CrossEntropy(Declared):
 
 @dataclass(frozen=True)
 class SmoothedCrossEntropy(CrossEntropy):
-    """Cross-entropy against a target of 1 - smoothing + smoothing / C, the other classes sharing the rest evenly."""
+    """Cross-entropy against a target of 1 - smoothing + smoothing / C, the rest spread evenly over all classes."""
 
     latex: ClassVar[tuple[str, ...]] = (
         *CrossEntropy.latex,
@@ -48,7 +48,7 @@ class SmoothedCrossEntropy(CrossEntropy):
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy(CrossEntropy):
-    """One threshold for all: every target logit above b, every other below      (UniFace, Zhou et al. 2023, Eq. 8)
+    """One threshold for all: target logits above b, the others below      (UniFace, Zhou et al. 2023, Eq. 8)
 
     L = log(1 + e^{-(sT - b)}) + lambda sum_{j != y} log(1 + e^{sN_j - b});  b is learned, ln(10 C) at the start.
     """
@@ -68,16 +68,16 @@ class BinaryCrossEntropy(CrossEntropy):
 
 @dataclass(frozen=True)
 class Mean(Declared):
-    """Every sample counts the same."""
+    """The mean over samples."""
 
     def __call__(self, per_sample: Tensor) -> Tensor:
-        """One number from the losses (B,) of a batch."""
+        """The loss of a batch from those of its samples (B,)."""
         return per_sample.mean()
 
 
 @dataclass(frozen=True)
 class HardMining(Mean):
-    """Only the samples with the largest losses count: the mean over the ceil(keep B) of them (OHEM; HM-softmax)."""
+    """The mean over the ceil(keep B) samples with the largest losses (OHEM; HM-softmax)."""
 
     latex: ClassVar[tuple[str, ...]] = (
         r"L = \mathrm{mean\ of\ the}\; \lceil \mathrm{keep}\cdot B\rceil \;\mathrm{largest}\; L_i",
@@ -90,21 +90,21 @@ class HardMining(Mean):
 
 @dataclass(frozen=True)
 class Focal(Mean):
-    """Samples count the less the surer their class: mean of (1 - p_y)^gamma L, p_y = e^{-L}, per sample (Lin et al.).
+    """Down-weights samples with a confident target: mean of (1 - p_y)^gamma L, p_y = e^{-L} (Lin et al.).
 
     Gradient: through the weight too.
     Follows / differs: face.evoLVe and CurricularFace's code take p from the batch's mean loss (p="batch").
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"L = \mathrm{mean}_i\,(1 - p_i)^\gamma L_i,\quad p_i = e^{-L_i}",)
-    gamma: float = param(2.0, "γ", "how fast sure samples fade; 0: not at all", low=0.0, high=5.0)
+    gamma: float = param(2.0, "γ", "strength of the down-weighting; 0: none", low=0.0, high=5.0)
     p: str = param("sample", "p", "p of each sample, or one of the batch's mean loss", choices=("sample", "batch"))
 
     def __call__(self, per_sample: Tensor) -> Tensor:
         if self.p == "batch":
             per_sample = per_sample.mean(dim=0, keepdim=True)
-        unsure = -torch.expm1(-per_sample)
-        return (unsure.clamp_min(torch.finfo(unsure.dtype).tiny) ** self.gamma * per_sample).mean()
+        weight = -torch.expm1(-per_sample)
+        return (weight.clamp_min(torch.finfo(weight.dtype).tiny) ** self.gamma * per_sample).mean()
 
 
 WEIGHTINGS = {"mean": Mean, "hard mining": HardMining, "focal": Focal}

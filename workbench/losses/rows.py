@@ -2,12 +2,13 @@
 
     z = s T - rows.logsumexp;   per_sample = -logsigmoid(z)
 
-is the whole softmax loss, however the statistics were gathered. Here they come from all B x C cosines at once (dense):
-the readable reference, differentiated by autograd.
+is the softmax loss, however the statistics were computed. Here they come from all B x C cosines at once (dense): the
+readable reference, differentiated by autograd.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,12 +18,25 @@ from workbench.margins.base import Context, Margin, State
 from workbench.margins.source import called, explained
 
 
+class cached_property:
+    """functools.cached_property without its lock, which torch.compile cannot trace in Python 3.11."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function, self.name, self.__doc__ = function, function.__name__, function.__doc__
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        value = instance.__dict__[self.name] = self.function(instance)
+        return value
+
+
 @dataclass
 class DenseRows:
-    """Statistics of the non-target classes of each sample, each computed when it is first asked for; all (B, 1).
+    """Statistics of the non-target classes of each sample, each computed at first access; all (B, 1).
 
     cos (B, C): all cosines; norm (B, 1): the embeddings' lengths; y (B, 1): the target column; s: the scale; params,
-    state: what the margin has learned and what it keeps between batches.
+    state: learned parameters and the state between batches.
     """
 
     margin: Margin
@@ -35,7 +49,7 @@ class DenseRows:
 
     @property
     def labels(self) -> Tensor:
-        """The labels (B, 1), as places among what the margin has learned for each class."""
+        """The labels (B, 1), as positions among the parameters learned per class."""
         return self.y
 
     @cached_property
@@ -61,7 +75,7 @@ class DenseRows:
 
     @cached_property
     def N(self) -> Tensor:
-        """The non-target logits (B, C), before scale; the target column holds a value that means nothing."""
+        """The non-target logits (B, C), before scale; the target column is not used."""
         return called(self.margin, "N", self.cos, self.ctx)
 
     @cached_property
@@ -72,7 +86,7 @@ class DenseRows:
 
     @cached_property
     def hard_weight(self) -> Tensor:
-        """sum_j M_ij: how many hard negatives the sample has."""
+        """sum_j M_ij: the number of hard negatives of the sample."""
         return self.hard.sum(dim=1, keepdim=True)
 
     @cached_property
@@ -106,7 +120,7 @@ class DenseRows:
 
     @property
     def classes(self) -> int:
-        """How many classes were met, the target included."""
+        """The number of active classes, the target included."""
         return self.cos.shape[1]
 
     @property
@@ -115,7 +129,7 @@ class DenseRows:
         return self.with_target(self.N, self.T)
 
     def target(self, values: Tensor) -> Tensor:
-        """What values (B, n) hold in the target's column (B, 1)."""
+        """The entries of values (B, n) in the target's column (B, 1)."""
         return values.gather(1, self.y)
 
     def with_target(self, values: Tensor, filler: float | Tensor) -> Tensor:
@@ -124,5 +138,5 @@ class DenseRows:
 
 
 def next_largest(best: Tensor, K: int) -> Tensor:
-    """The largest but K of each row of best (B, n), which falls from left to right: (B, 1); -inf where n <= K."""
+    """The (K+1)-th largest of each row of best (B, n), sorted in descending order: (B, 1); -inf where n <= K."""
     return best[:, K : K + 1] if best.shape[1] > K else torch.full_like(best[:, :1], -torch.inf)

@@ -1,4 +1,4 @@
-"""Scales: what multiplies T and N before the criterion. A number, the embedding's length, or AdaCos's own rule."""
+"""Scales, which multiply T and N before the criterion: a number, the embedding's length, or AdaCos's rule."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from workbench.margins.base import State
 
 @dataclass(frozen=True)
 class Scale(Declared):
-    """No scale: the logits are what they are."""
+    """No scale: s = 1."""
 
     def init(self, classes: int, dim: int, seed: int = 0) -> State:
         """The state before the first batch."""
@@ -30,9 +30,9 @@ class Scale(Declared):
 
 @dataclass(frozen=True)
 class Fixed(Scale):
-    """The same number s for every sample and step."""
+    """A fixed s."""
 
-    s: float = param(64.0, "s", "scale: how sharply the softmax tells cosines apart", low=0.1, high=1000)
+    s: float = param(64.0, "s", "scale of the logits", low=0.1, high=1000)
 
     def value(self, norm: Tensor, state: State) -> float:
         return self.s
@@ -55,7 +55,7 @@ class Length(Scale):
 
 @dataclass(frozen=True)
 class AdaCos(Scale):
-    """A scale that follows from the number of classes and from how the training stands (AdaCos, Zhang et al. 2019).
+    """A scale from the number of classes and the current batch (AdaCos, Zhang et al. 2019).
 
     s_0 = sqrt(2) ln(C - 1)                                                        (Eq. 12; rule="fixed" stays there)
     s   = ln B_avg / cos(min(pi / 4, theta_med)),  before the batch uses it        (Eq. 15)
@@ -72,9 +72,9 @@ class AdaCos(Scale):
         r" \;(\mathrm{dynamic}),\quad"
         r" B_{\mathrm{avg}} = \mathrm{mean}_i \sum_{j \ne y_i} e^{s \cos\theta_j}",
     )
-    states: ClassVar[dict[str, Param]] = {"s": Param("s", "scale that the rule has reached", low=0.1, high=1000)}
+    states: ClassVar[dict[str, Param]] = {"s": Param("s", "current scale", low=0.1, high=1000)}
     rule: str = param(
-        "dynamic", "rule", "s moves with every batch, or stays where C puts it", choices=("dynamic", "fixed")
+        "dynamic", "rule", "s updated by every batch, or fixed at its value for C", choices=("dynamic", "fixed")
     )
 
     def init(self, classes: int, dim: int, seed: int = 0) -> State:

@@ -1,29 +1,27 @@
-"""Row statistics over several processes: those of this process's classes, added to those of the others.
+"""Row statistics over ranks: each rank computes those of its classes, dense or streaming, and they are reduced.
 
-Each statistic is computed where its classes are, dense or streaming, and then summed: a few numbers for each sample.
-The target cosine comes from the process that owns the target's class. So contexts, T and criteria are those of one
-process.
+A few numbers per sample are exchanged. The target cosine comes from the rank that owns the target's class. So contexts,
+T and criteria are those of one process.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from workbench.centers.base import Whole
-from workbench.core.distributed import logsumexp, stacked, summed
-from workbench.losses.rows import DenseRows, next_largest
+from workbench.centers.base import GlobalActive
+from workbench.core.distributed import all_reduce_sum, logsumexp, stack_ranks
+from workbench.losses.rows import DenseRows, cached_property, next_largest
 from workbench.losses.streaming import StreamingRows, Tiling
 
 
-class OverProcesses:
-    """Turns the statistics of the classes here into those of all classes; stands before DenseRows or StreamingRows."""
+class OverRanks:
+    """Reduces the statistics of this rank's classes over ranks; a mixin before DenseRows or StreamingRows."""
 
     @cached_property
     def pos(self) -> Tensor:
-        return summed(super().pos)
+        return all_reduce_sum(super().pos)
 
     @cached_property
     def logsumexp(self) -> Tensor:
@@ -31,33 +29,33 @@ class OverProcesses:
 
     @cached_property
     def N_sum(self) -> Tensor:
-        return summed(super().N_sum)
+        return all_reduce_sum(super().N_sum)
 
     def softplus_sum(self, b: Tensor) -> Tensor:
-        return summed(super().softplus_sum(b))
+        return all_reduce_sum(super().softplus_sum(b))
 
     @cached_property
     def hard_weight(self) -> Tensor:
-        return summed(super().hard_weight)
+        return all_reduce_sum(super().hard_weight)
 
     @cached_property
     def hard_mean(self) -> Tensor:
-        return summed(super().hard_mean)  # each is a sum over the classes here, by the weight everywhere
+        return all_reduce_sum(super().hard_mean)  # a sum over local classes, divided by the weight of all
 
 
 @dataclass
-class ShardedDense(OverProcesses, DenseRows):
-    """DenseRows of this process's classes; y is n, past the last column, where another process has the target."""
+class ShardedDense(OverRanks, DenseRows):
+    """DenseRows of this rank's classes; y is n, past the last column, where another rank owns the target."""
 
-    whole: Whole | None = None
+    ranks: GlobalActive | None = None
 
     @property
     def labels(self) -> Tensor:
-        return self.whole.y[:, None]
+        return self.ranks.y[:, None]
 
     @property
     def classes(self) -> int:
-        return self.whole.classes
+        return self.ranks.classes
 
     def target(self, values: Tensor) -> Tensor:
         last = values.shape[1] - 1
@@ -72,25 +70,25 @@ class ShardedDense(OverProcesses, DenseRows):
 
 
 @dataclass
-class ShardedStreaming(OverProcesses, StreamingRows):
-    """StreamingRows of this process's classes."""
+class ShardedStreaming(OverRanks, StreamingRows):
+    """StreamingRows of this rank's classes."""
 
     @property
     def classes(self) -> int:
-        return self.tiling.met.whole.classes
+        return self.tiling.active.ranks.classes
 
 
 class ShardedTiling(Tiling):
-    """The tiles of this process's classes."""
+    """The tiles of this rank's classes."""
 
     def all_pos(self, pos: Tensor) -> Tensor:
-        return summed(pos)
+        return all_reduce_sum(pos)
 
     def all_best(self, best: Tensor) -> Tensor:
         return merged(best, self.margin.selects + 1)
 
 
 def merged(best: Tensor, K: int) -> Tensor:
-    """The K largest of what each process found in its classes (B, K or fewer): (B, K), -inf where there are none."""
+    """The K largest over ranks, of those of each rank (B, K or fewer): (B, K), -inf where there are fewer."""
     best = pad(best, (0, K - best.shape[1]), value=-torch.inf)
-    return stacked(best).movedim(0, 1).flatten(1).topk(K, dim=1).values
+    return stack_ranks(best).movedim(0, 1).flatten(1).topk(K, dim=1).values

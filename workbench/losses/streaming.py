@@ -1,22 +1,22 @@
-"""Row statistics without B x C: the same sums as DenseRows, gathered tile by tile over the classes, and exact.
+"""Row statistics without B x C memory: the same sums as DenseRows, accumulated over tiles of classes, and exact.
 
-Forward keeps O(B) numbers; backward computes each tile again and differentiates the margin's own N inside it, so there
-is no second formula. N sends no gradient into its context (`Margin.N` says so), which is what makes one pass enough:
-the context of the tiles is computed once, from the target cosines.
+The forward pass keeps O(B) numbers; the backward pass recomputes each tile and differentiates the margin's own N inside
+it, so there is no second formula. N has no gradient into its context (see `Margin.N`), so one pass is enough: the
+context of the tiles is computed once, from the target cosines.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from workbench.centers.base import Selected
+from workbench.centers.base import ActiveClasses
 from workbench.centers.similarity import Cosine
 from workbench.core.geometry import full
-from workbench.losses.rows import next_largest
+from workbench.losses.rows import cached_property, next_largest
 from workbench.losses.tiles import evaluator, slopes, sums, without_target
 from workbench.margins.base import Context, Margin, State
 from workbench.margins.source import called, explained
@@ -28,7 +28,7 @@ STATISTICS = ("logsumexp", "N_sum", "softplus_sum", "hard_weight", "hard_mean")
 
 @dataclass(frozen=True)
 class Tile:
-    """A stretch of the classes met, from `start` to `end`: their rows W and bias, and what is compared with them."""
+    """The active classes from `start` to `end`: their rows W and bias, and the target columns y (B, 1)."""
 
     W: Tensor
     bias: Tensor | None
@@ -40,19 +40,19 @@ class Tile:
 
     @cached_property
     def scale(self) -> Tensor | None:
-        """(n,): what the products become cosines by, 1 / |w_j|; None where the similarity prepares the rows itself.
+        """(n,): 1 / |w_j|, which turns products into cosines; None where the similarity prepares the rows itself.
 
-        That saves all passes over the rows which would make directions of them, and of the gradient what belongs to it.
+        This saves the passes that would normalize the rows, and those of its backward.
         """
         return full(self.W).norm(dim=1).reciprocal() if type(self.similarity) is Cosine else None
 
     @property
-    def place(self) -> Tensor:
-        """The target's column in this tile (B, 1); one that it does not have where the target is elsewhere."""
+    def column(self) -> Tensor:
+        """The target's column in this tile (B, 1); out of range where the target is in another tile."""
         return (self.y - self.start).to(torch.int32)
 
     def products(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
-        """The similarities (B, n) of prepared embeddings x to the tile's rows W, but for their `scale`."""
+        """The similarities (B, n) of prepared embeddings x to the tile's rows W, without their `scale`."""
         prepared = self.similarity.prepare(W) if self.scale is None else full(W)
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             return self.similarity.compare(x, prepared, bias)
@@ -65,13 +65,13 @@ class Tile:
 
 @dataclass(frozen=True)
 class Tiling:
-    """What both passes need beside the embeddings: the margin and what it knows, and the classes met.
+    """What both passes need beside the embeddings: the margin, its parameters and state, and the active classes.
 
-    It holds nothing that came out of a pass, so that a batch is freed with its loss.
+    It holds no result of a pass, so that a batch is freed with its loss.
     """
 
     margin: Margin
-    met: Selected
+    active: ActiveClasses
     similarity: Cosine
     params: dict[str, Tensor]
     state: State
@@ -79,14 +79,14 @@ class Tiling:
 
     @property
     def classes(self) -> int:
-        """How many classes were met."""
-        return self.met.W.shape[0] // self.similarity.rows
+        """The number of active classes."""
+        return self.active.W.shape[0] // self.similarity.rows
 
     def tiles(self, batch: int) -> Iterator[Tile]:
-        """The classes met, in stretches of about TILE cosines."""
+        """The active classes, in tiles of about TILE cosines."""
         parts, k = -(-self.classes // max(64, TILE // batch)), self.similarity.rows
-        W, bias = self.met.W.detach(), None if self.met.bias is None else self.met.bias.detach()
-        for part in range(parts):  # none of them much smaller than the others
+        W, bias = self.active.W.detach(), None if self.active.bias is None else self.active.bias.detach()
+        for part in range(parts):  # of nearly equal size
             start, end = self.classes * part // parts, self.classes * (part + 1) // parts
             rows = W[start * k : end * k]
             yield Tile(
@@ -94,15 +94,15 @@ class Tiling:
                 None if bias is None else bias[start:end],
                 start,
                 end,
-                self.met.y[:, None],
+                self.active.y[:, None],
                 self.similarity,
                 self.bf16,
             )
 
     def context(self, x: Tensor, pos: Tensor, norm: Tensor) -> Context:
-        """The margin's context for these target cosines and lengths; a selection's tau takes a pass of its own."""
+        """The margin's context for these target cosines and lengths; a tau of the K largest takes one more pass."""
         try:
-            ctx = self.margin.context(pos, norm, self.met.everywhere[0][:, None], self.params, self.state)
+            ctx = self.margin.context(pos, norm, self.active.on_all_ranks[0][:, None], self.params, self.state)
         except Exception as error:
             raise explained(self.margin, error) from error
         if self.margin.selects:
@@ -114,29 +114,29 @@ class Tiling:
         """A threshold just below the K largest non-target cosines: the next one, or below all of them."""
         best = full(x.new_empty(len(x), 0))
         for tile in self.tiles(len(x)):
-            best = torch.cat([best, without_target(tile.cosines(x), tile.place, -torch.inf)], dim=1)
+            best = torch.cat([best, without_target(tile.cosines(x), tile.column, -torch.inf)], dim=1)
             best = best.topk(min(K + 1, best.shape[1]), dim=1).values
         return next_largest(self.all_best(best), K)
 
-    def own(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
-        """The target cosines (B, 1), 0 where the target is not among the classes met here."""
-        y, n = self.met.y, self.classes
-        return torch.where((y < n)[:, None], self.similarity.own(x, W, bias, y.clamp_max(n - 1)), 0)
+    def target(self, x: Tensor, W: Tensor, bias: Tensor | None) -> Tensor:
+        """The target cosines (B, 1), 0 where the target is not among the active classes."""
+        y, n = self.active.y, self.classes
+        return torch.where((y < n)[:, None], self.similarity.target(x, W, bias, y.clamp_max(n - 1)), 0)
 
     def all_pos(self, pos: Tensor) -> Tensor:
-        """The target cosines, where those found here are a part of them."""
+        """The target cosines over all ranks."""
         return pos
 
     def all_best(self, best: Tensor) -> Tensor:
-        """The largest cosines of each sample, where those found here are a part of them."""
+        """The largest cosines of each sample over all ranks."""
         return best
 
 
 @dataclass
 class StreamingRows:
-    """What DenseRows is, without its B x C arrays. x (B, D): prepared embeddings, norm (B, 1): lengths, s: the scale.
+    """DenseRows without its B x C arrays. x (B, D): prepared embeddings, norm (B, 1): lengths, s: the scale.
 
-    criterion: what will ask the rows, beside the margin's T.
+    criterion: which reads the rows, beside the margin's T.
     """
 
     tiling: Tiling
@@ -147,31 +147,31 @@ class StreamingRows:
 
     @property
     def params(self) -> dict[str, Tensor]:
-        """What was learned, for the classes met."""
+        """The learned parameters of the active classes."""
         return self.tiling.params
 
     @property
     def classes(self) -> int:
-        """How many classes were met, the target included."""
+        """The number of active classes, the target included."""
         return self.tiling.classes
 
     @cached_property
     def _sums(self) -> tuple[Tensor, ...]:
-        met, wanted = self.tiling.met, asked(self.tiling.margin, self.criterion)
+        active, wanted = self.tiling.active, used_statistics(self.tiling.margin, self.criterion)
         s = torch.as_tensor(self.s, dtype=full(self.x[:0]).dtype, device=self.x.device)
         b = self.params["b"] if "softplus_sum" in wanted else None
-        return Sums.apply(self.x, met.W, met.bias, s, b, self.norm.detach(), self.tiling, wanted)
+        return Sums.apply(self.x, active.W, active.bias, s, b, self.norm.detach(), self.tiling, wanted)
 
     @property
     def pos(self) -> Tensor:
-        """cos(theta_y); without the pass over all classes where no gradient is wanted."""
+        """cos(theta_y); without the pass over all classes where no gradient is needed."""
         if torch.is_grad_enabled():
             return self._sums[0]
-        return self.tiling.own(self.x, self.tiling.met.W, self.tiling.met.bias)
+        return self.tiling.target(self.x, self.tiling.active.W, self.tiling.active.bias)
 
     @cached_property
     def ctx(self) -> Context:
-        """The margin's context, with the gradient that T may send into it."""
+        """The margin's context, with the gradient that T may have into it."""
         return self.tiling.context(self.x, self.pos, self.norm)
 
     @cached_property
@@ -190,12 +190,12 @@ class StreamingRows:
         return self._sums[2]
 
     def softplus_sum(self, b: Tensor) -> Tensor:
-        """sum_{j != y} log(1 + exp(s N(cos_j) - b)), b the criterion's own."""
+        """sum_{j != y} log(1 + exp(s N(cos_j) - b)), b: the criterion's parameter."""
         return self._sums[3]
 
     @property
     def hard_weight(self) -> Tensor:
-        """sum_j M_ij: how many hard negatives the sample has."""
+        """sum_j M_ij: the number of hard negatives of the sample."""
         return self._sums[4]
 
     @property
@@ -219,17 +219,17 @@ class Sums(torch.autograd.Function):
         tiling: Tiling,
         wanted: frozenset[str],
     ) -> tuple[Tensor, ...]:
-        pos = tiling.own(x, W, bias)
+        pos = tiling.target(x, W, bias)
         margin, margin_ctx = tiling.margin, tiling.context(x, tiling.all_pos(pos), norm)
         over = evaluator(sums, margin, margin_ctx, x, tiling.classes)
         given = (s.detach(), None if b is None else b.detach(), wanted)
         lse, added = torch.full_like(pos, -torch.inf), [torch.zeros_like(pos) for _ in ADDED]
         for tile in tiling.tiles(len(x)):
-            tile_lse, found = over(tile.products(x, tile.W, tile.bias), tile.scale, tile.place, *given)
+            tile_lse, result = over(tile.products(x, tile.W, tile.bias), tile.scale, tile.column, *given)
             lse = torch.logaddexp(lse, tile_lse)
             for total, name in zip(added, ADDED, strict=True):
-                if name in found:
-                    total += found[name]
+                if name in result:
+                    total += result[name]
         N_sum, soft, weight, hard_sum = added
         ctx.tiling, ctx.margin_ctx, ctx.wanted = tiling, margin_ctx, wanted
         ctx.save_for_backward(x, W, bias, s, b, lse)
@@ -250,24 +250,24 @@ class Sums(torch.autograd.Function):
             with torch.enable_grad():
                 leaves = [v.detach().requires_grad_() for v in (x, tile.W, tile.bias) if v is not None]
                 products = tile.products(leaves[0], leaves[1], leaves[2] if bias is not None else None)
-            slope, radial, tile_ds, tile_db = over(products.detach(), tile.scale, tile.place, *given)
-            found = torch.autograd.grad(products, leaves, slope)
-            dx += found[0]
+            slope, radial, tile_ds, tile_db = over(products.detach(), tile.scale, tile.column, *given)
+            result = torch.autograd.grad(products, leaves, slope)
+            dx += result[0]
             at_rows = dW[tile.start * k : tile.end * k]
             if radial is None:
-                at_rows.copy_(found[1])
+                at_rows.copy_(result[1])
             else:
-                torch.addcmul(found[1], tile.W, (radial * tile.scale.square())[:, None], value=-1, out=at_rows)
+                torch.addcmul(result[1], tile.W, (radial * tile.scale.square())[:, None], value=-1, out=at_rows)
             if bias is not None:
-                d_bias[tile.start : tile.end] = found[2]
+                d_bias[tile.start : tile.end] = result[2]
             ds = ds if tile_ds is None else ds + tile_ds
             db = db if tile_db is None else db + tile_db
-        add_own(tiling, g_pos, x, W, bias, dx, dW, d_bias)
+        add_target_gradient(tiling, g_pos, x, W, bias, dx, dW, d_bias)
         ds = ds.sum() if s.ndim == 0 else ds
         return dx.to(x.dtype), dW, d_bias, ds, None if b is None else db.sum(), None, None, None
 
 
-def add_own(
+def add_target_gradient(
     tiling: Tiling,
     g_pos: Tensor,
     x: Tensor,
@@ -277,23 +277,25 @@ def add_own(
     dW: Tensor,
     d_bias: Tensor | None,
 ) -> None:
-    """Add the gradients of the target cosines, which touch only the rows of the batch's own classes."""
-    y, k = tiling.met.y.clamp_max(tiling.classes - 1), tiling.similarity.rows
-    g_pos = torch.where((tiling.met.y < tiling.classes)[:, None], g_pos, 0)
-    own, place = y.unique(return_inverse=True)
-    at = (own[:, None] * k + torch.arange(k, device=y.device)).flatten()
+    """Add the gradients of the target cosines, which reach only the rows of the batch's own classes."""
+    y, k = tiling.active.y.clamp_max(tiling.classes - 1), tiling.similarity.rows
+    g_pos = torch.where((tiling.active.y < tiling.classes)[:, None], g_pos, 0)
+    own, at = y.unique(return_inverse=True)
+    rows = (own[:, None] * k + torch.arange(k, device=y.device)).flatten()
     with torch.enable_grad():
-        leaves = [v.detach().requires_grad_() for v in (x, W[at], None if bias is None else bias[own]) if v is not None]
-        pos = tiling.similarity.own(leaves[0], leaves[1], leaves[2] if bias is not None else None, place)
-    found = torch.autograd.grad(pos, leaves, g_pos)
-    dx += found[0]
-    dW.index_add_(0, at, found[1])
+        leaves = [
+            v.detach().requires_grad_() for v in (x, W[rows], None if bias is None else bias[own]) if v is not None
+        ]
+        pos = tiling.similarity.target(leaves[0], leaves[1], leaves[2] if bias is not None else None, at)
+    result = torch.autograd.grad(pos, leaves, g_pos)
+    dx += result[0]
+    dW.index_add_(0, rows, result[1])
     if d_bias is not None:
-        d_bias.index_add_(0, own, found[2])
+        d_bias.index_add_(0, own, result[2])
 
 
-class Asked:
-    """Stands for the rows of one sample and notes which statistics it is asked for."""
+class StatisticsProbe:
+    """Records which statistics of its rows are read."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -309,9 +311,9 @@ class Asked:
 
 
 @lru_cache(maxsize=64)
-def asked(margin: Margin, criterion: Any) -> frozenset[str]:
-    """The row statistics that a margin's T and a criterion use, found by asking them once."""
-    rows, y = Asked(), torch.zeros(1, 1, dtype=torch.long)
+def used_statistics(margin: Margin, criterion: Any) -> frozenset[str]:
+    """The row statistics that a margin's T and a criterion read, found by calling them once."""
+    rows, y = StatisticsProbe(), torch.zeros(1, 1, dtype=torch.long)
     params = margin.learned(2, 2) | criterion.learned(2)
     one = torch.full((1, 1), 0.5)
     margin_ctx = margin.context(one, one, y, params, margin.init(2, 2))

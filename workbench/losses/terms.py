@@ -1,4 +1,4 @@
-"""Extra terms: what some methods add to the softmax loss from the embeddings themselves, with state of their own."""
+"""Extra terms that some methods add to the softmax loss, functions of the embeddings, with their own state."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,21 +13,21 @@ from workbench.margins.base import State
 
 
 def per_class(y: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """The classes (P,) that are in y (B,), and sum_{y_i = k} values_i / (1 + n_k) for each of them, (P, D)."""
-    classes, place, n = y.unique(return_inverse=True, return_counts=True)
-    sums = values.new_zeros(len(classes), values.shape[1]).index_add(0, place, values)
+    """The classes (P,) of labels y (B,), and sum_{y_i = k} values_i / (1 + n_k) for each of them, (P, D)."""
+    classes, at, n = y.unique(return_inverse=True, return_counts=True)
+    sums = values.new_zeros(len(classes), values.shape[1]).index_add(0, at, values)
     return classes, sums / (1 + n[:, None])
 
 
-def followed(means: Tensor, x: Tensor, y: Tensor, alpha: float) -> Tensor:
-    """Class means (C, D) after they went towards the embeddings x (B, D) of their classes y (B,); a new tensor."""
+def moved_means(means: Tensor, x: Tensor, y: Tensor, alpha: float) -> Tensor:
+    """Class means (C, D), moved towards the embeddings x (B, D) of their classes y (B,); a new tensor."""
     classes, moves = per_class(y, x.to(means.dtype) - means[y])
     return means.index_add(0, classes, moves, alpha=alpha)
 
 
 @dataclass(frozen=True)
 class CenterLoss(Declared):
-    """Draws each embedding towards the mean of its class      (center loss, Wen et al. 2016, Eq. 2-4)
+    """Pulls each embedding towards the mean of its class      (center loss, Wen et al. 2016, Eq. 2-4)
 
     lambda / 2 mean_i |x_i - c_{y_i}|^2;  c_k <- c_k - alpha sum_{y_i = k} (c_k - x_i) / (1 + n_k)
 
@@ -52,12 +52,12 @@ class CenterLoss(Declared):
 
     def observe(self, x: Tensor, y: Tensor, state: State) -> State:
         """The state after a batch."""
-        return {"means": followed(state["means"], x, y, self.alpha)}
+        return {"means": moved_means(state["means"], x, y, self.alpha)}
 
 
 @dataclass(frozen=True)
 class UniformTerm(Declared):
-    """Drives the classes' means apart, evenly over the sphere      (UniformFace, Duan et al. 2019, Eq. 4-7)
+    """Pushes the class means apart, evenly over the sphere      (UniformFace, Duan et al. 2019, Eq. 4-7)
 
     lambda_u mean_{j != k} 1 / (1 + |c_j - c_k|), c the class means of the directions x / |x|, at unit length;
     c_k <- c_k - alpha sum_{y_i = k} (c_k - x_i / |x_i|) / (1 + n_k)
@@ -85,7 +85,7 @@ class UniformTerm(Declared):
         classes, moves = per_class(y, direction - direction.detach())  # 0, with the gradient of the last move
         every = torch.arange(0, len(means), -(-len(means) // self.MOST), device=y.device)
         if len(every) == len(means):
-            moved = means.index_add(0, classes, moves, alpha=self.alpha)
+            moved = means.to(moves).index_add(0, classes, moves, alpha=self.alpha)
             return self.lam_u * self.nearness(moved, moved, every[:, None] != every)
         near = self.nearness(means[classes] + self.alpha * moves, means[every], classes[:, None] != every)
         share = 2 * len(classes) / len(means)  # of all pairs, those with a class of the batch carry the gradient
@@ -98,4 +98,4 @@ class UniformTerm(Declared):
 
     def observe(self, x: Tensor, y: Tensor, state: State) -> State:
         """The state after a batch."""
-        return {"means": followed(state["means"], unit(x)[0], y, self.alpha)}
+        return {"means": moved_means(state["means"], unit(x)[0], y, self.alpha)}

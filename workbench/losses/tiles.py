@@ -1,7 +1,7 @@
-"""What is computed from a tile of cosines: the sums over its classes, and the slopes of the loss with respect to it.
+"""What is computed from a tile of cosines: the sums over its classes, and the gradient of the loss by its cosines.
 
 Each is one function of the margin's own N, differentiated inside the tile. Where the work is large it is compiled
-(torch.compile): all passes over the tile become one. Eager code is the same function, and takes over where N cannot be
+(torch.compile): all passes over the tile become one. Eager code is the same function, used where N cannot be
 compiled or no C++ compiler is found. Which of the two runs depends on sizes, margin and machine alone, never on time.
 """
 
@@ -27,29 +27,29 @@ def sums(
     ctx: Context,
     products: Tensor,
     scale: Tensor | None,
-    place: Tensor,
+    column: Tensor,
     s: Tensor,
     b: Tensor | None,
     wanted: frozenset[str],
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Log-sum-exp (B, 1) of s N over a tile's classes, and by name the other sums (B, 1) that are wanted.
+    """Log-sum-exp (B, 1) of s N over a tile's classes, and by name the other sums (B, 1) in `wanted`.
 
-    The cosines are products (B, n) times scale (n,), or the products themselves; place (B, 1): the target's column in
-    this tile, or one outside of it. "softplus" is wanted where b is given.
+    The cosines are products (B, n) times scale (n,), or the products themselves; column (B, 1): the target's column in
+    this tile, or out of range. "softplus" is computed where b is given.
     """
     cos = products if scale is None else products * scale
     N = transformed(margin, "N", cos, ctx)
-    sN = without_target(s * N, place, -torch.inf)
-    found = {}
+    sN = without_target(s * N, column, -torch.inf)
+    result = {}
     if "N_sum" in wanted:
-        found["N"] = without_target(N.clone(), place, 0).sum(dim=1, keepdim=True)
+        result["N"] = without_target(N.clone(), column, 0).sum(dim=1, keepdim=True)
     if b is not None:
-        found["softplus"] = -logsigmoid(b - sN).sum(dim=1, keepdim=True)
+        result["softplus"] = -logsigmoid(b - sN).sum(dim=1, keepdim=True)
     if "hard_mean" in wanted or "hard_weight" in wanted:
-        M = without_target(transformed(margin, "hard", cos, ctx).to(cos.dtype), place, 0)
-        found["weight"] = M.sum(dim=1, keepdim=True)
-        found["hard"] = torch.linalg.vecdot(cos, M)[:, None]
-    return sN.logsumexp(dim=1, keepdim=True), found
+        M = without_target(transformed(margin, "hard", cos, ctx).to(cos.dtype), column, 0)
+        result["weight"] = M.sum(dim=1, keepdim=True)
+        result["hard"] = torch.linalg.vecdot(cos, M)[:, None]
+    return sN.logsumexp(dim=1, keepdim=True), result
 
 
 def slopes(
@@ -57,7 +57,7 @@ def slopes(
     ctx: Context,
     products: Tensor,
     scale: Tensor | None,
-    place: Tensor,
+    column: Tensor,
     s: Tensor,
     b: Tensor | None,
     lse: Tensor,
@@ -77,19 +77,19 @@ def slopes(
     dL_dsN = g_lse * (sN - lse).exp()
     ds = db = radial = None
     if b is not None:
-        through_b = without_target(g_soft * (sN - b).sigmoid(), place, 0)
+        through_b = without_target(g_soft * (sN - b).sigmoid(), column, 0)
         dL_dsN, db = dL_dsN + through_b, -through_b.sum(dim=1, keepdim=True)
     if learns_s:
-        ds = without_target(dL_dsN * N, place, 0).sum(dim=1, keepdim=True)
+        ds = without_target(dL_dsN * N, column, 0).sum(dim=1, keepdim=True)
     dL_dN = s * dL_dsN if g_sum is None else s * dL_dsN + g_sum
-    (found,) = pull(without_target(dL_dN, place, 0))
+    (result,) = pull(without_target(dL_dN, column, 0))
     if scale is not None:
-        radial, found = (found * cos).sum(dim=0), found * scale
-    return found, radial, ds, db
+        radial, result = (result * cos).sum(dim=0), result * scale
+    return result, radial, ds, db
 
 
 def transformed(margin: Margin, method: str, cos: Tensor, ctx: Context) -> Tensor:
-    """margin.N or margin.hard of the cosines; eager code checks what a person's formula made of them."""
+    """margin.N or margin.hard of the cosines; eager code checks the results of the formula."""
     if torch.compiler.is_compiling():
         return getattr(margin, method)(cos, ctx)
     return called(margin, method, cos, ctx)
@@ -105,32 +105,32 @@ def differentiated(margin: Margin, ctx: Context, cos: Tensor) -> tuple[Tensor, C
     return N.detach(), partial(torch.autograd.grad, N, cos)
 
 
-def without_target(values: Tensor, place: Tensor, filler: float) -> Tensor:
-    """values (B, n) with `filler` in the target's column, where the tile has it; eager code writes into values."""
+def without_target(values: Tensor, column: Tensor, filler: float) -> Tensor:
+    """values (B, n) with `filler` in the target's column, where the tile has it; eager code writes in place."""
     n = values.shape[1]
-    if torch.compiler.is_compiling():  # a comparison of each element melts into the other arithmetic, a scatter not
-        return torch.where(torch.arange(n, device=values.device, dtype=place.dtype) == place, filler, values)
-    inside = (place >= 0) & (place < n)
-    place = place.clamp(0, n - 1).long()
-    return values.scatter_(1, place, torch.where(inside, filler, values.gather(1, place)))
+    if torch.compiler.is_compiling():  # a comparison fuses with other elementwise operations, a scatter does not
+        return torch.where(torch.arange(n, device=values.device, dtype=column.dtype) == column, filler, values)
+    inside = (column >= 0) & (column < n)
+    column = column.clamp(0, n - 1).long()
+    return values.scatter_(1, column, torch.where(inside, filler, values.gather(1, column)))
 
 
 def evaluator(
     function: Callable[..., Any], margin: Margin, ctx: Context, like: Tensor, classes: int
 ) -> Callable[..., Any]:
-    """`sums` or `slopes` of a margin and its context, for tiles of a batch like (B, D) that meets so many classes."""
+    """`sums` or `slopes` of a margin and its context, for tiles of a batch like (B, D) and `classes` active classes."""
     eager = partial(function, margin, ctx)
     quick = compiled(function, margin) if len(like) * classes >= LARGE else None
     if quick is None:
         return eager
-    for method in ("N", "hard"):  # a formula's slips that compiled code would not notice
+    for method in ("N", "hard"):  # errors of a formula that compiled code would not notice
         called(margin, method, like.new_zeros(len(like), 2), ctx)
     given = moving(margin, like), moving(ctx, like)
     return lambda *tile: quick(eager, *given, *tile)
 
 
 def way(margin: Margin, batch: int, classes: int) -> str:
-    """How the tiles of such a batch are computed, 'compiled' or 'eager', and why eager where they are many."""
+    """How the tiles of a batch are computed: 'compiled' or 'eager', with the reason for large batches."""
     if batch * classes < LARGE:
         return "eager"
     quick = [compiled(function, margin) for function in (sums, slopes)]
@@ -140,19 +140,19 @@ def way(margin: Margin, batch: int, classes: int) -> str:
 
 
 def compiled(function: Callable[..., Any], margin: Margin) -> "Compiled | None":
-    """The one compiled `sums` or `slopes` of all margins of this kind with these choices, whatever their numbers."""
+    """The compiled `sums` or `slopes` of a margin class with its choices, for any values of its numbers."""
     fixed = tuple((name, value) for name, value in vars(margin).items() if not isinstance(value, float))
     try:
         return Compiled.of(function, type(margin), fixed)
-    except TypeError:  # a margin of one's own, with a field that cannot be hashed
+    except TypeError:  # a custom margin with a field that cannot be hashed
         return None
 
 
 class Compiled:
-    """A function that is compiled when it is first called; where that fails, its eager twin takes over for good."""
+    """A function compiled at its first call; where that fails, the eager one is used from then on."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        # torch counts recompilations by code object: with one of its own, each kind of margin is counted for itself
+        # torch counts recompilations by code object: a copy of it gives each margin class its own count
         own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
         self.run = torch.compile(own, dynamic=True, fullgraph=True)
         self.made, self.failed = False, ""  # whether it was compiled, and why not
@@ -167,17 +167,17 @@ class Compiled:
         if not self.failed:
             try:
                 return self.run(margin, ctx, *tile) if self.made else self.first(margin, ctx, *tile)
-            except Exception as error:  # no compiler, a formula it cannot follow, or one that is wrong: eager tells
+            except Exception as error:  # no compiler, or a formula that cannot be traced: eager code
                 self.failed = f"{type(error).__name__}: {error}".splitlines()[0]
         return eager(*tile)
 
     def first(self, *given: Any) -> Any:
-        """The first call, which compiles; the compiler's modules warn of what they use themselves."""
+        """The first call, which compiles, without the deprecation warnings of the compiler's own modules."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = self.run(*given)
+            result = self.run(*given)
         self.made = True
-        return found
+        return result
 
 
 def moving(part: Any, like: Tensor) -> Any:

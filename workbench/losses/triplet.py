@@ -1,5 +1,5 @@
-"""Triplet loss: the one method here that compares samples with samples. It keeps the protocol of MarginSoftmax, so that
-training, recording and evaluation treat it like any other; its class means serve the probes alone.
+"""Triplet loss, which compares samples with samples. It has the protocol of every objective, so that training,
+recording and evaluation need no other code for it; its class means are for the probes only.
 """
 
 import dataclasses
@@ -14,14 +14,13 @@ from workbench.core.errors import unknown
 from workbench.core.geometry import full, unit
 from workbench.core.parameters import Declared, param
 from workbench.core.random import generator
-from workbench.losses.margin_softmax import Loss, check_batch
-from workbench.losses.terms import followed
-from workbench.margins.base import State
+from workbench.losses.base import IGNORE_INDEX, Loss, Objective
+from workbench.losses.terms import moved_means
 
 
 @dataclass(frozen=True)
 class Triplet(Declared):
-    """Pulls a sample closer to another of its class than to any of a different one, by a lead of alpha.
+    """Pulls a sample closer to another of its class than to any of a different one, by a margin of alpha.
 
     L = mean over triplets of [d(a, p) - d(a, n) + alpha]_+      (FaceNet Eq. 3), d of unit embeddings
 
@@ -35,7 +34,7 @@ class Triplet(Declared):
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"L = \mathrm{mean}\,[\,d(a, p) - d(a, n) + \alpha\,]_+",)
-    alpha: float = param(0.2, "α", "lead asked of the positive, in units of d", low=0.0, high=4.0)
+    alpha: float = param(0.2, "α", "margin, in units of d", low=0.0, high=4.0)
     mining: str = param("semi-hard", "mining", "which triplets count", choices=("all", "hard", "semi-hard", "random"))
     distance: str = param(
         "squared", "d", "squared Euclidean distance, or not squared", choices=("squared", "euclidean")
@@ -43,7 +42,9 @@ class Triplet(Declared):
 
 
 class ClassMeans(nn.Module):
-    """Moving means of the embeddings' directions, `weight` (C, D): what the probes take for centers."""
+    """Moving means of the embeddings' directions, `weight` (C, D), which probes use as class centers."""
+
+    partial, sharded, pending, handle = False, False, False, None
 
     def __init__(self, classes: int, dim: int, seed: int) -> None:
         super().__init__()
@@ -51,25 +52,23 @@ class ClassMeans(nn.Module):
         self.classes, self.dim, self.sub = classes, dim, 1
 
 
-class TripletLoss(nn.Module):
+class TripletLoss(Objective):
     """The triplet loss of a batch of embeddings x (B, D) with labels y (B,); raises InputError as MarginSoftmax does.
 
     per_sample is each anchor's mean over its triplets, 0 where it has none.
     """
 
-    FOLLOW: ClassVar[float] = 0.5  # of the way, class means go towards a batch's
+    FOLLOW: ClassVar[float] = 0.5  # step of the class means towards those of a batch
 
-    def __init__(self, margin: Triplet, classes: int, dim: int, seed: int = 0) -> None:
-        super().__init__()
+    def __init__(
+        self, margin: Triplet, classes: int, dim: int, seed: int = 0, ignore_index: int = IGNORE_INDEX
+    ) -> None:
+        super().__init__(ignore_index)
         self.margin = margin
         self.centers = ClassMeans(classes, dim, seed)
         self.learned = nn.ParameterDict()
         self.register_buffer("state_seed", torch.tensor(seed))
         self.register_buffer("state_step", torch.zeros(()))
-
-    @property
-    def state(self) -> State:
-        return {"seed": self.state_seed.clone(), "step": self.state_step.clone()}
 
     @property
     def s(self) -> float:
@@ -79,6 +78,7 @@ class TripletLoss(nn.Module):
         return {name: getattr(self.margin, name) for name in self.margin.parameters()}
 
     def replace(self, **changes: Any) -> None:
+        """Change parameters by name; an invalid value changes none."""
         self.change(changes)
 
     def change(self, changes: Mapping[str, Any]) -> None:
@@ -88,41 +88,33 @@ class TripletLoss(nn.Module):
         self.margin = dataclasses.replace(self.margin, **changes)
 
     def how(self, batch: int) -> str:
-        """In a sentence, how a batch of this size is compared."""
-        return f"{batch:,} samples with each other: this loss meets no classes"
+        """A sentence: what a batch of this size is compared with."""
+        return f"{batch:,} samples with each other: no class centers"
 
-    def settle(self, lr: float) -> None:
-        """Nothing moves beside the network."""
-
-    def forward(self, x: Tensor, y: Tensor) -> Loss:
-        """The loss of a batch; reads only."""
-        check_batch(x, y, self.centers.classes, self.centers.dim)
+    def _loss(self, x: Tensor, y: Tensor, advance: bool = False, again: bool = False) -> Loss:
+        """L = mean over triplets of [d(a, p) - d(a, n) + alpha]_+      (FaceNet Eq. 3)"""
+        if advance:
+            self._advance(x, y)
         with torch.autocast(x.device.type, enabled=False):
             direction = unit(full(x))[0]
             d = (2 - 2 * direction @ direction.T).clamp_min(0)
             if self.margin.distance == "euclidean":
                 d = d.clamp_min(1e-12).sqrt()
             anchor, hinge, counts = self._triplets(d, y)
-            each, n = (hinge * counts).sum(dim=1), counts.sum(dim=1)
-            sums, numbers = (v.new_zeros(len(y)).index_add(0, anchor, v) for v in (each, n))
+            of_pair, n = (hinge * counts).sum(dim=1), counts.sum(dim=1)
+            sums, numbers = (v.new_zeros(len(y)).index_add(0, anchor, v) for v in (of_pair, n))
             per_sample = sums / numbers.clamp_min(1)
-            total = each.sum() / n.sum().clamp_min(1)
+            total = of_pair.sum() / n.sum().clamp_min(1)
         return Loss(total, per_sample, {"triplet": total})
 
     @torch.no_grad()
-    def observe(self, x: Tensor, y: Tensor) -> None:
+    def _advance(self, x: Tensor, y: Tensor) -> None:
         """Move the class means towards the batch and count it."""
-        check_batch(x, y, self.centers.classes, self.centers.dim)
-        self.centers.weight.copy_(followed(self.centers.weight, unit(full(x))[0], y, self.FOLLOW))
+        self.centers.weight.copy_(moved_means(self.centers.weight, unit(full(x))[0], y, self.FOLLOW))
         self.state_step.add_(1)
 
-    def step(self, x: Tensor, y: Tensor) -> Loss:
-        """Observe the batch, then its loss."""
-        self.observe(x, y)
-        return self(x, y)
-
     def _triplets(self, d: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Anchors (P,) of the pairs met, their hinges (P, n) with n negatives, and which of those count (P, n)."""
+        """Anchors (P,) of the positive pairs, their hinges (P, n) with n negatives, and which of those count (P, n)."""
         alpha, mining = self.margin.alpha, self.margin.mining
         same = y[:, None] == y
         positive = same & ~torch.eye(len(y), dtype=torch.bool, device=y.device)

@@ -11,7 +11,6 @@ are those of the papers.
 """
 
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import torch
@@ -19,8 +18,15 @@ from torch import Tensor
 
 from workbench.core.parameters import Declared, param
 
-Context = SimpleNamespace  # named columns (B, 1), or scalars that broadcast with them
 State = dict[str, Tensor]
+
+
+class Context:
+    """Named columns (B, 1), or scalars that broadcast with them. (torch.compile cannot trace a SimpleNamespace.)"""
+
+    def __init__(self, **columns: Any) -> None:
+        for name, value in columns.items():
+            setattr(self, name, value)
 
 
 @dataclass(frozen=True)

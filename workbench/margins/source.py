@@ -11,6 +11,7 @@ import textwrap
 from types import CodeType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from workbench.core.errors import InputError
@@ -38,14 +39,15 @@ def called(margin: Margin, method: str, c: Tensor, *rest: Any) -> Tensor:
 
     Raises FormulaError where the formula fails, returns another shape or changes its cosines in place.
     """
-    tracked = not c.is_inference()  # tensors of torch.inference_mode count no changes
-    version = c._version if tracked else 0
+    if torch.compiler.is_compiling():  # tracing checks shapes itself
+        return getattr(margin, method)(c, *rest)
+    version = None if c.is_inference() else c._version
     try:
         made = getattr(margin, method)(c, *rest)
     except Exception as error:
         raise explained(margin, error) from error
     name = f"{type(margin).__name__}.{method}"
-    if tracked and c._version != version:
+    if version is not None and c._version != version:
         raise FormulaError(f"{name} changes its cosines in place; write a new tensor{quoted(margin, method)}")
     if not isinstance(made, Tensor):
         raise FormulaError(f"{name} returns {type(made).__name__}, not a tensor{quoted(margin, method)}")

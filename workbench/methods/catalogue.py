@@ -1,7 +1,8 @@
-"""METHODS: every published loss as one composed entry, with its citation and presets; `build` makes one.
+"""METHODS: every published loss as one entry, with its citation and presets; `build` makes a criterion.
 
-The preset "paper" is the paper's reading. A peer's preset holds that peer's constructor defaults, "<peer>_config" its
-shipped configuration. Where they differ in kind (guard, gradient, momentum) the difference is a field of a part.
+The preset "paper" is the paper's formula and values. The preset of a released code holds its constructor defaults,
+"<code>_config" its shipped configuration. Where they differ in kind (guard, gradient, momentum) the difference is a
+field of a part.
 """
 
 import math
@@ -9,13 +10,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from torch import nn
-
 from workbench import margins as of
 from workbench.centers import CENTERS
 from workbench.centers import class_set as make_centers
 from workbench.centers.similarity import Dot, SubCenters
 from workbench.core.errors import InputError, unknown
+from workbench.losses.base import IGNORE_INDEX, Objective
 from workbench.losses.criteria import BinaryCrossEntropy, Focal, HardMining, SmoothedCrossEntropy
 from workbench.losses.margin_softmax import COMPUTE, PRECISION, warn_of
 from workbench.losses.scales import AdaCos, Length, Scale
@@ -238,7 +238,7 @@ _METHODS = (
             "facexzoo": {"alpha": 2.5, "mining": "random"},
         },
         scale=Scale,
-        each=4,
+        images_per_class=4,
     ),
     Method(
         "uniformface",
@@ -338,15 +338,23 @@ def build(
     precision: str = "fp32",
     seed: int = 0,
     class_set: Mapping[str, Any] = MappingProxyType({}),
+    ignore_index: int = IGNORE_INDEX,
     **parameters: Any,
-) -> nn.Module:
-    """An objective for `classes` identities and embeddings of `dim` numbers; keywords override the preset by name.
+) -> Objective:
+    """A criterion for `classes` identities and embeddings of dimension `dim`; keywords override the preset by name.
 
-    `seed` draws the centers' first directions: the same seed gives every method the same ones. compute="streaming"
-    meets the classes tile by tile, exactly and without B x C numbers in memory (precision="bf16": its matrix products
-    in bfloat16); "auto" does so where that is faster, and `objective.how(batch)` says why. centers="sampled" (Partial
-    FC) and "queued" (MutualFace after the abstract, a reconstruction) meet a part of the classes and move their rows
-    themselves; class_set holds their options. Raises InputError for an unknown method, preset, parameter or option
+        criterion = build("npcface", classes=C, dim=D)
+        total = criterion(x, y)          # a scalar; x (B, D) embeddings, y (B,) labels of any integer type
+
+    In train() a forward that requires gradients advances the state once, as BatchNorm does; in eval() and under no_grad
+    it only reads. `criterion.loss(x, y)` -> Loss(total, per_sample, terms) only reads. Rows with the label
+    `ignore_index` are left out. `criterion.parameters()` belongs in an optimizer, for all class sets.
+
+    `seed` draws the initial centers: the same seed gives every method the same ones. compute="streaming" computes the
+    cosines in tiles, exactly and without B x C memory (precision="bf16": its matrix products in bfloat16); "auto"
+    streams where that is faster, and `criterion.how(batch)` gives the reason. centers="sampled" (Partial FC) and
+    "queued" (MutualFace after the abstract, a reconstruction) compare a batch with a part of the classes and update
+    only their rows; class_set holds their options. Raises InputError for an unknown method, preset, parameter or option
     (with the nearest name) and for a value out of range.
     """
     if name not in METHODS:
@@ -363,11 +371,11 @@ def build(
         if parameter not in method.parameters():
             raise unknown(f"parameter of {name}", parameter, method.parameters())
     settings = method.settings(preset) | parameters
-    if not method.drawn:
+    if not method.has_logits:
         if centers != "full":
             raise InputError(f"centers = {centers}: {name} compares samples with each other, not with classes")
-        return TripletLoss(method.margin_of(settings), classes, dim, seed)
+        return TripletLoss(method.margin_of(settings), classes, dim, seed, ignore_index)
     owned = make_centers(centers, classes, dim, seed, method.similarity_of(settings), class_set)
-    objective = method.objective(settings, owned, seed, compute, precision)
+    objective = method.objective(settings, owned, seed, compute, precision, ignore_index)
     warn_of(objective, stacklevel=3)
     return objective

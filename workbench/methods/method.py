@@ -1,4 +1,4 @@
-"""Method: a published loss as a point in the product of axes, with its citation and presets; and the table of them."""
+"""Method: a published loss as a composition of parts, with its citation and presets; and the table of methods."""
 
 import inspect
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from workbench.centers.base import ClassSet
 from workbench.centers.similarity import Cosine
 from workbench.core.errors import InputError, unknown
 from workbench.core.parameters import Declared, Param
+from workbench.losses.base import IGNORE_INDEX
 from workbench.losses.criteria import CrossEntropy, Mean
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.losses.scales import Fixed, Scale
@@ -43,11 +44,10 @@ def source(preset: str) -> str:
 
 @dataclass(frozen=True)
 class Method:
-    """One published loss: what it is composed of, where it was published, and the settings it is known by.
+    """One published loss: its parts, its citation and its presets.
 
-    margin, scale, criterion, weighting, terms and similarity are the classes of its parts; `each` is how many images of
-    an identity a batch needs for the loss to work (1: any batch will do); essence: the part that makes it what it is,
-    where that is not the margin.
+    margin, scale, criterion, weighting, terms and similarity are the classes of its parts; images_per_class: images of
+    an identity that a batch needs (1: any batch); essence: the defining part, where that is not the margin.
     """
 
     key: str
@@ -60,37 +60,37 @@ class Method:
     weighting: type[Mean] = Mean
     terms: tuple[type[Declared], ...] = field(default=())
     similarity: type[Cosine] = Cosine
-    each: int = 1
+    images_per_class: int = 1
     essence: type[Declared] | None = None
 
     @property
     def parts(self) -> tuple[type[Declared], ...]:
-        """The classes whose parameters a person may set, the scale first."""
+        """The classes whose parameters may be set, the scale first."""
         return (self.scale, self.margin, self.criterion, self.weighting, *self.terms, self.similarity)
 
     @property
-    def drawn(self) -> bool:
-        """Whether it has T and N, so that curves, boundaries and gradients can be drawn."""
+    def has_logits(self) -> bool:
+        """Whether it has logits T and N, and so curves, boundaries and class centers; a triplet loss has none."""
         return issubclass(self.margin, Margin)
 
     @property
-    def says(self) -> str:
-        """What it does, in a sentence."""
+    def summary(self) -> str:
+        """Its effect, in a sentence."""
         return first_line(self.essence or self.margin)
 
     @property
     def latex(self) -> tuple[str, ...]:
-        """Its equations: the margin's, and those of every part that is not the plain one."""
+        """Its equations: the margin's, and those of every part that is not the default."""
         others = (self.similarity, self.scale, self.criterion, self.weighting, *self.terms)
         return self.margin.latex + tuple(line for part in others if part is not CrossEntropy for line in part.latex)
 
     @property
     def states(self) -> dict[str, Param]:
-        """The scalars that survive between batches and may be shown, by name."""
+        """The scalars of the state that survives between batches, by name."""
         return {name: p for part in self.parts for name, p in part.states.items()}
 
     def parameters(self) -> dict[str, Param]:
-        """Every parameter a person may set, by name."""
+        """Every parameter, by name."""
         return {name: p for part in self.parts for name, p in part.parameters().items()}
 
     def settings(self, preset: str = "paper") -> dict[str, Any]:
@@ -105,11 +105,11 @@ class Method:
             made(part, settings)
 
     def margin_of(self, settings: Mapping[str, Any]) -> Declared:
-        """The margin with its own of these settings."""
+        """The margin with those of these settings that are its own."""
         return made(self.margin, settings)
 
     def similarity_of(self, settings: Mapping[str, Any]) -> Cosine:
-        """The similarity with its own of these settings."""
+        """The similarity with those of these settings that are its own."""
         return made(self.similarity, settings)
 
     def objective(
@@ -119,6 +119,7 @@ class Method:
         seed: int = 0,
         compute: str = "dense",
         precision: str = "fp32",
+        ignore_index: int = IGNORE_INDEX,
     ) -> MarginSoftmax:
         """The loss with these settings over a class set."""
         return MarginSoftmax(
@@ -131,6 +132,7 @@ class Method:
             seed,
             compute,
             precision,
+            ignore_index,
         )
 
 
@@ -140,12 +142,12 @@ def first_line(part: type[Declared]) -> str:
 
 
 def made(part: type[Declared], settings: Mapping[str, Any]) -> Any:
-    """A part of a method with its own of these settings; the others are left to the other parts."""
+    """A part of a method with those of these settings that are its own."""
     return part(**{f.name: settings[f.name] for f in fields(part) if f.name in settings})
 
 
 def markdown_table(methods: Mapping[str, Method]) -> str:
-    """The methods as a Markdown table, the one in README.md, with a link to the page of each."""
+    """The methods as a Markdown table with links to their pages, as in README.md."""
     lines = ["| method | what it does | paper's values | presets | published in |", "|---|---|---|---|---|"]
     for key, method in methods.items():
         symbols = method.parameters()
@@ -153,17 +155,17 @@ def markdown_table(methods: Mapping[str, Method]) -> str:
         shown = ", ".join(f"{symbol} {value:.4g}" for symbol, value in values)
         presets = ", ".join(f"`{name}`" for name in method.presets)
         link = f"[{method.title}](docs/methods/{key}.md)<br>`{key}`"
-        lines.append(f"| {link} | {method.says} | {shown} | {presets} | {method.citation} |")
+        lines.append(f"| {link} | {method.summary} | {shown} | {presets} | {method.citation} |")
     return "\n".join(lines)
 
 
 def own_values(part: Any) -> dict[str, Any]:
-    """The value of every field of a part of a method, those of someone's own that declare nothing included."""
+    """The value of every field of a part, undeclared fields of a custom part included."""
     return {f.name: getattr(part, f.name) for f in fields(part)}
 
 
 def as_method(margin: Margin) -> Method:
-    """A margin of someone's own as a method with one preset, the values it has."""
+    """A custom margin as a method with one preset: its own values."""
     if not isinstance(margin, Margin):
         raise InputError(f"margin = {margin!r}: not a Margin; give an instance such as ArcFace(m=0.4)")
     name = type(margin).__name__

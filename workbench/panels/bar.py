@@ -119,7 +119,7 @@ class RunBar(widgets.VBox):
                 if self._choices[name].value != getattr(tuning, name):
                     self._choices[name].value = getattr(tuning, name)
             self._choices["restore"].value = CHOOSE
-            self._choices["weighting"].disabled = not own.drawn
+            self._choices["weighting"].disabled = not own.has_logits
         finally:
             self._filling = False
 

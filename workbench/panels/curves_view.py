@@ -267,7 +267,7 @@ class CurvesView(StreamWidget):
     # What the browser gets.
 
     def _push(self, problem: str = "") -> None:
-        """The exact curves: T, N, the json_values cosines, the ghost's T and N, (4 or 6, P); the controls and the words."""
+        """Push the curves: T, N, both plain cosines, T and N of the ghost (4 or 6, P); with controls and summary."""
         request, r = self._drawn, self._result
         head = {
             "values": json_values(request.values),

@@ -76,9 +76,10 @@ def export(
 def build_figures(session: LiveSession, snapshot: Snapshot, theta: float) -> Iterator[ExportedFigure]:
     """The figures of a session at a snapshot, as they can be printed."""
     tuning, classes = session.tuning, len(session.images.names)
-    sampled = f"{len(snapshot.y):,} of {len(session.images):,} training images, stratified by class, at step {snapshot.step:,}."
+    images = f"{len(snapshot.y):,} of {len(session.images):,} training images"
+    sampled = f"{images}, stratified by class, at step {snapshot.step:,}."
     own = look(tuning.method, tuning.composed.title)
-    if tuning.composed.drawn:
+    if tuning.composed.has_logits:
         margin, at = tuning.composed.margin_of(tuning.values), (theta, snapshot.state, snapshot.length)
         lines = curve(margin, theta=theta, state=snapshot.state, norm=snapshot.length)
         drawn = Drawn(own.label, own.colour, lines, boundaries(margin, *at), ideal_boundaries(margin, *at))

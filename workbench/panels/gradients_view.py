@@ -178,7 +178,7 @@ def compute_gradients(request: GradientsRequest) -> GradientsResult:
 
     Raises InputError for a loss without T and N, and for parameters that it does not take.
     """
-    if not request.method.drawn:
+    if not request.method.has_logits:
         raise InputError(f"{request.method.title} has no T and N, so no gradient over two angles.")
     snapshot, norm = request.snapshot, request.snapshot.length
     objective = build_objective(request.method, snapshot, request.cos.shape[1])

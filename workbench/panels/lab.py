@@ -196,7 +196,7 @@ class Lab(widgets.VBox):
         tuning = self.session.tuning
         method = tuning.composed
         shown = (snapshot, tuning, self.theta)
-        if not method.drawn or snapshot is None or same_objects(shown, self._drawn_curves):
+        if not method.has_logits or snapshot is None or same_objects(shown, self._drawn_curves):
             return
         self._drawn_curves = shown
         values = dict(tuning.values) | {"lr": tuning.lr, "theta": self.theta}

@@ -74,7 +74,7 @@ SCENES = (
         "MutualFace after the abstract (a reconstruction): a batch meets its own classes, the queued hard negatives of"
         " these and random others. Queues filled before the features have formed hold nothing worth having: watch ages"
         " and cosines in the queue view while the embeddings settle.",
-        {"method": "npcface", "centers": "queued", "class_set": {"K": 8, "most": 40, "warmup": 0}},
+        {"method": "npcface", "centers": "queued", "class_set": {"K": 8, "max_active": 40, "warmup": 0}},
         needs=60,
     ),
 )

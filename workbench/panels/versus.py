@@ -164,7 +164,7 @@ class Versus(widgets.VBox):
     def _show_curves(self, k: int) -> None:
         tuning, snapshot = self.sessions[k].tuning, self._seen[k]
         method = tuning.composed
-        if method.drawn and snapshot is not None:
+        if method.has_logits and snapshot is not None:
             values = dict(tuning.values) | {"lr": tuning.lr, "theta": self.theta}
             hard = mean_hard_cosine(method.margin_of(tuning.values), snapshot)
             self.curves[k].show(method, values, snapshot.state, snapshot.length, self.theta, hard)

@@ -38,9 +38,9 @@ def card(one: Evidence, figures: Figures) -> str:
     """One loss: what it does, its equations, its source, its curves on the slice, and its parameters."""
     source = f"<p class='note'><cite>{escape(one.method.citation)}</cite></p><p class='note'>{warm_up(one)}</p>"
     health = "".join(f"<p class='note'>{escape(sentence)}</p>" for sentence in one.run.health)
-    figure = slice_of(one, figures) if one.method.drawn else ""
+    figure = slice_of(one, figures) if one.method.has_logits else ""
     return (
-        f"<article class='card'><h3>{chip(one.look)}</h3><p>{escape(one.method.says)}</p><div class='pair'>"
+        f"<article class='card'><h3>{chip(one.look)}</h3><p>{escape(one.method.summary)}</p><div class='pair'>"
         f"<div>{equations(one.method.latex)}{source}{health}</div>{figure}</div>{parameter_tables(one)}</article>"
     )
 

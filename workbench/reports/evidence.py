@@ -152,7 +152,7 @@ def end_of(one: Evidence) -> End:
         last = one.moments[-1]
         return End(last.margin, last.state, last.length, last.actual, last.ideal)
     margin = one.method.margin_of(one.config["settings"])
-    found = [find(margin, THETA) if one.method.drawn else np.empty(0) for find in (boundaries, ideal_boundaries)]
+    found = [find(margin, THETA) if one.method.has_logits else np.empty(0) for find in (boundaries, ideal_boundaries)]
     return End(margin, None, None, *found)
 
 

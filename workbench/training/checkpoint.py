@@ -19,6 +19,8 @@ from workbench.core.errors import InputError
 from workbench.core.files import finite, write
 from workbench.core.formats import CHECKPOINT
 from workbench.core.schema import check
+from workbench.networks import backbone
+from workbench.training.config import Config
 from workbench.training.fit import Job
 
 
@@ -62,6 +64,24 @@ def load(job: Job, path: Path) -> Job:
             job.optimiser.state[parameter]["momentum_buffer"] = buffer
     job.step, job.lr = header["step"], header["lr"]
     return job
+
+
+def load_network(config: Config, size: int, path: Path) -> nn.Module:
+    """The network of a saved job alone, for images of `size` px, on the CPU: no centers, no optimizer.
+
+    Raises InputError naming the file if it is missing, damaged or of another network.
+    """
+    net = backbone(config.backbone, size, config.dim, config.seed, config.width)
+    try:
+        with safe_open(path, "pt") as file:
+            names = [name for name in file.keys() if name.startswith("backbone.")]  # noqa: SIM118
+            tensors = {name.removeprefix("backbone."): file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} is missing or damaged: {error}") from None
+    if {name: t.shape for name, t in tensors.items()} != {name: t.shape for name, t in net.state_dict().items()}:
+        raise InputError(f"{path} holds another backbone than this run's configuration asks for")
+    net.load_state_dict(tensors)
+    return net
 
 
 def split(job: Job) -> dict[str, str]:

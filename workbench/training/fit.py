@@ -5,7 +5,7 @@
     steps.send({"m": 0.4})              # change the margin before the next step
 
 Every method runs through the same few lines: nothing here knows a method's name. What a step draws (its images, its
-flips and shifts) is a function of the seed and the step, so a run can be cut anywhere and go on with the same bits.
+flips and shifts) is a function of the seed and the step, so a run can be cut any_rank and go on with the same bits.
 """
 
 import math
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from workbench.centers.bank import others
 from workbench.centers.sharded import every_center
 from workbench.core.device import device, float32_default
-from workbench.core.distributed import gathered, own_stretch, processes
+from workbench.core.distributed import all_gather, processes, shard_range
 from workbench.core.errors import InputError
 from workbench.core.geometry import full, unit
 from workbench.core.random import generator
@@ -240,7 +240,7 @@ def fit(
     finite.
     """
     config = job.config = job.config.for_images(len(labels))
-    feed = Feed(job, images, labels, METHODS[config.method].each)
+    feed = Feed(job, images, labels, METHODS[config.method].images_per_class)
     changes: Changes = None
     while job.step < config.steps:
         began = time.perf_counter()
@@ -256,13 +256,13 @@ def train_step(job: Job, pixels: Tensor, y: Tensor, lr: float, began: float) -> 
 
     began: when it was started, by time.perf_counter. Raises TrainingFault where the loss is not finite.
     """
-    share = own_stretch(len(y))
+    share = shard_range(len(y))
     job.backbone.train()
     for group in job.optimiser.param_groups:
         group["lr"] = lr
     with job.autocast():
         x = job.backbone(normalised(pixels[share]).contiguous(memory_format=torch.channels_last))
-        every = gathered(x.detach())
+        every = all_gather(x.detach())
         check_embeddings(every, job)
         loss = job.objective.step(x, y[share]).total
     direction, length = unit(full(every))
@@ -274,7 +274,7 @@ def train_step(job: Job, pixels: Tensor, y: Tensor, lr: float, began: float) -> 
     loss.backward()
     sum_gradients([*job.backbone.parameters(), *job.objective.learned.parameters()])
     job.optimiser.step()
-    job.objective.settle(lr)
+    job.objective.apply_updates(lr)
     done, job.step = job.step, job.step + 1
     return Step(done, value, lr, time.perf_counter() - began, *seen[1:])
 

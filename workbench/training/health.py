@@ -30,7 +30,7 @@ def expected_loss(objective: Any, norm: float, seed: int = 0) -> float:
     x = torch.nn.functional.normalize(torch.randn(samples, objective.centers.dim, generator=own)) * norm
     y = torch.randint(0, objective.centers.classes, (samples,), generator=own)
     dtype = like.dtype if like.dtype == torch.float64 else torch.float32
-    return float(objective(x.to(like.device, dtype), y.to(like.device)).total)
+    return float(objective.loss(x.to(like.device, dtype), y.to(like.device)).total)
 
 
 @dataclass

@@ -11,48 +11,76 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from workbench.core.distributed import processes, stacked, summed
+from workbench.core.distributed import all_reduce_sum, processes, stack_ranks
 from workbench.core.errors import InputError
 from workbench.core.geometry import full
+from workbench.training.interrupts import handle_signals
 
 LOST = 69  # exit status of a process that ends because another one is gone
 GRACE = 20.0  # seconds that the others have to end by themselves
+JOIN_LIMIT = 300.0  # seconds that a process waits for the others when a training begins
 LAUNCHED = "WORKBENCH_LAUNCHED_BY"  # holds the number of the process that launched this one
 
 
-def started() -> bool:
-    """Whether torchrun or `launch` started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+def group() -> tuple[int, int, int] | None:
+    """Rank, local rank and number of the processes that torchrun or `launch` started together; None: alone.
+
+    A scheduler may set some of the variables for its own purposes: they count only when all five are there, are whole
+    numbers, and agree.
+    """
+    values = [os.environ.get(name, "") for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT")]
+    if not os.environ.get("MASTER_ADDR") or not all(value.isascii() and value.isdigit() for value in values):
+        return None
+    rank, local, size, _ = map(int, values)
+    return (rank, local, size) if rank < size > 1 and local < size else None
 
 
 @contextmanager
-def joined(device: str = "auto") -> Iterator[None]:
+def joined(device: str = "auto", sharded: bool = True) -> Iterator[None]:
     """Join the processes that were started together; alone, nothing. gloo between CPUs, NCCL between GPUs.
 
-    Raises InputError where there are fewer GPUs than processes on this computer.
+    sharded: whether the centers are, else this process trains alone. Raises InputError where there are fewer GPUs than
+    processes on this computer, and where the others do not join within JOIN_LIMIT.
     """
-    if not started() or processes() > 1:
+    started = group()
+    if started is None or not sharded or processes() > 1:
         yield
         return
+    rank, local, size = started
     gpu = device != "cpu" and torch.cuda.is_available()
     if gpu:
-        local, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if local >= found:
+        if local >= (found := torch.cuda.device_count()):
             raise InputError(f"{local + 1} or more processes and {found} GPUs: give --device cpu, or fewer processes")
         torch.cuda.set_device(local)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+    dist.init_process_group(backend, store=meeting(rank, size), rank=rank, world_size=size)
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def meeting(rank: int, size: int) -> dist.Store:
+    """The store in which the processes find each other; InputError where they are not all there in time."""
+    try:
+        store, _, _ = next(dist.rendezvous("env://", rank, size, timeout=timedelta(seconds=JOIN_LIMIT)))
+    except (dist.DistError, ValueError) as error:
+        address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise InputError(
+            f"process {rank} of {size} (RANK, WORLD_SIZE) did not find the others at {address} within {JOIN_LIMIT:g} s"
+            f" ({' '.join(str(error).split())[:120]}); start all {size}, or unset WORLD_SIZE to train alone"
+        ) from None
+    store.set_timeout(timedelta(minutes=30))
+    return dist.PrefixStore("workbench", store)
 
 
 def launch(command: list[str], n: int) -> tuple[int, str]:
@@ -65,13 +93,13 @@ def launch(command: list[str], n: int) -> tuple[int, str]:
     own |= {"WORLD_SIZE": str(n), "LOCAL_WORLD_SIZE": str(n)}
     own = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // n))} | own
     own = ({"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}) | own
-    with tempfile.TemporaryFile("w+") as said, handling(lambda: None, signal.SIGINT):
+    with tempfile.TemporaryFile("w+") as said, handle_signals(lambda _: None, signal.SIGINT):
         workers = []
         for rank in range(n):
             quiet = {"stdout": subprocess.DEVNULL, "stderr": said} if rank else {}
             ranked = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
             workers.append(subprocess.Popen(command, env=own | ranked, **quiet))
-        with handling(lambda: [worker.terminate() for worker in workers], signal.SIGTERM):
+        with handle_signals(lambda _: [worker.terminate() for worker in workers], signal.SIGTERM):
             statuses = wait(workers)
         said.seek(0)
         return verdict(statuses, said.read().strip())
@@ -107,40 +135,15 @@ def verdict(statuses: list[int | None], said: str) -> tuple[int, str]:
     return 1, f"the {n} processes lost each other"
 
 
-def leads() -> bool:
-    """Whether this process speaks for all that were started together."""
-    return not started() or os.environ["RANK"] == "0"
+def leads(sharded: bool = True) -> bool:
+    """Whether this process prints for all that were started together; always where it trains alone."""
+    started = group()
+    return started is None or not sharded or started[0] == 0
 
 
 def launched() -> bool:
-    """Whether `launch` started this process, and so says what became of it."""
+    """Whether `launch` started this process, and so reports how it ended."""
     return LAUNCHED in os.environ
-
-
-@contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
-    """A function that says whether this process was asked to stop: several must stop at the same step.
-
-    Ctrl-C asks, SIGTERM, and the end of the process that launched this one. Alone, Ctrl-C interrupts as ever.
-    """
-    if processes() == 1:
-        yield lambda: False
-        return
-    asked: list[bool] = []
-    parent = os.getppid()
-    with handling(lambda: asked.append(True), signal.SIGINT, signal.SIGTERM):
-        yield lambda: bool(asked) or os.getppid() != parent
-
-
-@contextmanager
-def handling(handle: Callable[[], Any], *signals: signal.Signals) -> Iterator[None]:
-    """Answer signals by a function for a while."""
-    before = {number: signal.signal(number, lambda *_: handle()) for number in signals}
-    try:
-        yield
-    finally:
-        for number, former in before.items():
-            signal.signal(number, former)
 
 
 def free_port() -> int:
@@ -156,7 +159,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if processes() == 1 or not grads:
         return
-    sums = summed(torch.cat([grad.flatten() for grad in grads]))
+    sums = all_reduce_sum(torch.cat([grad.flatten() for grad in grads]))
     for grad, total in zip(grads, sums.split([grad.numel() for grad in grads]), strict=True):
         grad.copy_(total.view_as(grad))
 
@@ -189,7 +192,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
             return super().forward(x)
         values, column = full(x), (-1, *[1] * (x.ndim - 2))
         var, mean = torch.var_mean(values, [d for d in range(x.ndim) if d != 1], correction=0)
-        parts = stacked(torch.cat([values.new_tensor([x.numel() // x.shape[1]]), mean, var]))
+        parts = stack_ranks(torch.cat([values.new_tensor([x.numel() // x.shape[1]]), mean, var]))
         n, means, variances = parts.split([1, len(mean), len(mean)], dim=1)
         share = n / n.sum()
         mean = (share * means).sum(dim=0)
@@ -211,4 +214,4 @@ class Follower:
     def add_step(self, *_: Any) -> None:
         """Not recorded here."""
 
-    add_event = add_snapshot = add_note = finish = add_step
+    add_event = add_snapshot = add_note = finish = sync = add_step

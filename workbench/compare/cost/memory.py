@@ -153,7 +153,7 @@ def needs(
     """
     if method not in METHODS:
         raise unknown("method", method, METHODS)
-    if not METHODS[method].drawn:
+    if not METHODS[method].has_logits:
         raise InputError(f"method {method}: it compares samples with samples and has no classifier to estimate")
     least = {"classes": (classes, 2), "dim": (dim, 2), "batch": (batch, 1), "most": (most, 2), "queue": (K, 1)}
     for name, (value, low) in (least | {"processes": (processes, 1)}).items():
@@ -163,10 +163,10 @@ def needs(
         raise InputError(f"rate = {rate:g} is outside (0, 1]: the share of the classes that a batch meets")
 
     def sampled(C: int, D: int, n: int, similarity: Cosine) -> ClassSet:
-        return SampledCenters(C, D, 0, similarity, most=n)
+        return SampledCenters(C, D, 0, similarity, max_active=n)
 
     def queued(C: int, D: int, n: int, similarity: Cosine) -> ClassSet:
-        return QueuedCenters(C, D, 0, similarity, K=K, most=n)
+        return QueuedCenters(C, D, 0, similarity, K=K, max_active=n)
 
     drawn, met = (min(classes, max(n, batch)) for n in (ceil(rate * classes), most))
     dense, streaming = footprint(method), footprint(method, compute="streaming")
@@ -223,7 +223,7 @@ def two_steps(objective: MarginSoftmax, batch: int) -> None:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        objective.settle(0.01)
+        objective.apply_updates(0.01)
 
 
 def allocations(make: Callable[[], nn.Module], run: Callable[[Any], None]) -> list[tuple[int, int]]:

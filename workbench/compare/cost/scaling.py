@@ -44,7 +44,7 @@ def scaling(
             "full, dense": {"compute": "dense"},
             "full, streaming": {"compute": "streaming"},
             "sampled": {"centers": "sampled", "class_set": {"rate": rate}, "compute": "auto"},
-            "queued": {"centers": "queued", "class_set": {"K": min(queue, C - 1), "most": most}},
+            "queued": {"centers": "queued", "class_set": {"K": min(queue, C - 1), "max_active": most}},
         }
         full, streaming, sampled, queued, _ = needs(method, C, dim, batch, rate, most, queue)
         sizes = dict(zip(CURVES, (queued.cpu, sampled.cpu, streaming.cpu, full.cpu), strict=True))
@@ -89,4 +89,4 @@ class Step:
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
-        self.objective.settle(0.01)
+        self.objective.apply_updates(0.01)

@@ -60,11 +60,11 @@ class Batch:
 def checked(methods: Sequence[str]) -> list[str]:
     """The methods, `all` spelled out; InputError for one that is unknown or has no classes."""
     if list(methods) == ["all"]:
-        return [name for name, method in METHODS.items() if method.drawn]
+        return [name for name, method in METHODS.items() if method.has_logits]
     for name in methods:
         if name not in METHODS:
             raise unknown("method", name, METHODS)
-        if not METHODS[name].drawn:
+        if not METHODS[name].has_logits:
             raise InputError(f"method {name}: it compares samples with samples and has no classes to measure")
     return list(methods)
 
@@ -163,7 +163,7 @@ def bf16_error(objective: MarginSoftmax, batch: Batch) -> str:
     for precision in ("fp32", "bf16"):
         batch.clear()
         objective.compute, objective.precision = "streaming", precision
-        loss = objective(batch.x, batch.y).total
+        loss = objective.loss(batch.x, batch.y).total
         loss.backward()
         found.append((loss.detach(), batch.x.grad, batch.W.grad))
     errors = [float((b - a).norm() / a.norm()) for a, b in zip(*found, strict=True)]

@@ -41,7 +41,7 @@ class MethodPanel(widgets.HBox):
         self, method: str | None, preset: str | None, scene: dict[str, Any], margin: Margin | None, dark: bool | None
     ) -> None:
         given = [as_method(margin)] if margin is not None else []
-        self._methods = {m.key: m for m in given} | {key: m for key, m in METHODS.items() if m.drawn}
+        self._methods = {m.key: m for m in given} | {key: m for key, m in METHODS.items() if m.has_logits}
         self._scene, self._dark = scene, dark
         self._lock = threading.RLock()  # callbacks and cells may run in different threads
         self._showing = False  # widgets are being filled: ignore their events

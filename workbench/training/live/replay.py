@@ -17,13 +17,14 @@ from workbench.core.files import read_json, write_json
 from workbench.core.formats import SESSION
 from workbench.core.progress import Progress, no_progress
 from workbench.core.schema import MapOf, Table, Text, check
-from workbench.data.images import ImageSet
+from workbench.data.digests import describe_images, select_recorded
+from workbench.data.images import ImageSet, load
 from workbench.margins.base import Margin
 from workbench.training.config import Config
 from workbench.training.events import Event
 from workbench.training.fit import Job
 from workbench.training.live.session import Entry, LiveSession
-from workbench.training.run import versions
+from workbench.training.versions import versions
 
 NAMED = Table({"name": Text()})
 ASKED = {"set": MapOf(), "snapshot": NAMED, "restore": NAMED, "reset_weights": Table({})}  # arguments of each order
@@ -63,6 +64,7 @@ def record(session: LiveSession) -> dict[str, Any]:
             "at": session.at,
             "step": session.job.step,
             "images": pictured(session.images),
+            "identities": describe_images(session.images) | {"size": session.images.size},
             "fingerprint": fingerprint(session.job),
             "versions": versions(session.job.device),
         }
@@ -101,10 +103,9 @@ def replay(
     config, log, at = checked(known, where)
     if known["margin"] is not None and margin is None:
         raise InputError(f"{where}: trained a margin of one's own, {known['margin']['name']}; give it as margin=")
+    images, remarks = same_images(known, config, images, where)
     session = LiveSession(config, images=images, margin=margin, name=name, threads=known["threads"])
-    if pictured(session.images) != known["images"]:
-        session.stop()
-        raise InputError(f"{where}: '{config.data}' holds other images now than when the session was trained")
+    session.notes += remarks
     try:
         for entry in log:
             go_on(session, entry.at, at, progress)
@@ -117,6 +118,24 @@ def replay(
     if not session.agrees:
         session.notes.append(differently(known["versions"], versions(session.job.device)))
     return session
+
+
+def same_images(
+    known: dict[str, Any], config: Config, images: ImageSet | None, where: str
+) -> tuple[ImageSet, list[str]]:
+    """The images that a session trained on, selected by name, and remarks on what has changed besides.
+
+    InputError where identities are missing or have other images.
+    """
+    recorded = known.get("identities", {})
+    if images is None:
+        images = load(config.data, recorded.get("size", config.size))
+    remarks: list[str] = []
+    if recorded and pictured(images) != known["images"]:
+        images, remarks = select_recorded(images, recorded, where)
+    if pictured(images) != known["images"]:
+        raise InputError(f"{where}: '{config.data}' holds other images now than when the session was trained")
+    return images, remarks
 
 
 def go_on(session: LiveSession, until: int, whole: int, progress: Progress) -> None:

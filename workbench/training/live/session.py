@@ -196,7 +196,10 @@ class LiveSession:
             self.wait()
 
     def wait(self) -> None:
-        """Until the steps that are to be taken are taken; raises RuntimeError where one of them failed."""
+        """Until the steps that are to be taken are taken; raises RuntimeError where one of them failed.
+
+        Ctrl-C (an interrupted cell) pauses the session after the present step.
+        """
         self._worker.wait()
         if self.failure:
             raise RuntimeError(self.failure)

@@ -36,14 +36,14 @@ def started(config: Config, tuning: Tuning, images: ImageSet) -> tuple[Job, Feed
     objective = composed(config, tuning, images.classes, None)
     job = Job.start(config, images.classes, images.size, objective)
     job.lr = tuning.lr
-    return job, Feed(job, images.images, images.labels, tuning.composed.each)
+    return job, Feed(job, images.images, images.labels, tuning.composed.images_per_class)
 
 
 @float32_default()
 def composed(config: Config, tuning: Tuning, classes: int, old: nn.Module | None) -> nn.Module:
     """The objective of a tuning, over the centers of an old one where their shapes agree."""
     method = tuning.composed
-    if not method.drawn:
+    if not method.has_logits:
         return TripletLoss(method.margin_of(tuning.values), classes, config.dim, config.seed)
     centers = kept_centers(method, tuning, old)
     if centers is None:
@@ -78,7 +78,7 @@ def applied(job: Job, old: Tuning, new: Tuning, images: ImageSet, feed: Feed) ->
     note = ""
     if other_objective(old, new):
         note = switch(job, old, new, images)
-        feed = Feed(job, images.images, images.labels, new.composed.each)
+        feed = Feed(job, images.images, images.labels, new.composed.images_per_class)
     else:
         job.change({name: v for name, v in new.values.items() if v != old.values[name]} | {"lr": new.lr})
     for name, value in asked.get("class_set", {}).items():
@@ -91,7 +91,7 @@ def applied(job: Job, old: Tuning, new: Tuning, images: ImageSet, feed: Feed) ->
 def other_objective(old: Tuning, new: Tuning) -> bool:
     """Whether the difference is more than the value of parameters: other parts, or centers of another form."""
     a, b = old.composed, new.composed
-    return a != b or (b.drawn and a.similarity_of(old.values) != b.similarity_of(new.values))
+    return a != b or (b.has_logits and a.similarity_of(old.values) != b.similarity_of(new.values))
 
 
 def switch(job: Job, old: Tuning, new: Tuning, images: ImageSet) -> str:
@@ -132,7 +132,7 @@ def put_back(job: Job, tuning: Tuning, kept: Captured, images: ImageSet, feed: F
     """Bring a job, which trains with `tuning`, to a state that was kept; returns its batches."""
     if other_objective(tuning, kept.tuning):
         job.adopt(composed(job.config, kept.tuning, images.classes, job.objective))
-        feed = Feed(job, images.images, images.labels, kept.tuning.composed.each)
+        feed = Feed(job, images.images, images.labels, kept.tuning.composed.images_per_class)
     else:
         job.change(dict(kept.tuning.values))
     for name, value in kept.tuning.class_set.items():

@@ -4,7 +4,6 @@ Who turns a knob makes another Tuning, which checks itself; the trainer reads th
 value that cannot be is refused where it is given, and a step never sees half of a change.
 """
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -84,9 +83,9 @@ class Tuning:
 
     def _optioned(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
         """The class set's options with changes, checked."""
-        live = CENTERS[self.config.centers].LIVE
+        live = CENTERS[self.config.centers].Options.live()
         if not isinstance(changes, Mapping):
-            raise InputError(f"class_set = {changes!r}: a mapping of options is needed, such as {{'most': 64}}")
+            raise InputError(f"class_set = {changes!r}: a mapping of options is needed, such as {{'max_active': 64}}")
         for name in changes:
             if name not in live:
                 raise unknown(f"option of {self.config.centers} centers that may change", name, live or ["none"])
@@ -97,7 +96,7 @@ class Tuning:
     def _weighted(self, weighting: str) -> "Tuning":
         if weighting not in WEIGHTINGS:
             raise unknown("weighting", weighting, WEIGHTINGS)
-        if not self.known[self.method].drawn:
+        if not self.known[self.method].has_logits:
             raise InputError(f"weighting = {weighting}: {self.method} has none")
         new = replace(self, weighting=weighting)
         defaults = {name: value for part in new.composed.parts for name, value in part.defaults().items()}
@@ -120,9 +119,9 @@ class Tuning:
 
 def live_options(config: Config) -> dict[str, Any]:
     """The options of the configuration's class set that may change while it trains, as it starts."""
-    made = CENTERS[config.centers]
-    options = {name: p.default for name, p in inspect.signature(made).parameters.items()} | config.class_set
-    return {name: options[name] for name in made.LIVE}
+    declared = CENTERS[config.centers].Options
+    options = declared.defaults() | config.class_set
+    return {name: options[name] for name in declared.live()}
 
 
 def first_preset(known: Mapping[str, Method], method: str) -> str:

@@ -13,7 +13,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from workbench.core.errors import InputError
+from workbench.training.interrupts import stop_requests
 
+POLL = 0.1  # s between two looks for a signal
 _WORKERS: "weakref.WeakSet[Worker]" = weakref.WeakSet()
 
 
@@ -54,9 +56,11 @@ class Worker:
             self.wake()
 
     def wait(self) -> None:
-        """Until all steps are taken, or something stopped them."""
-        with self.lock:
-            self.lock.wait_for(lambda: not self._todo or self.stopped)
+        """Until all steps are taken, or something stopped them. Ctrl-C ends them after the present one."""
+        with stop_requests() as asked, self.lock:
+            while not self.lock.wait_for(lambda: not self._todo or self.stopped, timeout=POLL):
+                if asked():
+                    self._todo = 0.0
 
     def ask(self, order: Callable[[], Any]) -> Any:
         """Have something done between two steps, and wait for it; raises what it raises."""
