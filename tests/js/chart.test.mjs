@@ -1,10 +1,10 @@
-// The numbers of the chart's JavaScript against those that tests/test_live_charts.py computed: argv in the environment.
+// The numbers of the chart's JavaScript against those that tests/panels/test_live_charts.py computes: node --test, with MODULE and NUMBERS set.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 
-const chart = await import(process.env.WORKBENCH_MODULE);
-const expected = JSON.parse(readFileSync(process.env.WORKBENCH_NUMBERS, "utf8"));
+const chart = await import(process.env.MODULE);
+const expected = JSON.parse(readFileSync(process.env.NUMBERS, "utf8"));
 
 // The arrays of a frame as a comm brings them: views into a longer buffer, at odd places.
 function unpack({ head, arrays }) {
@@ -114,9 +114,9 @@ test("a change is told to who points at it", () => {
 
 test("a sample is told by its group and both axes, a place without one by the axes alone", () => {
   const head = { x: { short: "own" }, y: { short: "nearest other" }, hover: true, marks: [] };
-  const groups = [{ name: "well classified" }, { name: "misclassified" }];
+  const groups = [{ name: "correctly classified" }, { name: "misclassified" }];
   const layers = [
-    { kind: "line", name: "equally far", x: [0, 1], y: [0, 1] },
+    { kind: "line", name: "equal distance", x: [0, 1], y: [0, 1] },
     { kind: "points", groups, x: [0.25], y: [0.5], group: [1], lit: [1] },
   ];
   const place = { x: 0.25, y: 0.5 };
@@ -126,7 +126,7 @@ test("a sample is told by its group and both axes, a place without one by the ax
   assert.deepEqual(chart.told({ x: Math.PI / 6, y: 0 }, [], angle, 0), ["θ_y 30.0° (0.524 rad)"]);
 });
 
-test("colours diverge from the middle to both ends", () => {
+test("colors diverge from the middle to both ends", () => {
   assert.deepEqual(chart.diverging(-2, false), [0, 114, 178]);
   assert.deepEqual(chart.diverging(0, true), [32, 32, 32]);
   assert.deepEqual(chart.diverging(1, true), [230, 159, 0]);

@@ -5,8 +5,8 @@ import test from "node:test";
 
 const {
   climb, place, pieces, read, regions, meeting, valueOfT, valueOfBoundary, toSlider, fromSlider, masts, logitSpan, angle, messenger,
-} = await import(process.env.CURVES_MODULE);
-const { ladders } = JSON.parse(readFileSync(process.env.CURVES_NUMBERS, "utf8"));
+} = await import(process.env.MODULE);
+const { ladders } = JSON.parse(readFileSync(process.env.NUMBERS, "utf8"));
 
 for (const { name, ladder, between } of ladders) {
   const step = ladder.theta / (ladder.T[0].length - 1);

@@ -14,11 +14,11 @@ test("keys move the focus and stop at both ends", () => {
   assert.equal(nextRow("a", 2, 4), 2);
 });
 
-test("rows are grey only where another class than the one shown is selected", () => {
+test("rows are gray only where another class than the one shown is selected", () => {
   assert.equal(look(5, 2, []), "");
   assert.equal(look(5, 2, [2]), "");
   assert.equal(look(5, 2, [2, 5]), "picked");
-  assert.equal(look(4, 2, [2, 5]), "grey");
+  assert.equal(look(4, 2, [2, 5]), "gray");
 });
 
 test("an image is asked for once, and never that of no sample", () => {

@@ -4,16 +4,14 @@ import base64
 import dataclasses
 import json
 import math
-import os
-import subprocess
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from panels.helpers import run_node, set_theme
 
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot, Step
@@ -22,12 +20,13 @@ from workbench.curves.gradients import GRID
 from workbench.evaluation.verification import all_pairs, verify
 from workbench.margins.positive import ArcFace
 from workbench.methods import METHODS, build
-from workbench.panels.gradients_view import GradientsView, build_objective, further_centers, logits_per_cosine
+from workbench.panels.gradients_view import GradientsView, further_centers, logits_per_cosine
 from workbench.panels.hardness_view import HardnessView
 from workbench.panels.kit.chart import Chart, ChartAxis, bars, extend_span, round_up
 from workbench.panels.kit.history import StepHistory, decimate
 from workbench.panels.kit.selection import Selection
 from workbench.panels.kit.stream import source
+from workbench.panels.method_setting import build_objective
 from workbench.panels.similarities_view import SimilaritiesView, sample_classes
 from workbench.panels.training_view import MARKS, TrainingView
 from workbench.probes.hardness import hardness, own_and_nearest
@@ -48,7 +47,7 @@ def snapshot(step=0, samples=60, classes=12, dim=8, noise=1.0, seed=0, **paramet
 
 def shown(chart):
     """The last frame of a chart: its head, and its arrays layer by layer."""
-    head, buffers = chart._newest
+    head, buffers = chart.newest
     counts = {"bars": 2, "line": 2, "points": 4, "map": 1}
     rest = list(buffers)
     layers = []
@@ -207,7 +206,7 @@ def test_the_threshold_starts_at_a_far_of_one_percent():
     view.close()
 
 
-def test_an_interval_selects_its_samples_and_greys_the_others():
+def test_an_interval_selects_its_samples_and_grays_the_others():
     snap, selection = snapshot(), Selection()
     view = SimilaritiesView(selection)
     view.mode = "own"
@@ -216,12 +215,12 @@ def test_an_interval_selects_its_samples_and_greys_the_others():
     own = own_and_nearest(snap.cos, snap.y)[0]
     chart.on_message({"brush": {"x": [0.2, 0.7], "y": [0, 1]}})
     assert selection.samples == tuple(np.flatnonzero((own >= 0.2) & (own <= 0.7)))
-    grey, lit = (
+    gray, lit = (
         [a for h, a in shown(chart)[1] if h["kind"] == "bars" and bool(h["name"]) is named] for named in (False, True)
     )
     inside = (own >= 0.2) & (own <= 0.7)
     wrong = snap.cos.argmax(axis=1) != snap.y
-    for group, all_of_it, some in zip((~wrong, wrong), grey, lit, strict=True):
+    for group, all_of_it, some in zip((~wrong, wrong), gray, lit, strict=True):
         np.testing.assert_allclose(all_of_it[1].sum(), 1, rtol=1e-6)
         np.testing.assert_allclose(some[1].sum(), (group & inside).sum() / group.sum(), rtol=1e-6)
     chart.on_message({"brush": None})
@@ -256,7 +255,7 @@ def test_of_many_samples_whole_classes_are_compared_and_it_is_said():
     np.testing.assert_array_equal(kept, sample_classes(y, 500))
     view = SimilaritiesView(Selection())
     view.show(snapshot(samples=1200, classes=300))
-    assert "500 of the 1,200 samples, whole classes drawn at random" in shown(charts(view)[0])[0]["note"]
+    assert "500 of the 1,200 samples: all samples of randomly chosen classes" in shown(charts(view)[0])[0]["note"]
     assert view.result.n_genuine + view.result.n_impostor == 500 * 499 // 2
     view.close()
 
@@ -271,8 +270,8 @@ def test_one_class_alone_and_no_misclassified_sample_are_no_trouble():
             view.show(snap)
             assert shown(charts(view)[0])[0]["note"]
     hard.show(clean)
-    assert "too few of them for r" in shown(charts(hard)[0])[0]["note"]
-    json.dumps([c._newest[0] for c in (*charts(view), *charts(hard))], allow_nan=False)
+    assert "too few for r" in shown(charts(hard)[0])[0]["note"]
+    json.dumps([c.newest[0] for c in (*charts(view), *charts(hard))], allow_nan=False)
     view.close(), hard.close()
 
 
@@ -300,7 +299,7 @@ def test_the_scatter_and_r_are_the_probes():
     view.close()
 
 
-def test_a_box_selects_and_another_view_greys():
+def test_a_box_selects_and_another_view_grays():
     snap, selection = snapshot(), Selection()
     view, other = HardnessView(selection, lambda i: None), HardnessView(selection, lambda i: None)
     view.show(snap), other.show(snap)
@@ -328,7 +327,7 @@ def test_a_sample_is_told_with_its_image():
     for i in (7, 8, 1000):
         scatter.on_message({"hover": i})
     other = own_and_nearest(snap.cos, snap.y)[2]
-    texts = [f"sample {i}, class {snap.y[i]}\nnearest other: class {other[i]}" for i in (7, 8)]
+    texts = [f"sample {i}, class {snap.y[i]}\nnearest other center: class {other[i]}" for i in (7, 8)]
     assert sent == [
         ({"about": 7, "text": ""}, []),
         ({"about": 7, "text": texts[0]}, [b"image"]),
@@ -338,12 +337,12 @@ def test_a_sample_is_told_with_its_image():
     view.close()
 
 
-def test_going_back_in_time_greys_the_old_way():
+def test_going_back_in_time_grays_the_old_way():
     view = HardnessView(Selection(), lambda i: None)
     for step in (0, 10, 20, 10):
         view.show(snapshot(step, noise=1.5, seed=step))
-    lines = [(head["colour"], arrays[0].tolist()) for head, arrays in shown(charts(view)[1])[1]]
-    assert lines == [("grey", [0, 10, 20]), (1, [0, 10])]
+    lines = [(head["color"], arrays[0].tolist()) for head, arrays in shown(charts(view)[1])[1]]
+    assert lines == [("gray", [0, 10, 20]), (1, [0, 10])]
     view.close()
 
 
@@ -367,7 +366,7 @@ def test_the_gradient_is_that_of_training():
     assert found.map.negative[row, column] == pytest.approx(float(cos.grad[0, 1]), rel=1e-9)
     plane, curves = charts(view)
     np.testing.assert_allclose(layer(plane, "map")[0], found.map.target.ravel(), rtol=1e-6)
-    np.testing.assert_allclose(layer(curves, "line", "on cos θ_y, own center")[1], found.own, rtol=1e-6)
+    np.testing.assert_allclose(layer(curves, "line", "dL/dcos θ_y, own center")[1], found.own, rtol=1e-6)
     x, y, group, _ = layer(plane, "points")
     own, nearest, _ = own_and_nearest(snap.cos, snap.y)
     np.testing.assert_allclose([np.cos(x), np.cos(y)], [own, nearest], atol=1e-6)
@@ -391,7 +390,7 @@ def test_the_other_cosine_is_shown_when_asked_for():
     view = GradientsView("arcface")
     view.show(snapshot())
     view.wait()
-    view._shown.value = "negative"
+    view.children[0].value = "negative"
     np.testing.assert_allclose(layer(charts(view)[0], "map")[0], view.result.map.negative.ravel(), rtol=1e-6)
     view.close()
 
@@ -405,9 +404,8 @@ def test_the_rest_weighs_what_all_further_centers_do():
     assert rest * math.exp(24.0 * math.cos(theta)) == pytest.approx(np.median(weights), rel=1e-6)
     assert further_centers(snap.cos[:, :2], np.zeros(5, dtype=int), 24.0)[0] == 0
     softmax = snapshot(**METHODS["softmax"].settings())
-    assert logits_per_cosine(build_objective(METHODS["softmax"], softmax, 12), softmax.length) == pytest.approx(
-        softmax.length
-    )
+    objective = build_objective(METHODS["softmax"], softmax.parameters, softmax.state, 12)
+    assert logits_per_cosine(objective, softmax.length) == pytest.approx(softmax.length)
 
 
 def test_gradients_are_found_again_only_when_something_moved():
@@ -454,7 +452,7 @@ def test_showing_does_not_wait_for_the_gradients(monkeypatch):
     view = GradientsView("arcface")
     view.show(snapshot())
     assert view.result is None
-    assert "being computed" in shown(charts(view)[0])[0]["note"]
+    assert "Computing" in shown(charts(view)[0])[0]["note"]
     free.set()
     view.wait()
     view.close()
@@ -494,38 +492,19 @@ def test_every_step_is_kept_and_the_drawing_keeps_the_extremes():
     view.close()
 
 
-def test_what_is_added_is_drawn_soon_and_not_each_time(monkeypatch):
-    waiting = []
-
-    class Timer:
-        """A threading.Timer that fires when the test calls its function."""
-
-        def __init__(self, seconds, function):
-            self.function = function
-
-        def start(self):
-            waiting.append(self.function)
-
-        def cancel(self):
-            pass
-
-    monkeypatch.setattr("workbench.panels.training_view.threading.Timer", Timer)
+def test_steps_are_drawn_together():
     view = TrainingView()
     chart = charts(view)[0]
-    drawn = chart.pushed
     for step in steps_of(np.ones(300)):
         view.add(step)
-    assert (len(waiting), chart.pushed) == (1, drawn)
-    waiting.pop()()
+    assert chart.pushed == 0
+    view.draw()
     assert layer(chart, "line", "loss")[0][-1] == 299
-    assert chart.pushed == drawn + 1
-    for step in steps_of(np.ones(301))[300:]:
-        view.add(step)
-    assert len(waiting) == 1  # what comes after a drawing waits for the next one
+    assert chart.pushed == 1
     view.close()
 
 
-def test_a_restore_draws_the_old_way_grey():
+def test_a_restore_draws_the_old_way_gray():
     view = TrainingView()
     for step in steps_of([5, 4, 3]):
         view.add(step)
@@ -538,8 +517,8 @@ def test_a_restore_draws_the_old_way_grey():
     for chart, old, new in zip(
         charts(view), ([4, 3, 2], [0.1] * 3), ([5, 4, 6, 7], [0.1, 0.1, 0.01, 0.01]), strict=True
     ):
-        lines = [(head["colour"] == "grey", *(a.tolist() for a in arrays)) for head, arrays in shown(chart)[1]]
-        assert [(grey, x) for grey, x, _ in lines] == [(True, [1, 2, 3]), (False, [0, 1, 2, 3])]
+        lines = [(head["color"] == "gray", *(a.tolist() for a in arrays)) for head, arrays in shown(chart)[1]]
+        assert [(gray, x) for gray, x, _ in lines] == [(True, [1, 2, 3]), (False, [0, 1, 2, 3])]
         np.testing.assert_allclose(lines[0][2], old, rtol=1e-6)
         np.testing.assert_allclose(lines[1][2], new, rtol=1e-6)
     marks = shown(charts(view)[0])[0]["marks"]
@@ -558,7 +537,7 @@ def test_of_many_changes_the_last_are_marked_and_it_is_said():
     head, _ = shown(charts(view)[0])
     assert len(head["marks"]) == MARKS
     assert head["marks"][-1]["at"] == MARKS + 49
-    assert f"The last {MARKS} of {MARKS + 50} changes are marked." == head["note"]
+    assert f"The last {MARKS} of {MARKS + 50} parameter changes are marked." == head["note"]
     view.close()
 
 
@@ -579,7 +558,8 @@ def test_health_is_said_newest_first_and_as_text():
     view = TrainingView()
     view.report("fine <b>")
     view.report("stuck")
-    assert view._health.value.index("stuck") < view._health.value.index("fine &lt;b&gt;")
+    health = view.children[-1].value
+    assert health.index("stuck") < health.index("fine &lt;b&gt;")
     view.close()
 
 
@@ -648,13 +628,9 @@ def numbers():
 
 
 def test_javascript_finds_the_same_numbers(tmp_path, node):
-    module, expected = tmp_path / "chart.mjs", tmp_path / "numbers.json"
-    module.write_text(source("plot.js", "chart.js"), encoding="utf-8")
+    expected = tmp_path / "numbers.json"
     expected.write_text(json.dumps(numbers(), allow_nan=False), encoding="utf-8")
-    places = {"WORKBENCH_MODULE": module.as_uri(), "WORKBENCH_NUMBERS": str(expected)}
-    script = Path(__file__).parents[1] / "js" / "chart.test.mjs"
-    done = subprocess.run([node, "--test", str(script)], env=os.environ | places, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    run_node(node, "chart.test.mjs", tmp_path / "chart.mjs", source("plot.js", "chart.js"), NUMBERS=str(expected))
 
 
 def test_a_frame_is_plain_json_and_the_first_layer_lowest():
@@ -673,6 +649,7 @@ import io, numpy as np, ipywidgets as widgets
 from PIL import Image
 from workbench.core.record import Snapshot, Step
 from workbench.panels.kit.selection import Selection
+from workbench.panels.method_setting import build_objective
 from workbench.panels.similarities_view import SimilaritiesView
 from workbench.panels.hardness_view import HardnessView
 from workbench.panels.gradients_view import GradientsView
@@ -745,11 +722,11 @@ def test_charts_in_jupyterlab(open_notebook, artefacts):
     page.get_by_role("img", name="Distribution of cosines").focus()
     page.keyboard.press("ArrowLeft")
     expect(readout).not_to_have_text(before)
-    logarithm = page.get_by_role("button", name="Logarithm: Distribution of cosines")
+    logarithm = page.get_by_role("button", name="Log scale: Distribution of cosines")
     logarithm.press("Enter")
     expect(logarithm).to_have_attribute("aria-pressed", "true")
     page.screenshot(path=artefacts / "charts_light.png")
-    page.evaluate("void window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    set_theme(page, "Dark")
     page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
     page.wait_for_timeout(3000)  # the canvases are drawn again
     page.screenshot(path=artefacts / "charts_dark.png")

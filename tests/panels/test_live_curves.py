@@ -4,13 +4,11 @@ import dataclasses
 import itertools
 import json
 import math
-import os
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from panels.helpers import run_node
 
 from workbench.core.errors import InputError
 from workbench.core.parameters import Param, param
@@ -21,6 +19,7 @@ from workbench.methods import METHODS
 from workbench.methods.method import as_method
 from workbench.panels import curves_view as live
 from workbench.panels.curves_view import CurvesView
+from workbench.panels.kit import stream
 
 THETA = math.radians(80)
 LR = {"lr": Param("η", "learning rate", low=1e-5, high=1.0)}
@@ -28,33 +27,30 @@ LR = {"lr": Param("η", "learning rate", low=1e-5, high=1.0)}
 
 @pytest.fixture(autouse=True)
 def without_rest(monkeypatch):
-    """Ladders at once: how long they rest matters beside a training only."""
-    monkeypatch.setattr(live, "SETTLED", 0.0)
+    """No pauses, which matter during training only; and a browser that acknowledges every frame."""
+    monkeypatch.setattr(live, "QUIET", 0.0)
     monkeypatch.setattr(live, "REST_RUNG", 0.0)
+    monkeypatch.setattr(stream, "IN_FLIGHT", math.inf)
+    monkeypatch.setattr(stream, "TIMEOUT", math.inf)
 
 
 class CurvesHarness:
-    """A view whose changes are taken at once, and the messages it sends; `answer` plays the browser."""
+    """A view that applies every change, and the messages it sends. watched: whether a browser displays it."""
 
-    def __init__(self, key: str = "arcface", answer: bool = True, method: object = None) -> None:
+    def __init__(self, key: str = "arcface", watched: bool = True, method: object = None) -> None:
         self.method = method or METHODS[key]
         self.values = self.method.settings(next(iter(self.method.presets))) | {"lr": 0.1}
         self.state: dict[str, float] = {}
         self.sent: list[dict] = []
         self.view = CurvesView(self.change, LR)
-        self.view.send = self.receive
-        self.answer = answer
-        if answer:
-            self.tell(ready=True)
+        self.view.send = lambda content, buffers=None: self.sent.append(content)
+        if watched:
+            self.send(ready=True)
         self.show()
 
-    def receive(self, content: dict, buffers: object = None) -> None:
-        self.sent.append(content)
-        if "frame" in content and self.answer:
-            self.view._sent.clear()
-
-    def tell(self, **content: object) -> None:
-        self.view._on_custom_message(self.view, content, [])
+    def send(self, **content: object) -> None:
+        """Send a message of the browser to the view."""
+        self.view.receive(content)
 
     def change(self, change: dict) -> None:
         values = self.values | change
@@ -71,7 +67,7 @@ class CurvesHarness:
 
 
 def test_the_exact_curves_are_drawn():
-    harness = CurvesHarness("npcface", answer=False)
+    harness = CurvesHarness("npcface", watched=False)
     assert harness.view.wait()
     result, margin = harness.view.result, METHODS["npcface"].margin_of(harness.values)
     assert np.array_equal(result.curve.T, curve(margin, THETA, len(result.curve.phi)).T)
@@ -81,10 +77,10 @@ def test_the_exact_curves_are_drawn():
 
 
 def test_nobody_looks_nothing_is_built_or_sent():
-    harness = CurvesHarness("npcface", answer=False)
+    harness = CurvesHarness("npcface", watched=False)
     assert harness.view.wait()
     assert harness.sent == []
-    assert harness.view._built == {}
+    assert harness.view.newest[0]["ladders"] == {}
 
 
 def test_controls_come_from_what_the_parts_declare():
@@ -108,7 +104,7 @@ def test_ladders_are_announced_and_sent_when_asked_for():
     harness = CurvesHarness("curricularface")
     head = harness.frames()[-1]
     assert list(head["ladders"]) == ["m", "momentum", "topk"]  # the last two move nothing, which is known now
-    harness.tell(ladders=["m", "momentum", "unknown"])
+    harness.send(ladders=["m", "momentum", "unknown"])
     (sent,) = [content for content in harness.sent if "ladder" in content]
     assert (sent["ladder"], sent["version"], sent["theta"]) == ("m", head["ladders"]["m"], THETA)
     assert len(sent["values"]) == len(sent["marks"])
@@ -139,13 +135,12 @@ def test_a_state_that_drifts_rebuilds_only_what_the_eye_can_tell():
 
 
 def test_the_grabbed_ladder_is_built_first():
-    harness = CurvesHarness("npcface", answer=False)
+    harness = CurvesHarness("npcface", watched=False)
     assert harness.view.wait()
-    harness.view._grabbed, harness.answer = "alpha", True
-    harness.tell(ready=True)
-    harness.tell(ladders=[])
-    assert harness.view.wait()
-    versions = {name: built.version for name, built in harness.view._built.items()}
+    harness.send(grab="alpha")
+    harness.send(ready=True)
+    harness.send(ladders=[])
+    versions = harness.frames()[-1]["ladders"]
     assert min(versions, key=versions.get) == "alpha"
 
 
@@ -165,7 +160,7 @@ def test_the_ghost_is_the_setting_before_the_control_moved():
         harness.change({"m": m})
         assert harness.view.wait()
     assert harness.view.ghost.parameters["m"] == 0.5
-    harness.tell(grab="m")
+    harness.send(grab="m")
     harness.change({"m": 0.2})
     assert harness.frames()[-1]["before"][2] == pytest.approx([(THETA - 0.3) / 2])
     assert harness.view.ghost.parameters["m"] == 0.3
@@ -173,10 +168,10 @@ def test_the_ghost_is_the_setting_before_the_control_moved():
 
 def test_a_change_is_answered_and_a_bad_one_in_one_line():
     harness = CurvesHarness()
-    harness.tell(set={"m": 0.4}, id="a:1")
+    harness.send(set={"m": 0.4}, id="a:1")
     assert {"answered": "a:1"} in harness.sent
     assert harness.frames()[-1]["values"]["m"] == 0.4
-    harness.tell(set={"m": 9}, id="a:2")
+    harness.send(set={"m": 9}, id="a:2")
     (answer,) = [content for content in harness.sent if content.get("answered") == "a:2"]
     assert answer["problem"] == "Not possible: ArcFace: m = 9 is outside [0, 1.5]"
     assert harness.frames()[-1]["values"]["m"] == 0.4
@@ -239,20 +234,16 @@ def reference(margin: Margin, name: str, state: dict[str, float]) -> dict:
 def test_the_geometry_in_node(tmp_path, node):
     wanted = [(ArcFace(), "m", {}), (NPCFace(), "m0", {}), (NPCFace(), "alpha", {})]
     wanted += [(NPCFace(), "m_mask", {}), (CurricularFace(), "m", {"t": 0.3})]
-    (tmp_path / "curves.mjs").write_text(str(CurvesView._esm), encoding="utf-8")
-    (tmp_path / "numbers.json").write_text(json.dumps({"ladders": [reference(*w) for w in wanted]}))
-    places = {"CURVES_MODULE": str(tmp_path / "curves.mjs"), "CURVES_NUMBERS": str(tmp_path / "numbers.json")}
-    script = Path(__file__).parents[1] / "js" / "curves.test.mjs"
-    done = subprocess.run(
-        [node, "--test", str(script)], env=os.environ | places, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    expected = tmp_path / "numbers.json"
+    expected.write_text(json.dumps({"ladders": [reference(*w) for w in wanted]}))
+    run_node(node, "curves.test.mjs", tmp_path / "curves.mjs", str(CurvesView._esm), NUMBERS=str(expected))
 
 
 CELL = """
 import math
 from workbench.methods import METHODS
 from workbench.panels.curves_view import CurvesView
+from workbench.panels.kit import stream
 method, got = METHODS["curricularface"], []
 values = method.settings()
 def show():

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from browsing import Notebooks, run_jupyterlab
+from panels.helpers import set_theme
 
 from workbench.cli.lab import app_command
 
@@ -142,7 +143,7 @@ def test_another_method_is_drawn_at_once(page):
     page.get_by_text("NPCFace. The boundary").first.wait_for(timeout=20 * SECOND)
 
 
-def test_selecting_a_class_greys_out_the_rest(page):
+def test_selecting_a_class_grays_out_the_rest(page):
     before = ink(page, 1)
     page.locator(".workbench-lab table tbody tr").first.click()
     page.wait_for_timeout(1500)
@@ -158,19 +159,19 @@ def test_a_bad_value_is_said_and_taken_back(page):
 
 
 def test_dark_is_dark(page, request):
-    page.evaluate("void window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    set_theme(page, "Dark")
     page.wait_for_timeout(2500)
     ground = page.evaluate("getComputedStyle(document.body).getPropertyValue('--jp-layout-color0').trim()")
     assert ground.lower() not in ("white", "#fff", "#ffffff")
     page.locator(".workbench-lab").screenshot(path=artefact(request, "dark"))
-    page.evaluate("void window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+    set_theme(page, "Light")
     page.wait_for_timeout(2000)
     page.locator(".workbench-lab").screenshot(path=artefact(request, "light"))
 
 
 def test_a_scene_plays_and_says_what_to_look_for(page):
     page.get_by_label("Scene", exact=True).select_option("No margin")
-    page.get_by_text("Norm-softmax sorts the classes").wait_for(timeout=30 * SECOND)
+    page.get_by_text("Norm-softmax separates the classes").wait_for(timeout=30 * SECOND)
     until(page, lambda now: now[1] > 2, seconds=40)
     press(page, "Pause")
 
@@ -180,8 +181,8 @@ def test_a_flood_of_changes_leaves_the_page_idle_soon(page, notebooks):
 import time
 for i in range(1000):
     lab.curves.show(lab.session.tuning.composed, dict(lab.session.tuning.values) | {"lr": 0.1, "theta": 1 + i / 2000},
-                    lab._shown.state, 1.0, 1 + i / 2000, None)
-    lab.sphere.show(lab._shown)
+                    lab.snapshot.state, 1.0, 1 + i / 2000, None)
+    lab.sphere.show(lab.snapshot)
 """
     page.evaluate("window.beats = 0; setInterval(() => window.beats++, 20)")
     run(page, flood)

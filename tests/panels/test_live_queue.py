@@ -1,20 +1,18 @@
 """The queue inspector: rivals against a plain loop, what the table says as training goes on, and what it is told."""
 
 import math
-import os
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from panels.helpers import run_node
 
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.mining.queue import HardNegativeQueue
-from workbench.panels import queue_view as inspector
+from workbench.panels import queue_view
 from workbench.panels.kit.selection import Selection
 from workbench.panels.queue_view import QueueView
 from workbench.probes.rivals import center_cosines, most_confused, nearest_classes, rivals
@@ -29,7 +27,7 @@ def snapshot(classes=30, n=120, dim=8, step=0, sub=1, noise=1.0, seed=0):
 
 def shown(view):
     """The last frame: what the table says."""
-    return view._newest[0]
+    return view.newest[0]
 
 
 def cosine(a, b):
@@ -93,13 +91,13 @@ def test_the_table_shows_the_sixteen_nearest_of_the_most_confused_class():
     table = shown(view)
     assert len(table["rows"]) == 16
     assert table["name"] == f"<{view.own}>"
-    assert "16 nearest of 29 other centers, all compared: recall@16 = 1" in table["line"]
-    assert "4 samples of this class of 120" in table["line"]
+    assert "16 nearest of 29 other centers, exact search: recall@16 = 1" in table["line"]
+    assert "4 of 120 samples are of this class" in table["line"]
     cosines = [float(row["cosine"]) for row in table["rows"]]
     assert cosines == sorted(cosines, reverse=True)
     first = table["rows"][0]
     angle = math.acos(view.result.cosine[0])
-    assert first["angle"] == f"{math.degrees(angle):.1f}° ({angle:.2f} rad)"
+    assert first["angle"] == f"{math.degrees(angle):.1f}° ({angle:.3f} rad)"
     for k, row in enumerate(table["rows"]):
         assert row["name"] == f"<{row['id']}>"
         assert row["why"].startswith("nearest centers")
@@ -139,19 +137,19 @@ def test_a_queue_says_what_it_holds_how_old_it_is_and_what_it_misses():
     view.show(seen, queue, step=7)
     best, worst = shown(view)["rows"]
     assert (best["id"], best["age"], best["why"]) == (near[0], "0 visits", "nearest centers")
-    assert (worst["id"], worst["age"], worst["why"]) == (far[0], "1 visit", "kept from a batch before")
+    assert (worst["id"], worst["age"], worst["why"]) == (far[0], "1 visit", "from an earlier batch")
     assert "step 7 · 2 nearest of 2 queued" in shown(view)["line"]
     assert "recall@4 = 0.25 for this class" in shown(view)["line"]
     view.show(seen, queue.rebuild(W, "exact"), step=9)
     assert f"{best['id']}" in {str(row["id"]) for row in shown(view)["rows"]}
     why = {row["id"]: row["why"] for row in shown(view)["rows"]}
     assert why.pop(near[0]) == "nearest centers"  # it was there before
-    assert set(why.values()) == {"from a refresh, seen at step 9"}
+    assert set(why.values()) == {"added by a refresh, seen at step 9"}
     assert "recall@4 = 1.00 for this class" in shown(view)["line"]
 
 
 def test_the_recall_of_a_sample_of_classes_is_the_queues_own(monkeypatch):
-    monkeypatch.setattr(inspector, "EVERY", -1.0)
+    monkeypatch.setattr(queue_view, "INTERVAL", -1.0)
     seen = snapshot(classes=40)
     queue = HardNegativeQueue(40, 5).rebuild(torch.from_numpy(seen.W), "exact")
     queue.ids[:20] = -1
@@ -161,12 +159,12 @@ def test_the_recall_of_a_sample_of_classes_is_the_queues_own(monkeypatch):
 
 
 def test_many_centers_are_searched_now_and_then_only(monkeypatch):
-    monkeypatch.setattr(inspector, "QUICK", 10)
+    monkeypatch.setattr(queue_view, "MAX_NUMBERS", 10)
     view, seen = QueueView(Selection()), snapshot()
     view.show(seen)
     view.show(Snapshot(9, seen.x, seen.y, seen.W))
     assert view.pushed == 1
-    monkeypatch.setattr(inspector, "EVERY", -1.0)
+    monkeypatch.setattr(queue_view, "INTERVAL", -1.0)
     view.show(Snapshot(9, seen.x, seen.y, seen.W))
     assert "step 9" in shown(view)["line"]
 
@@ -242,10 +240,4 @@ def test_what_cannot_be_compared_is_not_drawn():
 
 
 def test_the_script_does_what_its_own_tests_say(tmp_path, node):
-    module = tmp_path / "queue.mjs"
-    module.write_text(str(QueueView._esm), encoding="utf-8")
-    test = Path(__file__).parents[1] / "js" / "queue.test.mjs"
-    done = subprocess.run(
-        [node, "--test", str(test)], env=os.environ | {"MODULE": module.as_uri()}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_node(node, "queue.test.mjs", tmp_path / "queue.mjs", str(QueueView._esm))

@@ -1,14 +1,12 @@
 """The live sphere: what it sends of a snapshot, what it is told, its geometry by node, its look in a real browser."""
 
 import json
-import os
-import subprocess
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from panels.helpers import join_threads, run_node, set_theme
 
 from workbench.core.arrays import unit
 from workbench.core.errors import InputError
@@ -26,7 +24,7 @@ def snapshot(dim: int, classes: int = 5, n: int = 60, step: int = 3, seed: int =
 
 def shown(view: SphereView) -> tuple[dict, np.ndarray, np.ndarray, np.ndarray]:
     """What the last frame says: head, points, centers, which samples are misclassified."""
-    head, (points, centers, wrong) = view._newest
+    head, (points, centers, wrong) = view.newest
     k = 3 if head["kind"] == "sphere" else 2
     found = np.frombuffer(points, np.int16).reshape(-1, k) * head["reach"] / FINEST
     bits = np.unpackbits(np.frombuffer(wrong, np.uint8))[: len(found)]
@@ -106,7 +104,7 @@ def test_two_classes_are_isolated_in_their_plane(view, selection):
     right = x @ W[1] > x @ W[3]
     assert np.array_equal(points[:, 0] > 0, right)
     angle = np.arccos(W[1] @ W[3])
-    assert f"Dee and Bob {np.degrees(angle):.1f}° ({angle:.2f} rad) apart" in head["line"]
+    assert f"Dee and Bob {np.degrees(angle):.1f}° ({angle:.3f} rad) apart" in head["line"]
 
 
 def test_without_a_wish_the_nearest_centers_are_isolated(view, selection):
@@ -148,11 +146,11 @@ def test_a_map_is_drawn_on_demand_started_from_the_one_before_and_shown_as_old(v
     view.projection = "umap"
     assert shown(view)[0]["empty"]
     view.on_message({"press": "map"})
-    view._mapper.join(10)
+    join_threads("map")
     view.show(snapshot(16, step=8, seed=4))
     head, points, *_ = shown(view)
     assert "step 8 · " in head["line"]
-    assert "UMAP, on demand, step 3 (took " in head["line"]
+    assert "UMAP of step 3 (took " in head["line"]
     assert len(points) == 60
     assert view.note == ""
     view.draw_map().join(10)
@@ -196,7 +194,7 @@ def test_a_map_that_fails_says_so(view, monkeypatch):
     monkeypatch.setattr("workbench.panels.sphere_view.umap_map", umap_map)
     view.show(snapshot(16))
     view.draw_map().join(10)
-    assert view.note == "no map: too few vectors"
+    assert view.note == "UMAP failed: too few vectors"
 
 
 def test_the_selection_goes_both_ways(view, selection):
@@ -231,7 +229,7 @@ def test_hovering_tells_cosines_to_the_own_and_the_nearest_other_center(selectio
     first, second, third = sent[0]["text"].split("\n")
     assert first == f"class {own}, sample 7"
     assert second.startswith(f"own center: cos {cos[own]:.3f}, {np.degrees(np.arccos(cos[own])):.1f}°")
-    assert third.startswith(f"nearest other, class {other}: cos {cos[other]:.3f}")
+    assert third.startswith(f"nearest other center, class {other}: cos {cos[other]:.3f}")
     assert sent[0]["image"] == "data:image/png;base64,cG5n"
 
 
@@ -266,15 +264,15 @@ def test_other_dimensions_offer_other_projections(view):
         (lambda view: setattr(view, "pair", (2, 2)), r"pair = \(2, 2\): different classes"),
         (lambda view: setattr(view, "pair", (-1, 2)), r"pair = \(-1, 2\): different classes"),
         (lambda view: setattr(view, "projection", "sphre"), "unknown projection 'sphre'"),
-        (lambda view: view.show(snapshot(1)), r"x has shape \(60, 1\); a direction needs at least 2"),
+        (lambda view: view.show(snapshot(1)), r"x has shape \(60, 1\); a direction needs at least 2 dimensions"),
     ],
 )
 def test_what_cannot_be_shown_is_said_and_changes_nothing(view, wrong, words):
     view.show(snapshot(16))
-    before = view._newest
+    before = view.newest
     with pytest.raises(InputError, match=words):
         wrong(view)
-    assert view._newest == before
+    assert view.newest == before
 
 
 def test_before_anything_is_shown(view):
@@ -287,14 +285,14 @@ def test_before_anything_is_shown(view):
 def test_a_wish_that_cannot_be_granted_is_said_in_the_page(view):
     view.show(snapshot(3, classes=1))
     view.on_message({"press": "isolate"})
-    assert view.note == "there is one class; two are needed to look at two alone"
+    assert view.note == "there is one class; isolating needs two"
 
 
 def test_what_is_not_finite_leaves_the_last_picture(view):
     view.show(snapshot(3))
-    before = view._newest
+    before = view.newest
     view.show(Snapshot(4, np.full((60, 3), np.nan), snapshot(3).y, snapshot(3).W))
-    assert view._newest == before
+    assert view.newest == before
 
 
 def test_threads_may_show_and_select_at_once(view, selection):
@@ -412,13 +410,9 @@ def references() -> dict:
 
 
 def test_the_geometry_in_the_browser_is_numpys(tmp_path, node):
-    module, reference = tmp_path / "sphere.mjs", tmp_path / "reference.json"
-    module.write_text(str(SphereView._esm), encoding="utf-8")
+    reference = tmp_path / "reference.json"
     reference.write_text(json.dumps(references()), encoding="utf-8")
-    test = Path(__file__).parents[1] / "js" / "sphere.test.mjs"
-    places = {"MODULE": module.as_uri(), "REFERENCE": str(reference)}
-    done = subprocess.run([node, "--test", str(test)], env=os.environ | places, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_node(node, "sphere.test.mjs", tmp_path / "sphere.mjs", str(SphereView._esm), REFERENCE=str(reference))
 
 
 SHOW = """
@@ -472,7 +466,7 @@ def test_the_sphere_in_jupyterlab(open_notebook, artefacts):
     page.keyboard.up("Shift")
     expect(said).not_to_contain_text("0 of ()")
     assert 0 < int(said.inner_text().split()[0]) < 600  # those behind are not caught
-    page.get_by_role("button", name="Select nothing").click()
+    page.get_by_role("button", name="Clear selection").click()
     expect(said).to_contain_text("0 of ()")
     for dx in range(-150, 150, 3):  # until the pointer is on a point
         page.mouse.move(middle[0] + dx, middle[1] + 40)
@@ -484,6 +478,6 @@ def test_the_sphere_in_jupyterlab(open_notebook, artefacts):
     expect(line).to_contain_text("the plane keeps")
     page.get_by_label("Projection").select_option(label="Tangent plane at a center")
     expect(line).to_contain_text("tangent plane at class 0")
-    page.evaluate("void window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    set_theme(page, "Dark")
     page.wait_for_timeout(1000)
     page.screenshot(path=artefacts / "sphere_dark.png")

@@ -36,7 +36,7 @@ def panel():
 
 def controls(panel: MarginPanel, name: str) -> list[widgets.Widget]:
     """The widgets of one parameter that hold its value: slider and box, or box, or list."""
-    row = (panel._scenery | panel._controls[panel.result.method.key])[name].row
+    row = (panel.scene_controls | panel.controls[panel.result.method.key])[name].row
     holders = (widgets.FloatSlider, widgets.FloatText, widgets.Dropdown)
     inside = [w for child in row.children for w in (child, *getattr(child, "children", ()))]
     return [w for w in inside if isinstance(w, holders)]
@@ -62,9 +62,9 @@ def texts(figure: go.Figure) -> list[str]:
 
 
 @functools.cache
-def drawn(margin: Margin, theta: float = THETA, colour: str = theme.BLUE, **other) -> Drawn:
+def drawn(margin: Margin, theta: float = THETA, color: str = theme.BLUE, **other) -> Drawn:
     lines = curve(margin, theta), boundaries(margin, theta), ideal_boundaries(margin, theta)
-    return Drawn(type(margin).__name__, colour, *lines, **other)
+    return Drawn(type(margin).__name__, color, *lines, **other)
 
 
 # The drawing
@@ -144,7 +144,7 @@ def test_no_boundary_means_one_region():
 def test_drawing_in_place_ends_as_a_new_figure_would(story):
     canvas = Canvas(go.Figure, *drawing([drawn(ArcFace())], THETA, dark=False))
     for others, m, ghost, dark in story:
-        one = [drawn(METHODS["npcface"].margin(m0=m), colour=theme.GREEN)]
+        one = [drawn(METHODS["npcface"].margin(m0=m), color=theme.GREEN)]
         one += [drawn(ArcFace(m=0.1 * k)) for k in range(others)]
         one += [drawn(ArcFace(m=m), ghost=True)] if ghost else []
         canvas.draw(*drawing(one, THETA, dark))
@@ -173,7 +173,7 @@ def test_every_method_draws_what_curves_computes(key):
 @pytest.mark.parametrize("panel_of", [MarginPanel, GradientPanel])
 def test_a_method_without_T_and_N_is_left_out(panel_of):
     panel = panel_of("arcface")
-    assert [key for _, key in panel._method.options] == DRAWN
+    assert [key for _, key in panel.method_list.options] == DRAWN
     with pytest.raises(InputError, match="unknown method 'triplet'"):
         panel.set(method="triplet")
 
@@ -181,10 +181,10 @@ def test_a_method_without_T_and_N_is_left_out(panel_of):
 @pytest.mark.parametrize("key", DRAWN)
 def test_controls_come_from_the_declared_parameters(key):
     panel = MarginPanel(key)
-    rows = {*panel._front.children, *panel._drawer.children}
+    rows = {*panel.front.children, *panel.drawer.children}
     for name, p in METHODS[key].margin.parameters().items():
         holders = controls(panel, name)
-        assert panel._controls[key][name].row in rows
+        assert panel.controls[key][name].row in rows
         if p.choices:
             assert [v for _, v in holders[0].options] == list(p.choices)
         elif p.high <= 1000:
@@ -194,13 +194,13 @@ def test_controls_come_from_the_declared_parameters(key):
 
 def test_what_moves_no_curve_stands_in_the_drawer():
     panel = MarginPanel("recurricularface")
-    where = {n: c.row in panel._front.children for n, c in panel._controls["recurricularface"].items()}
+    where = {n: c.row in panel.front.children for n, c in panel.controls["recurricularface"].items()}
     assert [n for n, front in where.items() if front] == [
         "m", "k", "alpha", "product", "mask", "coeffs", "guard", "t",
     ]  # fmt: skip
     panel.set(preset="closed")
-    assert panel._controls["recurricularface"]["E"].row in panel._front.children
-    assert panel._controls["recurricularface"]["k"].row in panel._drawer.children
+    assert panel.controls["recurricularface"]["E"].row in panel.front.children
+    assert panel.controls["recurricularface"]["k"].row in panel.drawer.children
 
 
 def test_a_slider_moves_the_curve_the_box_and_the_words(panel):
@@ -210,8 +210,8 @@ def test_a_slider_moves_the_curve_the_box_and_the_words(panel):
     assert panel.result.margin == ArcFace(m=0.3)
     assert box.value == 0.3
     assert panel.result.actual[0] == pytest.approx((THETA - 0.3) / 2)
-    assert "31.4° (0.548 rad)" in panel._sentence.value
-    assert "Before: 25.7°" in panel._sentence.value
+    assert "31.4° (0.548 rad)" in panel.sentence.value
+    assert "Before: 25.7°" in panel.sentence.value
     assert trace(shown(panel), "T: target").y != before
     box.value = 0.7
     assert slider.value == 0.7
@@ -243,11 +243,11 @@ def test_the_ghost_is_what_was_before_one_control_began_to_move(panel):
 
 
 def test_presets_methods_and_reset(panel):
-    panel._preset.value = "adaface_repo"
+    panel.preset_list.value = "adaface_repo"
     assert panel.result.margin == ArcFace(guard="clip")
-    panel._method.value = "curricularface"
+    panel.method_list.value = "curricularface"
     assert (panel.result.method.key, panel.result.preset) == ("curricularface", "paper")
-    assert panel._preset.options == tuple(METHODS["curricularface"].presets)
+    assert panel.preset_list.options == tuple(METHODS["curricularface"].presets)
     panel.set(m=0.3, t=0.5, theta=1.0)
     assert panel.result.label == "CurricularFace (paper, m = 0.3, t = 0.5)"
     assert panel.reset().label == "CurricularFace (paper)"
@@ -293,13 +293,13 @@ def test_a_combination_that_cannot_be_is_told_and_taken_back():
     panel = MarginPanel("mv_am")
     (guard,) = controls(panel, "guard")
     guard.value = "mm"
-    assert "needs positive = " in panel._problem.value
+    assert "needs positive = " in panel.message.value
     assert guard.value == panel.result.margin.guard == "wrap"
     controls(panel, "m")[0].value = 0.4
-    assert "needs" not in panel._problem.value
+    assert "needs" not in panel.message.value
 
 
-def test_pins_stay_in_colours_of_their_own_and_follow_theta(panel):
+def test_pins_stay_in_colors_of_their_own_and_follow_theta(panel):
     alone = len(shown(panel).data)
     panel.pin()
     panel.set(m=0.2)
@@ -347,14 +347,14 @@ class Leaning(Margin):
 def test_a_margin_of_ones_own():
     panel = MarginPanel(margin=Leaning(lean=0.25))
     assert panel.result.label == "Leaning (yours) (given)"
-    assert set(panel._controls["Leaning"]) == {"lean", "m"}
+    assert set(panel.controls["Leaning"]) == {"lean", "m"}
     slider, _ = controls(panel, "lean")
     assert (slider.min, slider.max) == (0.0, 1.0)
     slider.value = 0.5
     assert panel.result.margin == Leaning(lean=0.5)
-    assert "nobody published" in panel._formula.value
+    assert "nobody published" in panel.formula.value
     controls(panel, "m")[0].value = 0.45
-    assert "this margin fails there" in panel._problem.value
+    assert "this margin fails there" in panel.message.value
     assert panel.result.margin.m == 0.1
     assert panel.set(method="arcface").margin == ArcFace()
     with pytest.raises(InputError, match=r"margin = 0.5: not a Margin"):
@@ -367,8 +367,8 @@ def test_equations_of_another_T_are_not_shown():
         def T(self, c, ctx, rows):
             return c
 
-    assert "theta_y + m" not in MarginPanel(margin=Silent())._formula.value
-    assert "theta_y + m" in MarginPanel(margin=ArcFace(m=0.2))._formula.value
+    assert "theta_y + m" not in MarginPanel(margin=Silent()).formula.value
+    assert "theta_y + m" in MarginPanel(margin=ArcFace(m=0.2)).formula.value
 
 
 def test_a_page_that_is_loaded_again_starts_from_the_present_curves(panel):
@@ -382,24 +382,24 @@ def test_a_page_that_is_loaded_again_starts_from_the_present_curves(panel):
 
 def test_the_figure_follows_the_page_unless_told(panel):
     ink = shown(panel).layout.template.layout.font.color
-    panel._page.dark = True
+    panel.page.dark = True
     assert shown(panel).layout.template.layout.font.color != ink
     light = MarginPanel("arcface", dark=False)
-    light._page.dark = True
+    light.page.dark = True
     assert shown(light).layout.template.layout.font.color == ink
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({}, "The boundary lies at 25.7° (0.448 rad), where the ideal one is."),
+        ({}, "The boundary lies at 25.7° (0.448 rad), same as the ideal one."),
         ({"method": "recurricularface"}, "The boundary lies at 31.9° (0.557 rad), 6.3° wider than the ideal 25.7°."),
         (
             {"method": "recurricularface", "mask": "all", "t": 1.0},
             "The boundary lies at 25.0° (0.437 rad), 0.6° narrower than the ideal 25.7°.",
         ),
         ({"method": "norm_softmax"}, "The boundary lies at 40.0° (0.698 rad), halfway between the two centers."),
-        ({"m": 1.5}, "There is no boundary: the other class wins all the way between the two centers."),
+        ({"m": 1.5}, "There is no boundary: the other class wins everywhere between the two centers."),
     ],
 )
 def test_words(panel, change, words):
@@ -457,8 +457,8 @@ def test_every_method_shows_the_gradient_of_its_own_loss(key):
     np.testing.assert_array_equal(panel.result.map.negative, expected.negative)
     for trace_, values in zip(heat(panel), (expected.target, expected.negative), strict=True):
         np.testing.assert_allclose(np.array(trace_.z, float), values, atol=5e-4)
-    rows = {*panel._front.children, *panel._drawer.children}
-    assert all(panel._controls[key][name].row in rows for name in METHODS[key].parameters())
+    rows = {*panel.front.children, *panel.drawer.children}
+    assert all(panel.controls[key][name].row in rows for name in METHODS[key].parameters())
 
 
 def test_a_slider_moves_the_gradient_and_the_words():
@@ -468,7 +468,7 @@ def test_a_slider_moves_the_gradient_and_the_words():
     slider.value = 30
     assert (panel.result.parameters["s"], box.value) == (30, 30)
     assert heat(panel)[0].z != before
-    assert "pushed off the other with 30." in panel._sentence.value
+    assert "30 away from the other" in panel.sentence.value
     controls(panel, "m")[0].value = 0.0
     np.testing.assert_array_equal(
         panel.result.map.target, gradient_map(build("arcface", 1000, 2, s=30, m=0), norm=20).target
@@ -492,18 +492,18 @@ def test_two_losses_side_by_side_as_a_difference_and_exchanged():
     np.testing.assert_allclose(np.array(heat(panel)[1].z, float), first.negative - second.negative, atol=6e-4)
     controls(panel, "show")[0].value = "target"
     assert len(heat(panel)) == 1
-    panel._swap.click()
+    panel.swap_button.click()
     assert panel.result.label == "MV-softmax (Arc) (svx)"
     assert panel.result.against.label == "NPCFace (paper, t = 1.2)"
     panel.set(rest=3)
     assert panel.result.against.scene["rest"] == 3
     assert panel.result.against.parameters["t"] == 1.2
-    panel._against_preset.value = "facexzoo"
+    panel.against_preset_list.value = "facexzoo"
     assert panel.result.against.label == "NPCFace (facexzoo)"
-    panel._against.value = ""
+    panel.against_list.value = ""
     assert panel.result.against is None
-    assert panel._swap.disabled
-    with pytest.raises(InputError, match="of which method"):
+    assert panel.swap_button.disabled
+    with pytest.raises(InputError, match="needs `against`"):
         panel.set(against_preset="paper")
 
 
@@ -515,12 +515,12 @@ def test_states_of_margins_and_scales_have_sliders():
     panel.set(method="adacos", s=20)
     np.testing.assert_allclose(panel.result.map.target, gradient_map(panel.result.margin, s=20).target)
     panel.set(method="magface", lam_g=10)
-    assert "is below 22.59" in panel._sentence.value
+    assert "is below 22.59" in panel.sentence.value
 
 
 def test_what_moves_no_gradient_stands_in_the_drawer():
     panel = GradientPanel("curricularface")
-    where = {n: c.row in panel._front.children for n, c in panel._controls["curricularface"].items()}
+    where = {n: c.row in panel.front.children for n, c in panel.controls["curricularface"].items()}
     assert [n for n, front in where.items() if front] == ["s", "m", "mask", "guard", "grad", "t"]
 
 
@@ -548,7 +548,7 @@ def test_gradients_of_a_margin_of_ones_own():
     controls(panel, "lean")[0].value = 0.5
     np.testing.assert_allclose(panel.result.map.target, gradient_map(Leaning(lean=0.5, m=0.05)).target)
     controls(panel, "m")[0].value = 0.45
-    assert "this margin fails there" in panel._problem.value
+    assert "this margin fails there" in panel.message.value
     assert panel.set(s=10, against="Leaning").against.parameters["s"] == 64
 
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from panels.helpers import set_theme
 
 from workbench.margins import ReCurricularFace
 
@@ -42,7 +43,7 @@ def test_margin_panel_in_jupyterlab(open_notebook, artefacts):
     page.screenshot(path=artefacts / "panel_light.png")
 
     ink = panel.locator(".xtitle").evaluate("e => getComputedStyle(e).fill")
-    page.evaluate("void window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    set_theme(page, "Dark")
     expect(panel.locator(".xtitle")).not_to_have_css("fill", ink)
     page.screenshot(path=artefacts / "panel_dark.png")
 

@@ -1,4 +1,4 @@
-"""What the live curves are drawn from: a loss as it stands while it trains, and all of it that the browser is told."""
+"""The input of CurvesView (a loss at a training state), and the values that it sends to the browser."""
 
 import math
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from workbench.methods.method import Method, own_values
 from workbench.panels.kit.controls import step
 from workbench.panels.method_setting import Curves
 
-POINTS = 257  # of an exact curve
-DRIFT = {"rtol": 0.02, "atol": 0.005}  # how far the state may move before a ladder is built anew
+POINTS = 257  # of a curve
+DRIFT = {"rtol": 0.02, "atol": 0.005}  # change of the state after which a ladder is built again
 
 
 @dataclass(frozen=True)
 class CurvesRequest:
-    """What a call of `show` asks for; setting: what a person changes, live: what training moves."""
+    """The arguments of a call of `CurvesView.show`."""
 
     method: Method
     margin: Margin
@@ -33,98 +33,89 @@ class CurvesRequest:
 
     @property
     def setting(self) -> tuple[Any, ...]:
-        """What decides the curves, but for what training moves."""
+        """The values that determine the curves and that only the user changes."""
         return type(self.margin), self.margin, self.theta
 
     @property
     def live(self) -> dict[str, float]:
-        """What training moves, by name."""
+        """The values that training changes, by name."""
         return self.state | ({} if self.norm is None else {"norm": self.norm})
 
-    def beside(self, name: str) -> tuple[Any, ...]:
-        """Everything that a ladder of one parameter depends on, but for what training moves."""
+    def key_without(self, name: str) -> tuple[Any, ...]:
+        """The setting without one parameter: what the ladder of that parameter depends on."""
         others = {key: value for key, value in own_values(self.margin).items() if key != name}
         return type(self.margin), others, self.theta
 
 
 @dataclass(frozen=True, eq=False)
 class BuiltLadder:
-    """A ladder that was built: what it belongs to, and its rungs; none where the parameter moves neither curve."""
+    """A ladder of one parameter, the key and the live values it was built for. No rungs: it does not move a curve."""
 
-    beside: tuple[Any, ...]
+    key: tuple[Any, ...]
     live: dict[str, float]
     version: int
     rungs: list[Rung]
 
     def is_current(self, request: CurvesRequest, name: str) -> bool:
-        """Whether it is still right, to what the eye can tell."""
-        same = self.live.keys() == request.live.keys()
-        return (
-            same
-            and self.beside == request.beside(name)
-            and all(np.isclose(value, self.live[key], **DRIFT) for key, value in request.live.items())
-        )
+        """Whether the ladder is valid for a request, up to a drift of the live values that is not visible."""
+        if self.key != request.key_without(name) or self.live.keys() != request.live.keys():
+            return False
+        return all(np.isclose(value, self.live[key], **DRIFT) for key, value in request.live.items())
 
     def message(self) -> tuple[dict[str, Any], np.ndarray]:
-        """What the browser needs: the values (K,) and the marks at each, as JSON; T and N (2, K, P)."""
-        found = [[at.tolist() for at in (r.T_jumps, r.N_jumps, r.actual, r.ideal)] for r in self.rungs]
-        head = {"version": self.version, "theta": self.beside[-1], "values": [r.value for r in self.rungs]}
-        both = np.array([[r.T for r in self.rungs], [r.N for r in self.rungs]], dtype=np.float32)
-        return head | {"marks": found}, both
+        """The ladder for the browser: values (K,) and the marks of each as JSON; T and N (2, K, P)."""
+        marks = [[at.tolist() for at in (r.T_jumps, r.N_jumps, r.actual, r.ideal)] for r in self.rungs]
+        head = {"version": self.version, "theta": self.key[-1], "values": [r.value for r in self.rungs], "marks": marks}
+        return head, np.array([[r.T for r in self.rungs], [r.N for r in self.rungs]], dtype=np.float32)
 
 
 def compute_curves(request: CurvesRequest) -> Curves:
-    """The curves and boundaries, as `workbench.curves` finds them."""
+    """The curves and boundaries of a request."""
+    method, margin = request.method, request.margin
     at = {"theta": request.theta, "state": request.state, "norm": request.norm}
-    lines = (
-        curve(request.margin, points=POINTS, **at),
-        boundaries(request.margin, **at),
-        ideal_boundaries(request.margin, **at),
-    )
-    first = next(iter(request.method.presets))
-    return Curves(
-        request.method, first, request.margin, own_values(request.margin), {}, {"theta": request.theta}, *lines
-    )
+    lines = curve(margin, points=POINTS, **at), boundaries(margin, **at), ideal_boundaries(margin, **at)
+    preset = next(iter(method.presets))
+    return Curves(method, preset, margin, own_values(margin), {}, {"theta": request.theta}, *lines)
 
 
 def curve_marks(result: Curves) -> list[list[float]]:
-    """Where T jumps, where N jumps, the actual and the ideal boundaries, in rad."""
+    """The jumps of T, the jumps of N, the actual and the ideal boundaries, in rad."""
     return [at.tolist() for at in (result.curve.T_jumps, result.curve.N_jumps, result.actual, result.ideal)]
 
 
 def control_spec(name: str, p: Param, front: bool) -> dict[str, Any]:
-    """A parameter as the browser needs it; its range is left out where that is open or too wide for a slider."""
-    said = {"name": name, "symbol": p.symbol, "meaning": p.meaning, "unit": p.unit, "front": front}
+    """The control of a parameter, as JSON. An open range, and one too wide for a slider, is omitted."""
+    spec = {"name": name, "symbol": p.symbol, "meaning": p.meaning, "unit": p.unit, "front": front}
     if p.choices:
-        return said | {"choices": list(p.choices)}
+        return spec | {"choices": list(p.choices)}
     if not climbs(p):
-        return said
-    return said | {"low": p.low, "high": p.high, "step": step(p.high - p.low), "factors": equal_factors(p)}
+        return spec
+    return spec | {"low": p.low, "high": p.high, "step": step(p.high - p.low), "factors": equal_factors(p)}
 
 
 def json_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as JSON takes them: choices as they are, numbers as floats."""
+    """Parameter values for JSON: numbers as float, other values unchanged."""
     return {name: v if isinstance(v, (str, bool)) else float(v) for name, v in values.items()}
 
 
 def describe_state(request: CurvesRequest) -> str:
-    """The margin's state in words: 't = 0.312'."""
+    """The margin's state as text: 't = 0.312'."""
     known = ((p.symbol, request.state[name]) for name, p in request.margin.states.items() if name in request.state)
     return ", ".join(f"{symbol} = {value:.4g}" for symbol, value in known)
 
 
 def describe_live(request: CurvesRequest) -> str:
-    """All that training moves and the view shows, in words."""
-    said = [describe_state(request)] if request.state else []
+    """The values that training changes, as text."""
+    parts = [describe_state(request)] if request.state else []
     if request.hardness is not None:
-        said.append(f"mean hard cosine {request.hardness:.3f}")
+        parts.append(f"mean hard cosine {request.hardness:.3f}")
     if request.norm is not None:
-        said.append(f"mean length of an embedding {request.norm:.4g}")
-    return ", ".join(said)
+        parts.append(f"mean embedding length {request.norm:.4g}")
+    return ", ".join(parts)
 
 
 def hard_mark(request: CurvesRequest) -> list[float] | None:
-    """Where on the arc the other center has the mean hard cosine: phi in rad and that cosine; None: nowhere."""
+    """The point of the arc where the other center has the mean hard cosine: [phi in rad, cosine]; None if outside."""
     if request.hardness is None or not -1 <= request.hardness <= 1:
         return None
     phi = request.theta - math.acos(request.hardness)

@@ -92,21 +92,21 @@ function imageAddress(buffer) {
 function render({ model, el }) {
   const bar = element("div", "workbench-chart-bar", el);
   const logarithm = element("button", "workbench-chart-button", bar, { type: "button", "aria-pressed": "false" });
-  logarithm.textContent = "Logarithm";
-  logarithm.setAttribute("aria-label", `Logarithm: ${model.get("label")}`);
+  logarithm.textContent = "Log scale";
+  logarithm.setAttribute("aria-label", `Log scale: ${model.get("label")}`);
   const fit = element("button", "workbench-chart-button", bar, { type: "button" });
   fit.textContent = "Fit axes";
   fit.setAttribute("aria-label", `Fit axes: ${model.get("label")}`);
   let [frame, layers, to, cursor, anchor, asked, about] = [null, [], null, null, null, -1, null];
   let [log, askedAt, askedOf] = [false, 0, null];
 
-  function draw(context, width, height, newest, colours) {
+  function draw(context, width, height, newest, colors) {
     if (!newest) return;
     if (newest !== frame) taken(newest);
-    const top = drawLegend(context, layers, width, colours);
+    const top = drawLegend(context, layers, width, colors);
     to = layout(frame.head, width, height, top, log && frame.head.y.least !== null);
-    drawPlot(context, frame.head, layers, to, colours);
-    if (cursor) drawCursor(context, colours);
+    drawPlot(context, frame.head, layers, to, colors);
+    if (cursor) drawCursor(context, colors);
     tell();
   }
 
@@ -123,9 +123,9 @@ function render({ model, el }) {
     if (read && !cursor) cursor = { x: read.start, y: 0 };
   }
 
-  function drawCursor(context, colours) {
+  function drawCursor(context, colors) {
     const [x, y] = [to.x(cursor.x), to.y(cursor.y)];
-    context.strokeStyle = colours.ink;
+    context.strokeStyle = colors.ink;
     context.lineWidth = 1;
     context.beginPath();
     if (cursor.sample >= 0) context.arc(x, y, 7, 0, 2 * Math.PI);

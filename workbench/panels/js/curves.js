@@ -76,7 +76,7 @@ function render({ model, el }) {
     if (key === arranged) return;
     arranged = key;
     controls = {};
-    const groups = [[true, "These move the curves"], [false, "These leave T and N as they are"]].map(([front, title]) => {
+    const groups = [[true, "Parameters that change the curves"], [false, "Parameters that do not change T and N"]].map(([front, title]) => {
       const group = element("fieldset", "");
       group.append(element("legend", "", title));
       for (const spec of specs.filter((s) => s.front === front)) {
@@ -113,7 +113,7 @@ function render({ model, el }) {
     const set = (node, text) => node.textContent !== text && (node.textContent = text);
     if (head.words && !waiting) set(words, `${head.title}. ${head.words}`);
     words.classList.toggle("workbench-curves-stale", waiting);
-    set(live, `Centers ${angle(head.theta)} apart.${head.live ? ` Live: ${head.live}.` : ""}`);
+    set(live, `Centers ${angle(head.theta)} apart.${head.live ? ` At this step: ${head.live}.` : ""}`);
     set(problem, said || head.problem);
     canvasSays(head.handle && head.controls.find((spec) => spec.name === head.handle));
   }
@@ -128,7 +128,7 @@ function render({ model, el }) {
     }
   }
 
-  function draw(c, width, height, frame, colours) {
+  function draw(c, width, height, frame, colors) {
     if (frame && frame !== now?.frame) take(frame);
     if (!now) return;
     describe();
@@ -138,16 +138,16 @@ function render({ model, el }) {
     const needed = logitSpan([shown.T, shown.N, ...(before ? [before.T, before.N] : [])]);
     // While the curve is held the axis may grow under the pointer, but not shrink.
     span = held && span ? [Math.min(span[0], needed[0]), Math.max(span[1], needed[1])] : needed;
-    plot = plotOf(width, height, now.head.theta, span, colours, now.head.colour);
+    plot = plotOf(width, height, now.head.theta, span, colors, now.head.color);
     c.font = FONT;
     drawAxes(c, plot);
     drawRegions(c, shown, plot);
-    for (const values of now.plain) for (const p of pieces(values, [], plot.theta)) stroke(c, p, plot, colours.faint, 1.2, [2, 3]);
+    for (const values of now.plain) for (const p of pieces(values, [], plot.theta)) stroke(c, p, plot, colors.faint, 1.2, [2, 3]);
     if (before) {
       drawCurves(c, before, plot, GHOST, 1.5, true);
       for (const phi of before.marks[2]) stroke(c, [[phi, plot.low], [phi, plot.high - HEADROOM]], plot, GHOST, 1.2);
     }
-    drawCurves(c, shown, plot, plot.colour, 2.5, false);
+    drawCurves(c, shown, plot, plot.color, 2.5, false);
     drawMasts(c, shown.marks, plot, held?.of === "boundary");
     if (now.head.hard) drawHard(c, now.head.hard, plot);
     drawLegend(c, plot, now.head.state, before);
@@ -184,7 +184,7 @@ function render({ model, el }) {
     const shown = curves();
     const [phi] = pointed(event);
     const [T, N] = [read(shown.T, phi, plot.theta), read(shown.N, phi, plot.theta)];
-    const wins = T > N ? "counts as target" : "counts as the other class";
+    const wins = T > N ? "target wins" : "other class wins";
     say(drawn.tip, event.offsetX, event.offsetY, `φ = ${angle(phi)}\nT = ${T.toFixed(3)}, N = ${N.toFixed(3)}\n${wins}`);
   }
   function pressed(event) {

@@ -78,7 +78,7 @@ export function messenger(model, { done, late }) {
   function send(change) {
     waiting = { id: `${page}:${(count += 1)}`, change };
     model.send({ set: change, id: waiting.id });
-    clock = setTimeout(() => late("The kernel has not answered yet: it is busy, or it is gone."), PATIENCE);
+    clock = setTimeout(() => late("No answer from the kernel: it is busy or has stopped."), PATIENCE);
   }
   return {
     set(change) {

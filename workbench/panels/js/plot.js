@@ -1,4 +1,4 @@
-// What a plot consists of, in small functions: scales, ticks, colours, what is read at a place, and how layers are drawn.
+// What a plot consists of, in small functions: scales, ticks, colors, what is read at a place, and how layers are drawn.
 // `to` maps values to CSS pixels: {x(value), y(value), left, right, top, bottom, spans: {x, y}, log}.
 
 const LEFT = 64, RIGHT = 14, ROW = 18; // CSS pixels
@@ -97,15 +97,15 @@ export function nextAlong(values, from, way) {
   return best < 0 ? from : best;
 }
 
-// A colour [r, g, b] between three, for a value from -1 to 1: below zero, zero, above.
+// A color [r, g, b] between three, for a value from -1 to 1: below zero, zero, above.
 export function diverging(value, dark) {
   const ends = dark ? [[86, 180, 233], [32, 32, 32], [230, 159, 0]] : [[0, 114, 178], [247, 247, 247], [213, 94, 0]];
   const t = Math.max(-1, Math.min(1, value || 0));
   return ends[1].map((middle, k) => Math.round(middle + Math.abs(t) * (ends[t < 0 ? 0 : 2][k] - middle)));
 }
 
-function colour(which, colours) {
-  return which === "ink" ? colours.ink : which === "grey" ? colours.grey : PALETTE[which];
+function color(which, colors) {
+  return which === "ink" ? colors.ink : which === "gray" ? colors.gray : PALETTE[which];
 }
 
 function shaped(context, shape, x, y, r) {
@@ -138,7 +138,7 @@ function stripes(context, left, top, width, height) {
   context.restore();
 }
 
-function drawBars(context, layer, to, colours) {
+function drawBars(context, layer, to, colors) {
   const base = Math.min(to.bottom, to.y(to.log ? to.spans.y[0] : 0));
   context.beginPath();
   context.moveTo(to.x(layer.edges[0]), base);
@@ -147,7 +147,7 @@ function drawBars(context, layer, to, colours) {
     context.lineTo(to.x(layer.edges[i]), up), context.lineTo(to.x(layer.edges[i + 1]), up);
   });
   context.lineTo(to.x(layer.edges[layer.edges.length - 1]), base);
-  context.fillStyle = context.strokeStyle = colour(layer.colour, colours);
+  context.fillStyle = context.strokeStyle = color(layer.color, colors);
   context.lineWidth = 1.5;
   context.stroke();
   context.save();
@@ -159,7 +159,7 @@ function drawBars(context, layer, to, colours) {
   context.restore();
 }
 
-function drawLine(context, layer, to, colours) {
+function drawLine(context, layer, to, colors) {
   context.beginPath();
   let down = false;
   layer.x.forEach((x, i) => {
@@ -168,30 +168,30 @@ function drawLine(context, layer, to, colours) {
     else if (here) context.moveTo(to.x(x), to.y(layer.y[i])), context.lineTo(to.x(x) + 0.5, to.y(layer.y[i]));
     down = here;
   });
-  context.strokeStyle = colour(layer.colour, colours);
-  context.lineWidth = layer.colour === "grey" ? 1 : 1.8;
+  context.strokeStyle = color(layer.color, colors);
+  context.lineWidth = layer.color === "gray" ? 1 : 1.8;
   context.setLineDash(layer.dashed ? [6, 4] : []);
   context.stroke();
   context.setLineDash([]);
 }
 
-function drawPoints(context, layer, to, colours, halo) {
+function drawPoints(context, layer, to, colors, halo) {
   for (const lit of [0, 1]) {
     layer.x.forEach((x, i) => {
       if (layer.lit[i] !== lit) return;
-      const { shape, colour: own } = layer.groups[layer.group[i]];
-      const fill = lit ? colour(own, colours) : colours.grey;
-      dot(context, shape, to.x(x), to.y(layer.y[i]), fill, lit && halo ? colours.paper : null);
+      const { shape, color: own } = layer.groups[layer.group[i]];
+      const fill = lit ? color(own, colors) : colors.gray;
+      dot(context, shape, to.x(x), to.y(layer.y[i]), fill, lit && halo ? colors.paper : null);
     });
   }
 }
 
-function drawMap(context, layer, to, colours) {
+function drawMap(context, layer, to, colors) {
   const [rows, columns] = layer.shape;
   const image = new ImageData(columns, rows);
   layer.values.forEach((value, i) => {
     const row = rows - 1 - Math.floor(i / columns);
-    image.data.set([...diverging(value / layer.end, colours.dark), 255], 4 * (row * columns + (i % columns)));
+    image.data.set([...diverging(value / layer.end, colors.dark), 255], 4 * (row * columns + (i % columns)));
   });
   const small = document.createElement("canvas");
   [small.width, small.height] = [columns, rows];
@@ -206,16 +206,16 @@ function drawMap(context, layer, to, colours) {
 const DRAWN = { bars: drawBars, line: drawLine, points: drawPoints, map: drawMap, readings() {} };
 
 // What the legend says: [{name, draw(x, y)}], a swatch 22 px wide each.
-function entries(context, layers, colours) {
+function entries(context, layers, colors) {
   return layers.flatMap((layer) => {
     if (layer.kind === "points") {
-      return layer.groups.map((g) => ({ ...g, draw: (x, y) => dot(context, g.shape, x + 11, y, colour(g.colour, colours)) }));
+      return layer.groups.map((g) => ({ ...g, draw: (x, y) => dot(context, g.shape, x + 11, y, color(g.color, colors)) }));
     }
     if (layer.kind === "map") {
       return [-1, 1].map((way, k) => ({
         name: `${written(way * layer.end)} ${layer.texts[k]}`,
         draw(x, y) {
-          context.fillStyle = `rgb(${diverging(way, colours.dark)})`;
+          context.fillStyle = `rgb(${diverging(way, colors.dark)})`;
           context.fillRect(x, y - 5, 22, 10);
         },
       }));
@@ -225,24 +225,24 @@ function entries(context, layers, colours) {
     return [{
       name: layer.name,
       draw(x, y) {
-        if (layer.kind === "line") return drawLine(context, { ...layer, x: [x, x + 22], y: [y, y] }, to, colours);
+        if (layer.kind === "line") return drawLine(context, { ...layer, x: [x, x + 22], y: [y, y] }, to, colors);
         const box = { ...to, left: x, right: x + 22, top: y - 6, bottom: y + 6, y: (v) => (v ? y - 6 : y + 6) };
-        drawBars(context, { ...layer, edges: [x, x + 22], heights: [1] }, box, colours);
+        drawBars(context, { ...layer, edges: [x, x + 22], heights: [1] }, box, colors);
       },
     }];
   });
 }
 
 // The legend in rows above the plot; returns the height it takes.
-export function drawLegend(context, layers, width, colours) {
+export function drawLegend(context, layers, width, colors) {
   context.font = FONT;
   [context.textAlign, context.textBaseline] = ["left", "middle"];
   let [x, y] = [LEFT, ROW / 2 + 1];
-  for (const { name, draw } of entries(context, layers, colours)) {
+  for (const { name, draw } of entries(context, layers, colors)) {
     const wide = 28 + context.measureText(name).width + 16;
     if (x > LEFT && x + wide - 16 > width) [x, y] = [LEFT, y + ROW];
     draw(x, y);
-    context.fillStyle = colours.ink;
+    context.fillStyle = colors.ink;
     context.fillText(name, x + 28, y + 0.5);
     x += wide;
   }
@@ -262,13 +262,13 @@ export function layout(head, width, height, top, log) {
   return to;
 }
 
-function drawAxes(context, head, to, colours) {
+function drawAxes(context, head, to, colors) {
   const across = axisTicks(to.spans.x, { degrees: head.x.degrees, most: (to.right - to.left) / 64 });
   const up = axisTicks(to.spans.y, { degrees: head.y.degrees, log: to.log, most: (to.bottom - to.top) / 28 });
   context.font = SMALL;
   context.lineWidth = 1;
-  context.strokeStyle = colours.grid;
-  context.fillStyle = colours.faint;
+  context.strokeStyle = colors.grid;
+  context.fillStyle = colors.faint;
   context.beginPath();
   [context.textAlign, context.textBaseline] = ["center", "top"];
   for (const { at, text } of across) {
@@ -283,7 +283,7 @@ function drawAxes(context, head, to, colours) {
     parts.forEach((part, k) => context.fillText(part, to.left - 5, middle + 12 * (k - (parts.length - 1) / 2)));
   }
   context.stroke();
-  context.fillStyle = colours.ink;
+  context.fillStyle = colors.ink;
   context.font = FONT;
   [context.textAlign, context.textBaseline] = ["center", "bottom"];
   context.fillText(head.x.label, (to.left + to.right) / 2, to.bottom + (head.x.degrees ? 47 : 35));
@@ -296,7 +296,7 @@ function drawAxes(context, head, to, colours) {
 }
 
 // Lines at a value, with labels at their ends; those of x for whose labels there is no room are short.
-function drawMarks(context, marks, to, colours) {
+function drawMarks(context, marks, to, colors) {
   context.font = SMALL;
   context.lineWidth = 1;
   context.textBaseline = "top";
@@ -304,8 +304,8 @@ function drawMarks(context, marks, to, colours) {
   for (const { at, label, across, past } of marks) {
     const [x, y] = across ? [to.right, to.y(at)] : [to.x(at), to.top];
     if (x < to.left - 1 || x > to.right + 1 || y < to.top - 1 || y > to.bottom + 1) continue;
-    context.strokeStyle = past ? colours.grey : colours.faint;
-    context.fillStyle = past ? colours.faint : colours.ink;
+    context.strokeStyle = past ? colors.gray : colors.faint;
+    context.fillStyle = past ? colors.faint : colors.ink;
     context.setLineDash(label || across ? [2, 3] : []);
     const wide = context.measureText(label).width;
     const left = across || x + wide + 6 > to.right ? x - wide - 4 : x + 4;
@@ -322,15 +322,15 @@ function drawMarks(context, marks, to, colours) {
 }
 
 // The whole plot without the cursor.
-export function drawPlot(context, head, layers, to, colours) {
-  drawAxes(context, head, to, colours);
+export function drawPlot(context, head, layers, to, colors) {
+  drawAxes(context, head, to, colors);
   context.save();
   context.beginPath();
   context.rect(to.left - 4, to.top - 4, to.right - to.left + 8, to.bottom - to.top + 8);
   context.clip();
   const halo = layers.some((layer) => layer.kind === "map");
-  for (const layer of layers) DRAWN[layer.kind](context, layer, to, colours, halo);
-  drawMarks(context, head.marks, to, colours);
+  for (const layer of layers) DRAWN[layer.kind](context, layer, to, colors, halo);
+  drawMarks(context, head.marks, to, colors);
   context.restore();
 }
 

@@ -3,13 +3,13 @@
 
 const COLUMNS = [
   "Rank",
-  "Images: own, theirs",
+  "Images (own, other)",
   "Class",
-  "Cosine of the centers",
-  "Angle of the centers",
+  "Cosine between centers",
+  "Angle between centers",
   "Cosine of the hardest own sample",
   "Age",
-  "Why it is here",
+  "Reason",
 ];
 const [IMAGES, NAME, AGE] = [1, 2, 6]; // places of columns
 const KEPT = 400; // images remembered
@@ -20,10 +20,10 @@ export function nextRow(key, at, count) {
   return to === undefined ? at : Math.max(0, Math.min(count - 1, to));
 }
 
-// How a row looks under a selection: "picked" if its class is selected beside the class shown, "grey" if others are.
+// How a row looks under a selection: "picked" if its class is selected beside the class shown, "gray" if others are.
 export function look(id, own, chosen) {
   if (chosen.includes(id)) return "picked";
-  return chosen.some((j) => j !== own) ? "grey" : "";
+  return chosen.some((j) => j !== own) ? "gray" : "";
 }
 
 // The samples in these rows whose images have not been asked for.
@@ -48,7 +48,7 @@ function setText(element, text) {
 function chooser(model, parent) {
   const label = make("label", parent, "Hard negatives of ");
   const list = make("select", label, "", { "aria-label": "Class whose hard negatives are shown" });
-  const number = make("input", label, "", { type: "number", min: 0, "aria-label": "Number of the class shown" });
+  const number = make("input", label, "", { type: "number", min: 0, "aria-label": "Index of the class shown" });
   const choose = (value) => {
     model.set("own", Math.max(0, Math.min(model.get("classes") - 1, Math.round(Number(value)) || 0)));
     model.save_changes();
@@ -91,7 +91,7 @@ function render({ model, el }) {
   const controls = make("div", el, "", { class: "workbench-queue-row" });
   const stopChoosing = chooser(model, controls);
   make("button", controls, "Most confused class", { type: "button" }).addEventListener("click", () => model.send({ confused: true }));
-  make("button", controls, "Select nothing", { type: "button" }).addEventListener("click", () => model.send({ clear: true }));
+  make("button", controls, "Clear selection", { type: "button" }).addEventListener("click", () => model.send({ clear: true }));
   const line = make("div", el, "", { class: "workbench-queue-line" });
   const scroll = make("div", el, "", { class: "workbench-queue-scroll" });
   const table = make("table", scroll, "", { role: "grid" });

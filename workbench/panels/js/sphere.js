@@ -3,8 +3,8 @@
 const FIRST = upright([-0.707, 0.707, 0, -0.25, -0.25, 0.93, 0.68, 0.68, 0.27]); // from the side, a little above
 const FLUENT = 60; // milliseconds from frame to frame below which they need no sliding between them
 const HELP =
-  "Embeddings and class centers. Arrow keys turn the sphere; Page Up and Page Down go from center to center, Enter" +
-  " selects it, Escape selects nothing, Home turns back. Shift and drag selects points.";
+  "Embeddings and class centers. Arrow keys rotate the sphere; Page Up and Page Down move between centers, Enter" +
+  " selects one, Escape clears the selection, Home resets the rotation. Shift and drag selects points.";
 
 export function render({ model, el }) {
   const controls = steering(model);
@@ -16,7 +16,7 @@ export function render({ model, el }) {
   let sliding = 0;
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
 
-  const draw = (context, width, height, frame, colours) => {
+  const draw = (context, width, height, frame, colors) => {
     if (frame && frame !== view.frame) {
       take(view, frame, model.get("smooth") && !still.matches);
       line.textContent = frame.head.line;
@@ -30,7 +30,7 @@ export function render({ model, el }) {
     } else {
       [view.points, view.centers, view.theta] = [view.to, view.toCenters, undefined];
     }
-    picture(context, width, height, view, looks(model, colours), colours);
+    picture(context, width, height, view, looks(model, colors), colors);
     clearTimeout(sliding); // sliding takes a third of the page's time at most: the next frame is to arrive
     if (s < 1) sliding = setTimeout(live.redraw, 2 * (performance.now() - now));
   };
@@ -85,7 +85,7 @@ function hands(model, view, live) {
     if (!view.at || view.head.empty) return;
     const center = hit(view.atCenters, x, y, 10);
     const point = center < 0 ? hit(view.at, x, y, 8) : -1;
-    if (center >= 0) say(tip, x, y, `center of ${model.get("titles")[center]}\nclick: select the class`);
+    if (center >= 0) say(tip, x, y, `center of ${model.get("titles")[center]}\nClick to select the class.`);
     else if (point < 0) say(tip);
     else if (point !== view.hovered) {
       const row = numbers(model.get("labels"), Int32Array)[point];

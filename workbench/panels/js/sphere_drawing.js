@@ -2,28 +2,28 @@
 
 const HEIGHT = 460;
 const TOP = 26; // pixels for the key
-const MANY = 14; // more classes than this are coloured by role; the second half of so many have open shapes
+const MANY = 14; // more classes than this are colored by role; the second half of so many have open shapes
 const BINS = 120; // of the histogram around a circle: 3 degrees each
 const DEGREES = [1, 2, 5, 10, 15, 30, 45, 60]; // between the ticks of an axis of angles
 const WRONG = PALETTE[1];
 
-// What the traits say about looks: the colour of each shown class, and which points and centers are greyed out.
-function looks(model, colours) {
+// What the traits say about looks: the color of each shown class, and which points and centers are grayed out.
+function looks(model, colors) {
   const [ids, titles, chosen] = [model.get("ids"), model.get("titles"), model.get("chosen")];
   const labels = model.get("labels");
   const [rows, lit] = [labels.byteLength ? numbers(labels, Int32Array) : new Int32Array(0), model.get("lit")];
   const roles = ids.length > MANY;
   const free = PALETTE.filter((c) => c !== WRONG && c !== PALETTE[6]);
   const role = (id) => (chosen.includes(id) ? free[chosen.indexOf(id) % free.length] : PALETTE[6]);
-  const colour = ids.map((id, row) => (roles ? role(id) : PALETTE[row % PALETTE.length]));
+  const color = ids.map((id, row) => (roles ? role(id) : PALETTE[row % PALETTE.length]));
   const open = ids.map((_, row) => !roles && row >= PALETTE.length);
   const litBytes = lit.byteLength ? numbers(lit, Uint8Array) : null;
-  const grey = ids.map((id) => chosen.length > 0 && !chosen.includes(id));
-  return { ids, titles, chosen, rows, roles, colour, open, grey, lit: litBytes, greyed: colours.grey };
+  const gray = ids.map((id) => chosen.length > 0 && !chosen.includes(id));
+  return { ids, titles, chosen, rows, roles, color, open, gray, lit: litBytes, grayed: colors.gray };
 }
 
 // Draw all of it; leaves in view.at and view.atCenters where on the screen things are.
-function picture(context, width, height, view, look, colours) {
+function picture(context, width, height, view, look, colors) {
   const { head } = view;
   const flat = head.kind === "flat";
   const room = { left: !flat || !head.right ? 8 : head.angles ? 104 : 70, bottom: flat && head.right ? 44 : 8 };
@@ -34,37 +34,37 @@ function picture(context, width, height, view, look, colours) {
   Object.assign(view, { x0, y0, scale });
   view.at = placed(fits ? view.points : new Float32Array(0), view.k, view.R, x0, y0, scale);
   view.atCenters = placed(fits ? view.centers : new Float32Array(0), view.k, view.R, x0, y0, scale);
-  if (flat) axes(context, view, { left: room.left, top: TOP, w, h }, colours);
-  if (head.kind === "sphere") graticule(context, view, colours);
-  if (head.kind === "circle" || head.globe) ring(context, view, colours);
-  if (head.kind === "circle" && fits) petals(context, view, look, colours);
+  if (flat) axes(context, view, { left: room.left, top: TOP, w, h }, colors);
+  if (head.kind === "sphere") graticule(context, view, colors);
+  if (head.kind === "circle" || head.globe) ring(context, view, colors);
+  if (head.kind === "circle" && fits) petals(context, view, look, colors);
   if (fits) paint(context, width, height, view, look);
-  if (head.all && fits) borders(context, view, colours);
-  if (fits && !head.empty) middles(context, width, view, look, colours);
-  key(context, view, look, colours);
-  if (head.empty) text(context, head.empty, x0, y0, colours, "center");
-  if (view.lasso) trace(context, view.lasso, colours.ink, [4, 3], 1.5, true);
+  if (head.all && fits) borders(context, view, colors);
+  if (fits && !head.empty) middles(context, width, view, look, colors);
+  key(context, view, look, colors);
+  if (head.empty) text(context, head.empty, x0, y0, colors, "center");
+  if (view.lasso) trace(context, view.lasso, colors.ink, [4, 3], 1.5, true);
 }
 
-function trace(context, points, colour, dash = [], wide = 1, closed = false) {
+function trace(context, points, color, dash = [], wide = 1, closed = false) {
   context.beginPath();
   for (const [x, y] of points) context.lineTo(x, y);
   if (closed) context.closePath();
-  stroke(context, colour, dash, wide);
+  stroke(context, color, dash, wide);
 }
 
-function stroke(context, colour, dash = [], wide = 1) {
+function stroke(context, color, dash = [], wide = 1) {
   context.setLineDash(dash);
   context.lineWidth = wide;
-  context.strokeStyle = colour;
+  context.strokeStyle = color;
   context.stroke();
   context.setLineDash([]);
 }
 
-function text(context, words, x, y, colours, align = "left", bold = "") {
+function text(context, words, x, y, colors, align = "left", bold = "") {
   context.font = `${bold}12px system-ui, sans-serif`;
   [context.textAlign, context.textBaseline, context.lineJoin] = [align, "middle", "round"];
-  [context.lineWidth, context.strokeStyle, context.fillStyle] = [3, colours.paper, colours.ink];
+  [context.lineWidth, context.strokeStyle, context.fillStyle] = [3, colors.paper, colors.ink];
   context.strokeText(words, x, y);
   context.fillText(words, x, y);
 }
@@ -81,10 +81,10 @@ function strand(path, points, view, front) {
   }
 }
 
-function lines(context, all, view, front, colour, dash, wide) {
+function lines(context, all, view, front, color, dash, wide) {
   context.beginPath();
   for (const points of all) strand(context, points, view, front);
-  stroke(context, colour, dash, wide);
+  stroke(context, color, dash, wide);
 }
 
 // Circles of latitude and longitude, every 30 degrees.
@@ -99,38 +99,38 @@ for (let d = -60; d <= 60; d += 30) {
   GLOBE.push(circle.map((v, i) => (i % 3 === 2 ? s : c * v)));
 }
 
-function graticule(context, view, colours) {
-  lines(context, GLOBE, view, false, colours.grid, [1, 3], 1);
-  lines(context, GLOBE, view, true, colours.grid, [], 1);
-  ring(context, view, colours);
+function graticule(context, view, colors) {
+  lines(context, GLOBE, view, false, colors.grid, [1, 3], 1);
+  lines(context, GLOBE, view, true, colors.grid, [], 1);
+  ring(context, view, colors);
 }
 
-function ring(context, view, colours) {
+function ring(context, view, colors) {
   context.beginPath();
   context.arc(view.x0, view.y0, view.scale, 0, 2 * Math.PI);
-  stroke(context, colours.faint);
+  stroke(context, colors.faint);
 }
 
 // Boundaries between centers: arcs of great circles, bisecting rays, or the middle of a plane through two.
-function borders(context, view, colours) {
+function borders(context, view, colors) {
   const { head, x0, y0, scale, centers } = view;
   if (head.kind === "sphere") {
     if (view.bordered !== centers) [view.bordered, view.arcs] = [centers, boundaries(centers).map((arc) => along(arc))];
-    lines(context, view.arcs, view, false, colours.grey, [2, 4], 1);
-    lines(context, view.arcs, view, true, colours.ink, [7, 4], 1.6);
+    lines(context, view.arcs, view, false, colors.gray, [2, 4], 1);
+    lines(context, view.arcs, view, true, colors.ink, [7, 4], 1.6);
   } else if (head.kind === "circle") {
     const own = Array.from({ length: centers.length / 2 }, (_, i) => Math.atan2(centers[2 * i + 1], centers[2 * i]));
     for (const a of bisectors(own)) {
       const [c, s] = [Math.cos(a) * scale * 1.02, Math.sin(a) * scale * 1.02];
-      trace(context, [[x0, y0], [x0 + c, y0 - s]], colours.ink, [7, 4], 1.4);
+      trace(context, [[x0, y0], [x0 + c, y0 - s]], colors.ink, [7, 4], 1.4);
     }
   } else if (head.globe) {
-    trace(context, [[x0, y0 - scale], [x0, y0 + scale]], colours.ink, [7, 4], 1.4);
+    trace(context, [[x0, y0 - scale], [x0, y0 + scale]], colors.ink, [7, 4], 1.4);
   }
 }
 
 // The histogram around the circle, a class on another; says how many samples the longest bar holds.
-function petals(context, view, look, colours) {
+function petals(context, view, look, colors) {
   const { x0, y0, scale } = view;
   const counts = rose(view.points, look.rows, look.ids.length, BINS);
   const sums = Array.from({ length: BINS }, (_, b) => counts.reduce((sum, row) => sum + row[b], 0));
@@ -145,16 +145,16 @@ function petals(context, view, look, colours) {
       context.beginPath();
       context.arc(x0, y0, outer, from, to, true);
       context.arc(x0, y0, inner, to, from);
-      context.fillStyle = look.grey[j] ? look.greyed : look.colour[j];
+      context.fillStyle = look.gray[j] ? look.grayed : look.color[j];
       context.fill();
       inner = outer;
     });
   }
-  text(context, `longest bar: ${most} samples in ${360 / BINS}° (${((2 * Math.PI) / BINS).toFixed(3)} rad)`, 8, HEIGHT - 12, colours);
+  text(context, `longest bar: ${most} samples in ${360 / BINS}° (${((2 * Math.PI) / BINS).toFixed(3)} rad)`, 8, HEIGHT - 12, colors);
 }
 
 // Axes of a plane with their ticks: cosines and components without a unit, angles in degrees and radians.
-function axes(context, view, { left, top, w, h }, colours) {
+function axes(context, view, { left, top, w, h }, colors) {
   const { head, x0, y0, scale } = view;
   if (!head.right) return;
   const unit = head.angles ? Math.PI / 180 : 1;
@@ -166,22 +166,22 @@ function axes(context, view, { left, top, w, h }, colours) {
   context.save();
   context.beginPath();
   context.rect(left, top, w, h);
-  stroke(context, colours.grid);
+  stroke(context, colors.grid);
   for (let n = Math.ceil(-high / step); n * step <= high; n++) {
     const [t, y] = [Number((n * step).toPrecision(6)), y0 - n * step * unit * scale];
-    trace(context, [[left, y], [left + w, y]], colours.grid);
-    text(context, name(t), left - 4, y, colours, "right");
+    trace(context, [[left, y], [left + w, y]], colors.grid);
+    text(context, name(t), left - 4, y, colors, "right");
   }
   for (let n = Math.ceil(-wide / every); n * every <= wide; n++) {
     const [t, x] = [Number((n * every).toPrecision(6)), x0 + n * every * unit * scale];
-    trace(context, [[x, top], [x, top + h]], colours.grid);
-    if (x > left + 30 && x < left + w - 30) text(context, name(t), x, top + h + 11, colours, "center");
+    trace(context, [[x, top], [x, top + h]], colors.grid);
+    if (x > left + 30 && x < left + w - 30) text(context, name(t), x, top + h + 11, colors, "center");
   }
   const tail = head.angles ? ": ° (rad)" : "";
-  text(context, head.right + tail, left + w / 2, top + h + 30, colours, "center");
+  text(context, head.right + tail, left + w / 2, top + h + 30, colors, "center");
   context.translate(10, top + h / 2);
   context.rotate(-Math.PI / 2);
-  text(context, head.up + tail, 0, 0, colours, "center");
+  text(context, head.up + tail, 0, 0, colors, "center");
   context.restore();
 }
 
@@ -201,7 +201,7 @@ function paint(context, width, height, view, look) {
   const size = (x.length > 5000 ? 1.5 : 2.6) * ratio;
   const sizes = [["disc", 0.7], ["cross", 1.2], ["disc", 1], ["cross", 1.6], ["ring", 0.7], ["plus", 1.2], ["ring", 1], ["plus", 1.6]];
   const marks = sizes.map(([shape, times]) => mark(shape, size * times));
-  const [colour, grey, wrong] = [look.colour.map(packed), packed(look.greyed), packed(WRONG)];
+  const [color, gray, wrong] = [look.color.map(packed), packed(look.grayed), packed(WRONG)];
   const own = look.ids.map((id) => look.chosen.includes(id));
   const passes = new Uint8Array(x.length);
   for (let i = 0; i < x.length; i++) {
@@ -213,7 +213,7 @@ function paint(context, width, height, view, look) {
     for (let i = 0; i < x.length; i++) {
       if (passes[i] !== pass) continue;
       const row = look.rows[i];
-      const shade = !lit ? grey : off && look.roles && !own[row] ? wrong : colour[row];
+      const shade = !lit ? gray : off && look.roles && !own[row] ? wrong : color[row];
       const kind = (look.open[row] ? 4 : 0) + (front ? 2 : 0) + off;
       stamped(pixels, w, h, marks[kind], x[i] * ratio, y[i] * ratio, shade, opacity);
     }
@@ -223,25 +223,25 @@ function paint(context, width, height, view, look) {
 }
 
 // The class centers: diamonds with their names, and spokes to them in a circle; hollow behind the sphere.
-function middles(context, width, view, look, colours) {
+function middles(context, width, view, look, colors) {
   const { x0, y0, head } = view;
   const { x, y, z } = view.atCenters;
   look.ids.forEach((id, j) => {
-    const shade = look.grey[j] ? look.greyed : look.colour[j];
+    const shade = look.gray[j] ? look.grayed : look.color[j];
     if (head.kind === "circle") trace(context, [[x0, y0], [x[j], y[j]]], shade, [], 2);
     const r = z[j] < 0 ? 4 : view.focus === j ? 9 : 6.5;
     context.beginPath();
     for (const [a, b] of [[0, -r], [r, 0], [0, r], [-r, 0]]) context.lineTo(x[j] + a, y[j] + b);
     context.closePath();
-    context.fillStyle = z[j] < 0 ? colours.paper : shade;
+    context.fillStyle = z[j] < 0 ? colors.paper : shade;
     context.fill();
-    stroke(context, z[j] < 0 ? shade : colours.ink, [], view.focus === j ? 3 : 1.2);
+    stroke(context, z[j] < 0 ? shade : colors.ink, [], view.focus === j ? 3 : 1.2);
   });
-  label(context, width, view, look, colours);
+  label(context, width, view, look, colors);
 }
 
 // The names of centers toward the eye, none over another; those of selected classes go first.
-function label(context, width, view, look, colours) {
+function label(context, width, view, look, colors) {
   const { x0, y0, head, focus } = view;
   const { x, y, z } = view.atCenters;
   const first = (j) => (j === focus ? 2 : look.chosen.includes(look.ids[j]) ? 1 : 0);
@@ -258,26 +258,26 @@ function label(context, width, view, look, colours) {
     const middle = y[j] + (off * dy) / far + (far < 8 ? 16 : 0);
     if (taken.some(([l, m, w]) => left < l + w + 4 && l < left + wide + 4 && Math.abs(m - middle) < 14)) continue;
     taken.push([left, middle, wide]);
-    text(context, look.titles[j], left, middle, colours, "left", "bold ");
+    text(context, look.titles[j], left, middle, colors, "left", "bold ");
   }
 }
 
-// What shapes and colours mean, above the picture.
-function key(context, view, look, colours) {
+// What shapes and colors mean, above the picture.
+function key(context, view, look, colors) {
   const [disc, cross] = look.open.some(Boolean) ? ["●○", "✕+"] : ["●", "✕"];
-  const said = [[disc, colours.ink, "well classified"], [cross, colours.ink, "misclassified"]];
+  const said = [[disc, colors.ink, "correctly classified"], [cross, colors.ink, "misclassified"]];
   if (look.roles) {
     const few = look.chosen.slice(0, 3).map((id) => look.ids.indexOf(id)).filter((j) => j >= 0);
-    said.splice(0, 2, ...few.map((j) => ["●", look.colour[j], look.titles[j]]));
+    said.splice(0, 2, ...few.map((j) => ["●", look.color[j], look.titles[j]]));
     said.push(["●", PALETTE[6], "other classes"], ["✕", WRONG, "misclassified"]);
   }
-  said.push(["◆", colours.ink, "class center"]);
-  if (view.head.all && (view.head.kind !== "flat" || view.head.globe)) said.push(["╌", colours.ink, "boundary"]);
+  said.push(["◆", colors.ink, "class center"]);
+  if (view.head.all && (view.head.kind !== "flat" || view.head.globe)) said.push(["╌", colors.ink, "boundary"]);
   let x = 8;
   for (const [shape, shade, words] of said) {
-    text(context, shape, x, 12, { ...colours, ink: shade });
+    text(context, shape, x, 12, { ...colors, ink: shade });
     const wide = context.measureText(shape).width + 5;
-    text(context, words, x + wide, 12, colours);
+    text(context, words, x + wide, 12, colors);
     x += context.measureText(words).width + wide + 16;
   }
 }

@@ -197,8 +197,8 @@ export function mark(shape, radius) {
   return { size, alpha };
 }
 
-// Paint a mark in the middle of (x, y) over pixels (RGBA as 32-bit numbers, rows of `width`); colour 0xBBGGRR.
-export function stamped(pixels, width, height, { size, alpha }, x, y, colour, opacity) {
+// Paint a mark in the middle of (x, y) over pixels (RGBA as 32-bit numbers, rows of `width`); color 0xBBGGRR.
+export function stamped(pixels, width, height, { size, alpha }, x, y, color, opacity) {
   const [left, top] = [Math.round(x) - (size >> 1), Math.round(y) - (size >> 1)];
   if (left < 0 || top < 0 || left + size > width || top + size > height) return;
   for (let r = 0, q = 0; r < size; r++) {
@@ -208,7 +208,7 @@ export function stamped(pixels, width, height, { size, alpha }, x, y, colour, op
       const under = pixels[o];
       const below = under >>> 24;
       if (below === 0 || a > 250) {
-        pixels[o] = (a << 24) | colour;
+        pixels[o] = (a << 24) | color;
         continue;
       }
       const all = Math.min(255, a + below - ((a * below) >> 8));
@@ -216,7 +216,7 @@ export function stamped(pixels, width, height, { size, alpha }, x, y, colour, op
       let mixed = 0;
       for (let shift = 0; shift < 24; shift += 8) {
         const old = (under >> shift) & 255;
-        mixed |= (old + (((((colour >> shift) & 255) - old) * t) >> 8)) << shift;
+        mixed |= (old + (((((color >> shift) & 255) - old) * t) >> 8)) << shift;
       }
       pixels[o] = (all << 24) | mixed;
     }

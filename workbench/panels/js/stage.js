@@ -1,4 +1,4 @@
-// What the live widgets share: a canvas as wide as its column, the page's colours, a tooltip, and of the frames that
+// What the live widgets share: a canvas as wide as its column, the page's colors, a tooltip, and of the frames that
 // come the newest, drawn once a display refresh and then answered, so that the kernel never sends more than is drawn.
 
 // Okabe-Ito, without the yellow that vanishes on white.
@@ -10,11 +10,11 @@ export function isDark() {
   return window.matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-// The colours of the page: text, faint text, lines of a grid, what is greyed out, and the paper.
-export function pageColours() {
+// The colors of the page: text, faint text, lines of a grid, what is grayed out, and the paper.
+export function pageColors() {
   return isDark()
-    ? { dark: true, ink: "#E6E6E6", faint: "#A8A8A8", grid: "#3A3A3A", grey: "#5A5A5A", paper: "#111111" }
-    : { dark: false, ink: "#1F1F1F", faint: "#595959", grid: "#E2E2E2", grey: "#C4C4C4", paper: "#FFFFFF" };
+    ? { dark: true, ink: "#E6E6E6", faint: "#A8A8A8", grid: "#3A3A3A", gray: "#5A5A5A", paper: "#111111" }
+    : { dark: false, ink: "#1F1F1F", faint: "#595959", grid: "#E2E2E2", gray: "#C4C4C4", paper: "#FFFFFF" };
 }
 
 // Keep the keys that are pressed in `el`: JupyterLab takes them for its own from every focused element that does not say
@@ -23,7 +23,7 @@ export function ownKeys(el) {
   el.addEventListener("focusin", (event) => (event.target.dataset.lmSuppressShortcuts = "true"));
 }
 
-// A canvas in `el` that draws the newest frame of `model`. draw(context, width, height, frame, colours) is called with
+// A canvas in `el` that draws the newest frame of `model`. draw(context, width, height, frame, colors) is called with
 // sizes in CSS pixels and frame = {head, arrays: [DataView]}, or null before the first one. Returns {canvas, tip,
 // redraw, close}; redraw asks for a drawing at the next display refresh. label: what a screen reader says.
 export function stage(model, el, { height, label, draw }) {
@@ -52,7 +52,7 @@ export function stage(model, el, { height, label, draw }) {
       if (canvas.width !== pixels[0] || canvas.height !== pixels[1]) [canvas.width, canvas.height] = pixels;
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
       context.clearRect(0, 0, width, height);
-      draw(context, width, height, newest, pageColours());
+      draw(context, width, height, newest, pageColors());
       dark = isDark();
     } else if (canvas.isConnected && dark !== isDark()) {
       setTimeout(redraw, 200); // JupyterLab hides the page while it changes the theme, too short for an observer to see

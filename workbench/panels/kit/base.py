@@ -17,7 +17,7 @@ from workbench.core.parameters import Param
 from workbench.margins.base import Margin
 from workbench.methods import METHODS
 from workbench.methods.method import Method, as_method
-from workbench.panels.kit.controls import Control, Page, control
+from workbench.panels.kit.controls import Control, Page, control, problem_html
 from workbench.panels.method_setting import MethodSetting
 from workbench.views import theme
 from workbench.views.canvas import Canvas, Trace
@@ -30,6 +30,8 @@ class MethodPanel(widgets.HBox):
 
     method, preset: the initial ones (None: `margin`, or the class's START); scene: initial values of SCENE; margin: a
     user-defined margin, drawn like the published ones; dark: whether the theme is dark (None: the theme of the page).
+    Widgets: method_list, preset_list, controls (by method and parameter) in front and drawer, scene_controls,
+    sentence, formula, message, page.
     """
 
     START: ClassVar[str] = "arcface"
@@ -46,7 +48,7 @@ class MethodPanel(widgets.HBox):
         self._lock = threading.RLock()  # callbacks and cells may run in different threads
         self._showing = False  # widgets are being filled: ignore their events
         self._arranged: tuple[str, str] | None = None  # method and preset of the present controls
-        self._controls: dict[str, dict[str, Control]] = {}  # by method, created on first use
+        self.controls: dict[str, dict[str, Control]] = {}  # by method, created on first use
         self._result = self._change(method or (given[0].key if given else self.START), preset, **scene)
         self._build()
         self._show()
@@ -149,23 +151,23 @@ class MethodPanel(widgets.HBox):
 
     def _build(self) -> None:
         """Create the widgets; `_show` fills them."""
-        self._method = self._list("method", "Method", [(m.title, key) for key, m in self._methods.items()])
-        self._preset = self._list("preset", "Preset")
-        self._scenery = {
+        self.method_list = self._list("method", "Method", [(m.title, key) for key, m in self._methods.items()])
+        self.preset_list = self._list("preset", "Preset")
+        self.scene_controls = {
             name: control(name, p, self._result.scene[name], self._on_change) for name, p in self.SCENE.items()
         }
-        self._front, self._drawer = widgets.VBox(), widgets.VBox()
-        drawer = widgets.Accordion([self._drawer], titles=["More settings"])
-        self._page = Page()
-        self._page.observe(lambda _: self._show(), "dark")
-        self._sentence, self._formula, self._problem = widgets.HTML(), widgets.HTMLMath(), widgets.HTML()
+        self.front, self.drawer = widgets.VBox(), widgets.VBox()
+        drawer = widgets.Accordion([self.drawer], titles=["More settings"])
+        self.page = Page()
+        self.page.observe(lambda _: self._show(), "dark")
+        self.sentence, self.formula, self.message = widgets.HTML(), widgets.HTMLMath(), widgets.HTML()
         self._canvas = Canvas(go.FigureWidget, *self._drawing(dark=False))
         figure = self._canvas.figure.update_layout(FRAME)
         figure._config = figure._config | theme.CONFIG
-        scene = [c.row for c in self._scenery.values()]
-        top = [self._method, self._preset, *self._top(), self._problem]
-        left = widgets.VBox([*top, self._front, *scene, drawer, self._page])
-        right = widgets.VBox([self._sentence, figure, self._formula])
+        scene = [c.row for c in self.scene_controls.values()]
+        top = [self.method_list, self.preset_list, *self._top(), self.message]
+        left = widgets.VBox([*top, self.front, *scene, drawer, self.page])
+        right = widgets.VBox([self.sentence, figure, self.formula])
         super().__init__([left, right])
         for box, name in ((self, "panel"), (left, "controls"), (right, "view")):
             box.add_class(f"workbench-{name}")
@@ -181,28 +183,28 @@ class MethodPanel(widgets.HBox):
         result = self._result
         key = result.method.key
         params = self._params(result) | self._states(result.method)
-        if key not in self._controls:
+        if key not in self.controls:
             values = result.parameters | result.state
-            self._controls[key] = {name: control(name, p, values[name], self._on_change) for name, p in params.items()}
+            self.controls[key] = {name: control(name, p, values[name], self._on_change) for name, p in params.items()}
         front = [name for name, p in params.items() if self._moves(result, name, p)]
-        rows = {name: c.row for name, c in self._controls[key].items()}
-        self._front.children = [rows[name] for name in front]
+        rows = {name: c.row for name, c in self.controls[key].items()}
+        self.front.children = [rows[name] for name in front]
         idle = widgets.HTML(f'<div class="workbench-meaning">{self.IDLE}</div>')
-        self._drawer.children = [idle, *(row for name, row in rows.items() if name not in front)]
-        self._method.value = key
-        self._preset.options = list(result.method.presets)
-        self._preset.value = result.preset
-        self._formula.value = formula_html(result, self.WHERE)
+        self.drawer.children = [idle, *(row for name, row in rows.items() if name not in front)]
+        self.method_list.value = key
+        self.preset_list.options = list(result.method.presets)
+        self.preset_list.value = result.preset
+        self.formula.value = formula_html(result, self.WHERE)
 
     def _show(self, problem: str = "") -> None:
         """Write the present setting to every widget."""
         with self._lock:
             self._showing = True
             try:
-                self._canvas.draw(*self._drawing(self._page.dark if self._dark is None else self._dark))
+                self._canvas.draw(*self._drawing(self.page.dark if self._dark is None else self._dark))
                 self._fill()
-                self._problem.value = f'<div class="workbench-problem" role="alert">{escape(problem)}</div>'
-                self._sentence.value = f'<div class="workbench-sentence" role="status">{self._sentence_html()}</div>'
+                self.message.value = problem_html(problem)
+                self.sentence.value = f'<div class="workbench-sentence" role="status">{self._sentence_html()}</div>'
                 store_figure_state(self._canvas)
             finally:
                 self._showing = False
@@ -214,9 +216,9 @@ class MethodPanel(widgets.HBox):
             self._arrange()
             self._arranged = (result.method.key, result.preset)
         values = result.parameters | result.state
-        for name, c in self._controls[result.method.key].items():
+        for name, c in self.controls[result.method.key].items():
             c.show(values[name])
-        for name, c in self._scenery.items():
+        for name, c in self.scene_controls.items():
             c.show(result.scene[name])
 
 
@@ -229,13 +231,6 @@ def store_figure_state(canvas: Canvas) -> None:
     data = [{"uid": old.uid} | new for old, new in zip(canvas.figure.data, canvas.traces, strict=True)]
     layout = FRAME | canvas.layout | {"template": canvas.layout["template"].to_plotly_json()}
     canvas.figure._trait_values |= {"_widget_data": data, "_widget_layout": layout}
-
-
-def button(text: str, tooltip: str, action: Any) -> widgets.Button:
-    """A button that calls action()."""
-    widget = widgets.Button(description=text, tooltip=tooltip, layout=widgets.Layout(width="auto"))
-    widget.on_click(lambda _: action())
-    return widget
 
 
 def formula_html(result: MethodSetting, where: str) -> str:

@@ -15,7 +15,7 @@ import traitlets
 
 from workbench.panels.kit.stream import StreamWidget, source
 
-BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY = range(7)  # indices into PALETTE of stage.js
+BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GRAY = range(7)  # indices into PALETTE of stage.js
 TINY = 1e-6  # initial upper limit of an axis
 ENDS = (1, 1.5, 2, 3, 5, 7, 10)  # axis limits, times a power of ten; few, so that an axis seldom changes
 
@@ -43,7 +43,7 @@ class Group:
     """Style of one group of points: a palette index or "ink" (text color), and a shape of chart.js."""
 
     name: str
-    colour: int | str
+    color: int | str
     shape: str
 
 
@@ -60,14 +60,14 @@ def floats(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(np.asarray(a, dtype=np.float32) for a in arrays)
 
 
-def bars(name: str, edges: np.ndarray, heights: np.ndarray, colour: int, hatched: bool = False) -> Layer:
+def bars(name: str, edges: np.ndarray, heights: np.ndarray, color: int, hatched: bool = False) -> Layer:
     """A histogram: edges (k + 1,), heights (k,); hatched: with stripes. Without a name it is not in the legend."""
-    return Layer({"kind": "bars", "name": name, "colour": colour, "hatched": hatched}, floats(edges, heights))
+    return Layer({"kind": "bars", "name": name, "color": color, "hatched": hatched}, floats(edges, heights))
 
 
-def line(name: str, x: np.ndarray, y: np.ndarray, colour: int | str, dashed: bool = False) -> Layer:
+def line(name: str, x: np.ndarray, y: np.ndarray, color: int | str, dashed: bool = False) -> Layer:
     """A line through (k,) points, interrupted at NaN. Without a name it is neither in the legend nor in the tooltip."""
-    return Layer({"kind": "line", "name": name, "colour": colour, "dashed": dashed}, floats(x, y))
+    return Layer({"kind": "line", "name": name, "color": color, "dashed": dashed}, floats(x, y))
 
 
 def points(x: np.ndarray, y: np.ndarray, group: np.ndarray, lit: np.ndarray, groups: Sequence[Group]) -> Layer:

@@ -1,6 +1,7 @@
 """Controls generated from parameter declarations: a slider with a number box, or a dropdown.
 
-Also `Page`, the invisible widget that reports the page's theme and sets the accessible names of the controls.
+Also buttons, messages, and `Page`, the invisible widget that reports the page's theme and sets the accessible names
+of the controls.
 """
 
 import math
@@ -51,6 +52,30 @@ def margin_params(margin: Margin) -> dict[str, Param]:
 def control(name: str, p: Param, value: Any, on_change: OnChange) -> Control:
     """A row for one parameter. on_change(name, value) is called when a widget of the row changes."""
     return (choice if p.choices else number)(name, p, value, on_change)
+
+
+def button(text: str, tooltip: str, action: Callable[[], Any]) -> widgets.Button:
+    """A button that calls action()."""
+    widget = widgets.Button(description=text, tooltip=tooltip, layout=widgets.Layout(width="auto"))
+    widget.on_click(lambda _: action())
+    return widget
+
+
+def dropdown(text: str, options: Any, on_value: Callable[[Any], None], **style: str) -> widgets.Dropdown:
+    """A labeled dropdown that calls on_value(value) on a change."""
+    box = widgets.Dropdown(options=options, description=text, style=style)
+    box.observe(lambda change: on_value(change["new"]), "value")
+    return box
+
+
+def problem_html(text: str) -> str:
+    """An error message, announced by screen readers; empty for no text."""
+    return f'<div class="workbench-problem" role="alert">{escape(text)}</div>' if text else ""
+
+
+def state_html(*parts: str) -> str:
+    """A status line of several parts."""
+    return f'<div class="workbench-state" role="status">{escape(" · ".join(parts))}</div>'
 
 
 def label_html(p: Param) -> widgets.HTML:

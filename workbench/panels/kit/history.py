@@ -5,6 +5,8 @@ from bisect import bisect_left
 
 import numpy as np
 
+from workbench.panels.kit.chart import Layer, line
+
 BLOCKS = 400  # of a decimated line: the minimum and maximum of each block are drawn
 
 
@@ -43,6 +45,12 @@ class StepHistory:
     def arrays(self) -> np.ndarray:
         """A copy of the present branch, (1 + columns, k): the steps first."""
         return np.array(self._now)
+
+    def lines(self, column: int, name: str, color: int) -> list[Layer]:
+        """One column as chart lines: the past branches in gray, then the present one."""
+        past = [line("", *decimate(old[0], old[1 + column]), "gray") for old in self.past]
+        steps, *columns = self.arrays()
+        return [*past, line(name, *decimate(steps, columns[column]), color)]
 
 
 def decimate(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

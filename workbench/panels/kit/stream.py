@@ -42,7 +42,7 @@ class StreamWidget(anywidget.AnyWidget):
         self._waiting = False  # whether the newest frame is not sent yet
         self._sent: dict[int, float] = {}  # unacknowledged frame -> time of sending
         self._watched = False  # whether a browser shows this widget
-        self.on_msg(self._on_custom_message)
+        self.on_msg(lambda _, content, __: self.receive(content))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.shown} frames shown"
@@ -51,6 +51,11 @@ class StreamWidget(anywidget.AnyWidget):
     def watched(self) -> bool:
         """Whether a browser is known to show this widget."""
         return self._watched
+
+    @property
+    def newest(self) -> tuple[dict[str, Any], list[bytes]] | None:
+        """The head and the arrays of the last frame pushed."""
+        return self._newest
 
     def push(self, head: Mapping[str, Any], *arrays: np.ndarray) -> None:
         """Show a frame. head: JSON; arrays: sent as raw bytes, in this order."""
@@ -71,7 +76,7 @@ class StreamWidget(anywidget.AnyWidget):
             self._sent[head["frame"]] = time.monotonic()
             self.send(head, buffers)
 
-    def _on_custom_message(self, _: Any, content: dict[str, Any], buffers: list[memoryview]) -> None:
+    def receive(self, content: dict[str, Any]) -> None:
         """Handle a message from the browser: widget displayed, frame drawn, or one for `on_message`."""
         if "ready" in content:
             with self._flow:
