@@ -22,7 +22,7 @@ from workbench.margins.base import Margin
 from workbench.methods.method import Method, own_values
 from workbench.panels.kit.base import MethodPanel
 from workbench.panels.kit.controls import button, margin_params
-from workbench.panels.method_setting import MethodSetting, build_objective, state_names
+from workbench.panels.method_setting import MethodSetting, build_objective, changes_values, state_names
 from workbench.views.canvas import Trace
 from workbench.views.gradients import Mapped, drawing
 
@@ -152,10 +152,8 @@ class GradientPanel(MethodPanel):
     def _values(self, method: Method, preset: str) -> dict[str, Any]:
         return method.settings(preset)
 
-    def _states(self, method: Method) -> dict[str, Param]:
-        states = method.margin.states | method.scale.states
-        parameters = method.settings(next(iter(method.presets)))
-        return {key: states[name] for key, name in state_names(states, parameters).items()}
+    def _all_states(self, method: Method) -> dict[str, Param]:
+        return method.margin.states | method.scale.states
 
     def _params(self, result: Gradients) -> dict[str, Param]:
         return result.method.parameters() | margin_params(result.margin)
@@ -222,16 +220,5 @@ def moves_gradients(result: Gradients, states: dict[str, Param], name: str, p: P
     def values(parameters: dict[str, Any], given: dict[str, float]) -> torch.Tensor:
         return gradients(objective_and_state(result.method, parameters, given)[0], cos, result.scene["norm"])[0]
 
-    for given in (result.state, late)[: 2 if states else 1]:
-        now = values(result.parameters, given)
-        for other in p.choices or (p.low, p.high):
-            try:
-                if name in states:
-                    after = values(result.parameters, given | {name: other})
-                else:
-                    after = values(result.parameters | {name: other}, given)
-            except InputError:  # invalid in combination with the other values
-                continue
-            if not torch.allclose(now, after, rtol=1e-6, atol=1e-9):
-                return True
-    return False
+    present = (result.state, late) if states else (result.state,)
+    return changes_values(values, result.parameters, present, name, p, rtol=1e-6)

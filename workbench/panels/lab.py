@@ -143,9 +143,10 @@ class Lab(widgets.VBox):
         if title not in known:
             raise unknown("scene", title, known)
         old = self.session.config
-        own = {"data": old.data, "dim": old.dim, "size": old.size, "seed": old.seed, "device": old.device}
+        settings = {"data": old.data, "dim": old.dim, "size": old.size, "seed": old.seed, "device": old.device}
+        settings |= known[title].settings
         with self._lock:  # the old session ends here: the refresh loop must not see it
-            self.steer(LiveSession(images=self.session.images, name=self.session.name, **own | known[title].settings))
+            self.steer(LiveSession(images=self.session.images, name=self.session.name, **settings))
         self.session.play()
 
     def steer(self, session: LiveSession) -> None:
@@ -215,11 +216,7 @@ class Lab(widgets.VBox):
 
     def _on_change(self, change: dict[str, Any]) -> None:
         """Callback of the controls of the curves."""
-        own = dict(change)
-        if "theta" in own:
-            self.theta = THETA.check("Lab", "theta", own.pop("theta"))
-        if own:
-            self.session.set(**own)
+        self.theta = apply_change(self.session, change, self.theta)
         self._show_curves(self._snapshot)
 
     def _streams(self) -> list[StreamWidget]:
@@ -229,6 +226,15 @@ class Lab(widgets.VBox):
 def same_objects(these: tuple[Any, ...], those: tuple[Any, ...]) -> bool:
     """Whether two tuples hold identical objects."""
     return len(these) == len(those) and all(a is b for a, b in zip(these, those, strict=True))
+
+
+def apply_change(session: LiveSession, change: dict[str, Any], theta: float) -> float:
+    """Set changed parameters of a session; returns the angle between the two centers, changed or not, in rad."""
+    parameters = dict(change)
+    theta = THETA.check("Lab", "theta", parameters.pop("theta", theta))
+    if parameters:
+        session.set(**parameters)
+    return theta
 
 
 def show_curves(view: CurvesView, snapshot: Snapshot | None, tuning: Tuning, theta: float) -> None:

@@ -18,7 +18,7 @@ from workbench.margins.base import Margin
 from workbench.methods.method import Method
 from workbench.panels.kit.base import MethodPanel
 from workbench.panels.kit.controls import button, margin_params
-from workbench.panels.method_setting import THETA, Curves, curves_setting, moves_curves, preset_values, state_names
+from workbench.panels.method_setting import THETA, Curves, curves_setting, moves_curves, preset_values
 from workbench.views import theme
 from workbench.views.canvas import Trace
 from workbench.views.curves import Drawn, drawing
@@ -77,9 +77,8 @@ class MarginPanel(MethodPanel):
     def _values(self, method: Method, preset: str) -> dict[str, Any]:
         return preset_values(method, preset)
 
-    def _states(self, method: Method) -> dict[str, Param]:
-        states, parameters = method.margin.states, preset_values(method, next(iter(method.presets)))
-        return {key: states[name] for key, name in state_names(states, parameters).items()}
+    def _all_states(self, method: Method) -> dict[str, Param]:
+        return method.margin.states
 
     def _params(self, result: Curves) -> dict[str, Param]:
         return margin_params(result.margin)

@@ -1,10 +1,9 @@
 """The setting of a panel: method, preset and changed values; the curves and the loss with these values."""
 
 import dataclasses
-import itertools
 import math
 import warnings
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,20 +131,36 @@ def state_names(states: Iterable[str], parameters: Container[str]) -> dict[str, 
 def moves_curves(setting: Curves, name: str, p: Param) -> bool:
     """Whether another value of a parameter or state changes T or N, at the present state or late in training."""
     phi = torch.linspace(0, setting.theta, 65, dtype=torch.float64)
-    margin, states = setting.margin, state_names(setting.margin.states, setting.parameters)
-    late = {key: min(state.high, 1.0) for key, state in margin.states.items()}
+    names = state_names(setting.margin.states, setting.parameters)
+    late = {key: min(setting.margin.states[state].high, 1.0) for key, state in names.items()}
 
-    def values(margin: Margin, state: dict[str, Any]) -> torch.Tensor:
+    def values(parameters: dict[str, Any], given: dict[str, Any]) -> torch.Tensor:
+        margin = dataclasses.replace(setting.margin, **parameters)
+        state = {names[key]: value for key, value in given.items()}
         return torch.stack(slice_logits(margin, setting.theta, state)[0](phi))
 
-    for other, state in itertools.product(p.choices or (p.low, p.high), (setting.curve.state, late)):
-        try:
-            if name in states:
-                after = values(margin, state | {states[name]: other})
-            else:
-                after = values(dataclasses.replace(margin, **{name: other}), state)
-        except InputError:  # invalid in combination with the other values
-            continue
-        if not torch.allclose(values(margin, state), after, rtol=0, atol=1e-9):
-            return True
+    return changes_values(values, setting.parameters, (setting.state, late), name, p)
+
+
+def changes_values(
+    values: Callable[[dict[str, Any], dict[str, Any]], torch.Tensor],
+    parameters: dict[str, Any],
+    states: Iterable[dict[str, Any]],
+    name: str,
+    p: Param,
+    rtol: float = 0.0,
+) -> bool:
+    """Whether values(parameters, state) changes with one parameter or state, at any of the states."""
+    for state in states:
+        now = values(parameters, state)
+        for other in p.choices or (p.low, p.high):
+            try:
+                if name in state:
+                    after = values(parameters, state | {name: other})
+                else:
+                    after = values(parameters | {name: other}, state)
+            except InputError:  # invalid in combination with the other values
+                continue
+            if not torch.allclose(now, after, rtol=rtol, atol=1e-9):
+                return True
     return False

@@ -23,7 +23,7 @@ from workbench.panels.kit.history import decimate
 from workbench.panels.kit.refresh import RefreshLoop
 from workbench.panels.kit.selection import Selection
 from workbench.panels.kit.view import close_children, grid, stream_widgets
-from workbench.panels.lab import EXTRAS, same_objects, show_curves
+from workbench.panels.lab import EXTRAS, apply_change, same_objects, show_curves
 from workbench.panels.similarities_view import MAX_SAMPLES, sample_classes
 from workbench.panels.sphere_view import SphereView
 from workbench.probes.hardness import hardness
@@ -164,11 +164,7 @@ class Versus(widgets.VBox):
 
     def _on_change(self, k: int, change: dict[str, Any]) -> None:
         """Callback of the controls of the k-th curves. The angle between the centers applies to both."""
-        own = dict(change)
-        if "theta" in own:
-            self.theta = EXTRAS["theta"].check("Versus", "theta", own.pop("theta"))
-        if own:
-            self.sessions[k].set(**own)
+        self.theta = apply_change(self.sessions[k], change, self.theta)
         self._show()
 
     def _report(self, text: str) -> None:

@@ -18,7 +18,7 @@ from workbench.margins.base import Margin
 from workbench.methods import METHODS
 from workbench.methods.method import Method, as_method
 from workbench.panels.kit.controls import Control, Page, control, problem_html
-from workbench.panels.method_setting import MethodSetting
+from workbench.panels.method_setting import MethodSetting, state_names
 from workbench.views import theme
 from workbench.views.canvas import Canvas, Trace
 
@@ -79,9 +79,14 @@ class MethodPanel(widgets.HBox):
         """The adjustable parameters and their values under a preset."""
         raise NotImplementedError
 
-    def _states(self, method: Method) -> dict[str, Param]:
-        """The states that can be set, by the names `set` takes."""
+    def _all_states(self, method: Method) -> dict[str, Param]:
+        """The states that can be set, by their own names."""
         raise NotImplementedError
+
+    def _states(self, method: Method) -> dict[str, Param]:
+        """The states that can be set, by their names in `set`."""
+        states, parameters = self._all_states(method), self._values(method, next(iter(method.presets)))
+        return {key: states[name] for key, name in state_names(states, parameters).items()}
 
     def _params(self, result: Any) -> dict[str, Param]:
         """The declaration (Param) of each adjustable parameter."""
