@@ -14,6 +14,7 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 
+from workbench.core.angles import format_angle
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.core.threads import spawn
@@ -37,7 +38,6 @@ from workbench.panels.kit.chart import (
 from workbench.panels.kit.view import LiveView
 from workbench.panels.method_setting import build_objective
 from workbench.probes.hardness import own_and_nearest
-from workbench.views.curves import angle
 
 PAUSE = 0.5  # seconds between two computations, which compete with training for the processor
 MAX_FURTHER = 64  # further centers in the computation; a larger number of classes is represented by these
@@ -166,7 +166,7 @@ class GradientsView(LiveView):
             line("dL/dcos θ_j, hardest other", result.map.theta_y, result.other, VERMILION, dashed=True),
         ]
         y = ChartAxis("Gradient (nats per cosine)", "gradient", span)
-        note = f"θ_j = {angle(result.theta_j)}, the median of the samples."
+        note = f"θ_j = {format_angle(result.theta_j)}, the median of the samples."
         self._curves.draw(x, y, curves, [mark(0.0, across=True)], note)
 
 
@@ -216,4 +216,6 @@ def describe_further(result: GradientsResult) -> str:
     """A sentence on the centers that are neither the own nor the hardest other one."""
     if not result.rest:
         return "No further centers."
-    return f"Further centers: {result.rest} at {angle(result.theta_rest)}, which have the samples' median weight."
+    return (
+        f"Further centers: {result.rest} at {format_angle(result.theta_rest)}, which have the samples' median weight."
+    )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from workbench.centers.full import FullCenters
+from workbench.core.angles import format_angle, format_angles
 from workbench.core.errors import InputError
 from workbench.core.parameters import Param
 from workbench.curves import Curve, boundaries, curve, ideal_boundaries
@@ -19,7 +20,7 @@ from workbench.curves.slice import slice_logits
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.margins.base import Margin
 from workbench.methods.method import Method, own_values
-from workbench.views.curves import SAME, angle, angles
+from workbench.views.curves import SAME
 
 THETA = Param("θ", "angle between the two centers", unit="rad", low=0.1, high=math.pi)
 
@@ -81,9 +82,10 @@ class Curves(MethodSetting):
             winner = "target" if self.curve.T[0] > self.curve.N[0] else "other class"
             return f"There is no boundary: the {winner} wins everywhere between the two centers."
         if len(self.actual) > 1:
-            return f"T and N cross {len(self.actual)} times, at {angles(self.actual)}; ideal: {angles(self.ideal)}."
+            actual, ideal = format_angles(self.actual), format_angles(self.ideal)
+            return f"T and N cross {len(self.actual)} times, at {actual}; ideal: {ideal}."
         at = float(self.actual[0])
-        lies = f"The boundary lies at {angle(at)}"
+        lies = f"The boundary lies at {format_angle(at)}"
         if len(self.ideal) != 1:
             return f"{lies}; the positive margin alone has {len(self.ideal) or 'none'}."
         ideal = float(self.ideal[0])

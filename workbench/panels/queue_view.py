@@ -4,7 +4,6 @@ Without a queue these are the classes with the nearest centers, by exact search 
 its entries, and the exact search gives the recall of the queue.
 """
 
-import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,14 +12,15 @@ import numpy as np
 import torch
 import traitlets
 
+from workbench.core.angles import format_angle
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.mining.queue import HardNegativeQueue
 from workbench.panels.kit.selection import Selection
 from workbench.panels.kit.stream import source
 from workbench.panels.kit.view import Picture, SnapshotWidget
+from workbench.panels.sphere_view import arccos
 from workbench.probes.rivals import Rivals, center_cosines, most_confused, nearest_classes, rivals
-from workbench.views.curves import angle
 
 ROWS = 16  # rivals shown
 MAX_LISTED = 500  # classes that a dropdown lists; with more classes the class is entered as a number
@@ -174,7 +174,7 @@ class QueueView(SnapshotWidget):
             "id": j,
             "name": self._class_name(j),
             "cosine": f"{cosine:.3f}",
-            "angle": angle(math.acos(min(1.0, max(-1.0, cosine)))),
+            "angle": format_angle(arccos(cosine)),
             "sample": f"{result.sample_cosine[k]:.3f} (sample {sample})" if sample >= 0 else "no sample",
             "age": ages[j],
             "why": "; ".join(why) or "from an earlier batch",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import traitlets
 
+from workbench.core.angles import format_angle
 from workbench.core.arrays import unit
 from workbench.core.errors import InputError, unknown
 from workbench.core.record import Snapshot
@@ -23,7 +24,6 @@ from workbench.panels.kit.selection import Selection
 from workbench.panels.kit.stream import source
 from workbench.panels.kit.view import Picture, SnapshotWidget
 from workbench.probes.projections import Axes, log_map, plane, principal, tangent, umap_map
-from workbench.views.curves import angle
 
 PROJECTIONS = {
     "circle": "Circle",
@@ -247,7 +247,7 @@ class SphereView(SnapshotWidget):
     def _project_plane(self, x: np.ndarray, W: np.ndarray) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
         first, second = self.pair
         axes = plane(W[first], W[second])
-        apart = angle(arccos(W[first] @ W[second]))
+        apart = format_angle(arccos(W[first] @ W[second]))
         keeps = f"centers of {self._class_name(first)} and {self._class_name(second)} {apart} apart"
         head = {
             "right": f"toward {self._class_name(second)}, away from {self._class_name(first)}",
@@ -316,12 +316,10 @@ class SphereView(SnapshotWidget):
             return
         one = Snapshot(snapshot.step, snapshot.x[i : i + 1], snapshot.y[i : i + 1], snapshot.W, sub=snapshot.sub)
         cos, own = one.cos[0], int(snapshot.y[i])
-        text = f"{self._class_name(own)}, sample {i}\nown center: cos {cos[own]:.3f}, {angle(arccos(cos[own]))}"
+        text = f"{self._class_name(own)}, sample {i}\nown center: {describe_cosine(cos[own])}"
         if len(cos) > 1:
             other = int(np.where(np.arange(len(cos)) == own, -np.inf, cos).argmax())
-            text += (
-                f"\nnearest other center, {self._class_name(other)}: cos {cos[other]:.3f}, {angle(arccos(cos[other]))}"
-            )
+            text += f"\nnearest other center, {self._class_name(other)}: {describe_cosine(cos[other])}"
         image = self._picture(i) if self._picture else None
         url = image and f"data:image/png;base64,{base64.b64encode(image).decode()}"
         self.send({"about": i, "text": text, "image": url})
@@ -330,3 +328,8 @@ class SphereView(SnapshotWidget):
 def arccos(cos: float) -> float:
     """The angle of a cosine in rad; a cosine outside [-1, 1] by rounding is clipped."""
     return float(np.arccos(np.clip(cos, -1, 1)))
+
+
+def describe_cosine(cos: float) -> str:
+    """'cos 0.849, 31.9° (0.557 rad)'."""
+    return f"cos {cos:.3f}, {format_angle(arccos(cos))}"

@@ -1,24 +1,24 @@
-// How the curves T and N are drawn: axes, regions, boundaries with their labels, jumps as jumps. Every function gets the
+// Drawing of T and N: axes, regions, boundaries with labels, jumps. Every function takes the
 // context and a plot {x(phi), y(logit), theta, low, high, box, colors, color}.
 
 const EDGE = { left: 54, right: 24, top: 30, bottom: 58 };
-const HEADROOM = 0.5; // logit units above the curves, for the boundaries' labels
-const SAME = (0.05 * Math.PI) / 180; // an actual and an ideal boundary closer than this share one label
+const HEADROOM = 0.5; // logit units above the curves, for the labels of the boundaries
+const SAME = (0.05 * Math.PI) / 180; // rad; an actual and an ideal boundary closer than this share a label
 const GHOST = "#8A8A8A";
 const FONT = "12px system-ui, sans-serif";
 
 export const degrees = (phi) => `${((phi * 180) / Math.PI).toFixed(1)}°`;
 export const angle = (phi) => `${degrees(phi)} (${phi.toFixed(3)} rad)`;
 
-// The ends of the logit axis: whole halves, so that a drag seldom moves them.
+// The range of the logit axis, rounded to multiples of 1/2, so that it seldom changes during a drag.
 export function logitSpan(curves) {
   let [low, high] = [0, 1];
   for (const values of curves) for (const v of values) [low, high] = [Math.min(low, v), Math.max(high, v)];
   return [Math.floor(2 * low) / 2, Math.ceil(2 * high) / 2 + HEADROOM];
 }
 
-// The boundaries as lines to draw: {kind, phi, down: share of the height its top lies below the top, label}. Each is
-// lower than the one before in the direction of the labels, so that no label crosses a line.
+// The boundaries as lines: {kind, phi, down: distance of its top from the top as a fraction of the height, label}. Each is
+// lower than the previous one in the direction of the labels, so that no label crosses a line.
 export function masts([, , actual, ideal], theta) {
   const shared = actual.length === ideal.length && actual.every((phi, i) => Math.abs(phi - ideal[i]) < SAME);
   const all = [...actual.map((phi) => ["actual", phi]), ...ideal.map((phi) => ["ideal", phi])];
@@ -47,7 +47,7 @@ function stroke(c, points, plot, color, width, dash = []) {
   c.setLineDash([]);
 }
 
-// Text that stays readable on a curve: the paper shines around it.
+// Text with an outline in the background color.
 function write(c, text, x, y, colors) {
   c.setLineDash([]);
   c.lineWidth = 3;
@@ -100,7 +100,7 @@ function drawRegions(c, curves, plot) {
   }
 }
 
-// T solid and N dashed; where a curve breaks off a dot, where it goes on a ring.
+// T solid, N dashed. At a jump: a filled circle at the left limit, an open one at the right limit.
 function drawCurves(c, curves, plot, color, width, ghost) {
   for (const [name, kind, dash] of [["N", 1, [7, 5]], ["T", 0, []]]) {
     const parts = pieces(curves[name], curves.marks[kind], plot.theta);
@@ -137,7 +137,7 @@ function drawMasts(c, found, plot, bold) {
   }
 }
 
-// Where on the arc the other center is as near as the hard negatives of the batch are on average.
+// The point of the arc where the other center has the mean cosine of the hard negatives.
 function drawHard(c, [phi, cosine], plot) {
   const [x, y] = [plot.x(phi), plot.y(cosine)];
   c.fillStyle = plot.colors.ink;

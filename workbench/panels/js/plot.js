@@ -1,10 +1,10 @@
-// What a plot consists of, in small functions: scales, ticks, colors, what is read at a place, and how layers are drawn.
+// Parts of a plot: scales, ticks, colors, values at a position, drawing of layers.
 // `to` maps values to CSS pixels: {x(value), y(value), left, right, top, bottom, spans: {x, y}, log}.
 
 const LEFT = 64, RIGHT = 14, ROW = 18; // CSS pixels
 const FONT = "12px system-ui, sans-serif", SMALL = "11px system-ui, sans-serif";
 
-// A value as a share 0..1 of an axis, and back. low and high are the ends; of a logarithm both are positive.
+// Position of a value on an axis as a fraction 0..1, and the inverse. low, high: the ends, positive for a log scale.
 export function share(value, [low, high], log) {
   if (log) return (Math.log(Math.max(value, 1e-300)) - Math.log(low)) / (Math.log(high) - Math.log(low));
   return (value - low) / (high - low);
@@ -14,8 +14,8 @@ export function valueAt(part, [low, high], log) {
   return log ? low * (high / low) ** part : low + part * (high - low);
 }
 
-// A number for people: four digits, a true minus, a dash for none.
-export function written(value) {
+// A number as text: 4 digits, a minus sign, a dash for NaN.
+export function formatNumber(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   const short = Number(value.toPrecision(4));
@@ -23,7 +23,7 @@ export function written(value) {
   return text.replace("-", "−");
 }
 
-// The ticks of an axis: [{at, text}]; angles in rad get degrees with radians after a line break.
+// The ticks of an axis: [{at, text}]; for angles in rad, degrees and radians on two lines.
 export function axisTicks(span, { log, degrees, most }) {
   if (degrees) {
     const ends = span.map((v) => (v * 180) / Math.PI);
@@ -34,7 +34,7 @@ export function axisTicks(span, { log, degrees, most }) {
     }
     return found;
   }
-  if (!log) return ticks(...span, most).map((at) => ({ at, text: written(at) }));
+  if (!log) return ticks(...span, most).map((at) => ({ at, text: formatNumber(at) }));
   const powers = [];
   for (let p = Math.floor(Math.log10(span[0])); 10 ** p <= span[1]; p++) powers.push(p);
   const every = Math.max(1, Math.ceil(powers.length / most));
@@ -43,11 +43,11 @@ export function axisTicks(span, { log, degrees, most }) {
     .filter((p) => p % every === 0)
     .flatMap((p) => steps.map((k) => Number((k * 10 ** p).toPrecision(12))))
     .filter((at) => at >= span[0] * (1 - 1e-9) && at <= span[1] * (1 + 1e-9))
-    .map((at) => ({ at, text: written(at) }));
+    .map((at) => ({ at, text: formatNumber(at) }));
 }
 
-// The layers of a frame with their arrays under names.
-export function unpacked({ head, arrays }) {
+// The layers of a frame with their arrays by name.
+export function unpackLayers({ head, arrays }) {
   const rest = [...arrays];
   const next = () => floats(rest.shift());
   const bytes = () => numbers(rest.shift(), Uint8Array);
@@ -60,7 +60,7 @@ export function unpacked({ head, arrays }) {
   });
 }
 
-// The place in `values` of the number nearest to `at`; -1 for none. NaN is never near.
+// Index of the number nearest to `at`, ignoring NaN; -1 for none.
 export function nearestIndex(values, at) {
   let best = -1;
   for (let i = 0; i < values.length; i++) {
@@ -69,7 +69,7 @@ export function nearestIndex(values, at) {
   return best;
 }
 
-// Of points in pixels the one nearest to (x, y), at most `reach` away; -1 for none.
+// Index of the point (in pixels) nearest to (x, y), at most `reach` away; -1 for none.
 export function nearestPoint(xs, ys, x, y, reach) {
   let best = -1;
   let least = reach * reach;
@@ -80,13 +80,13 @@ export function nearestPoint(xs, ys, x, y, reach) {
   return best;
 }
 
-// Which bin of a histogram, or row or column of a map, holds a value; -1 for none.
+// Index of the histogram bin that contains a value; -1 for none.
 export function binAt(edges, value) {
   for (let i = 0; i + 1 < edges.length; i++) if (value >= edges[i] && value < edges[i + 1]) return i;
   return value === edges[edges.length - 1] ? edges.length - 2 : -1;
 }
 
-// The place among `values` of the next one above (way = 1) or below (way = -1) that of `from`; ties by their place.
+// Index of the next value above (way = 1) or below (way = -1) that of `from`; ties in order of the index.
 export function nextAlong(values, from, way) {
   let best = -1;
   const before = (i, j) => values[i] < values[j] || (values[i] === values[j] && i < j);
@@ -97,7 +97,7 @@ export function nextAlong(values, from, way) {
   return best < 0 ? from : best;
 }
 
-// A color [r, g, b] between three, for a value from -1 to 1: below zero, zero, above.
+// A color [r, g, b] of a diverging scale, for a value from -1 to 1.
 export function diverging(value, dark) {
   const ends = dark ? [[86, 180, 233], [32, 32, 32], [230, 159, 0]] : [[0, 114, 178], [247, 247, 247], [213, 94, 0]];
   const t = Math.max(-1, Math.min(1, value || 0));
@@ -108,7 +108,7 @@ function color(which, colors) {
   return which === "ink" ? colors.ink : which === "gray" ? colors.gray : PALETTE[which];
 }
 
-function shaped(context, shape, x, y, r) {
+function tracePath(context, shape, x, y, r) {
   context.beginPath();
   if (shape === "circle") context.arc(x, y, r, 0, 2 * Math.PI);
   else if (shape === "square") context.rect(x - r, y - r, 2 * r, 2 * r);
@@ -118,9 +118,9 @@ function shaped(context, shape, x, y, r) {
   }
 }
 
-// A point: a cross is drawn, the others are filled; `halo` sets it off from what lies below.
+// A point: a cross is stroked, other shapes are filled; `halo`: color of an outline.
 function dot(context, shape, x, y, fill, halo) {
-  shaped(context, shape, x, y, (shape === "cross" ? 3.2 : 2.6) * (halo ? 0.8 : 1));
+  tracePath(context, shape, x, y, (shape === "cross" ? 3.2 : 2.6) * (halo ? 0.8 : 1));
   for (const [style, width] of [[halo, 3], [fill, 1.3]]) {
     if (!style) continue;
     [context.strokeStyle, context.lineWidth] = [style, width];
@@ -205,7 +205,7 @@ function drawMap(context, layer, to, colors) {
 
 const DRAWN = { bars: drawBars, line: drawLine, points: drawPoints, map: drawMap, readings() {} };
 
-// What the legend says: [{name, draw(x, y)}], a swatch 22 px wide each.
+// The entries of the legend: [{name, draw(x, y)}], with swatches 22 px wide.
 function entries(context, layers, colors) {
   return layers.flatMap((layer) => {
     if (layer.kind === "points") {
@@ -213,7 +213,7 @@ function entries(context, layers, colors) {
     }
     if (layer.kind === "map") {
       return [-1, 1].map((way, k) => ({
-        name: `${written(way * layer.end)} ${layer.texts[k]}`,
+        name: `${formatNumber(way * layer.end)} ${layer.texts[k]}`,
         draw(x, y) {
           context.fillStyle = `rgb(${diverging(way, colors.dark)})`;
           context.fillRect(x, y - 5, 22, 10);
@@ -233,7 +233,7 @@ function entries(context, layers, colors) {
   });
 }
 
-// The legend in rows above the plot; returns the height it takes.
+// Draw the legend in rows above the plot; returns its height.
 export function drawLegend(context, layers, width, colors) {
   context.font = FONT;
   [context.textAlign, context.textBaseline] = ["left", "middle"];
@@ -249,7 +249,7 @@ export function drawLegend(context, layers, width, colors) {
   return y + ROW / 2 + 8;
 }
 
-// Where a plot of this size has its axes; `log` whether y is a logarithm.
+// The geometry of a plot of this size; log: whether y is logarithmic.
 export function layout(head, width, height, top, log) {
   const spans = { x: head.x.span, y: log ? [head.y.least, head.y.span[1]] : head.y.span };
   const to = { left: LEFT, right: width - RIGHT, top, bottom: height - (head.x.degrees ? 50 : 38), spans, log };
@@ -279,7 +279,7 @@ function drawAxes(context, head, to, colors) {
   for (const { at, text } of up) {
     context.moveTo(to.left - 3, to.y(at)), context.lineTo(to.right, to.y(at));
     const parts = text.split("\n");
-    const middle = Math.min(to.y(at), to.bottom + 4 - 6 * parts.length); // clear of the labels of x
+    const middle = Math.min(to.y(at), to.bottom + 4 - 6 * parts.length); // not over the labels of x
     parts.forEach((part, k) => context.fillText(part, to.left - 5, middle + 12 * (k - (parts.length - 1) / 2)));
   }
   context.stroke();
@@ -295,7 +295,7 @@ function drawAxes(context, head, to, colors) {
   context.restore();
 }
 
-// Lines at a value, with labels at their ends; those of x for whose labels there is no room are short.
+// Lines at a value, labeled at their ends; marks of x without room for a label are short.
 function drawMarks(context, marks, to, colors) {
   context.font = SMALL;
   context.lineWidth = 1;
@@ -334,7 +334,7 @@ export function drawPlot(context, head, layers, to, colors) {
   context.restore();
 }
 
-// The ranges between two corners, a hair wider, as the browser's numbers have fewer digits than the kernel's.
+// The ranges between two corners, extended by 1e-5, since the browser has float32 values.
 export function between(a, b, spans) {
   const range = (name) => {
     const hair = 1e-5 * (spans[name][1] - spans[name][0]);

@@ -1,5 +1,5 @@
-// The row of controls above the picture; each writes a trait or sends a wish.
-function steering(model) {
+// The row of controls above the figure: each sets a trait or sends a message.
+function buildControls(model) {
   const row = document.createElement("div");
   row.className = "workbench-sphere-row";
   const set = (name, value) => {

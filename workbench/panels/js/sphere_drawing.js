@@ -1,14 +1,14 @@
-// How the sphere view is drawn: graticule, axes, points, boundaries, centers and the key to them.
+// Drawing of the sphere view: graticule, axes, points, boundaries, centers and the legend.
 
 const HEIGHT = 460;
-const TOP = 26; // pixels for the key
-const MANY = 14; // more classes than this are colored by role; the second half of so many have open shapes
-const BINS = 120; // of the histogram around a circle: 3 degrees each
-const DEGREES = [1, 2, 5, 10, 15, 30, 45, 60]; // between the ticks of an axis of angles
+const TOP = 26; // pixels for the legend
+const MANY = 14; // with more classes colors show the selection; of these classes the second half has open shapes
+const BINS = 120; // of the histogram around a circle, 3 degrees each
+const DEGREES = [1, 2, 5, 10, 15, 30, 45, 60]; // tick distances of an angle axis
 const WRONG = PALETTE[1];
 
-// What the traits say about looks: the color of each shown class, and which points and centers are grayed out.
-function looks(model, colors) {
+// Colors and shapes of the classes, and which points and centers are grayed out.
+function classStyles(model, colors) {
   const [ids, titles, chosen] = [model.get("ids"), model.get("titles"), model.get("chosen")];
   const labels = model.get("labels");
   const [rows, lit] = [labels.byteLength ? numbers(labels, Int32Array) : new Int32Array(0), model.get("lit")];
@@ -22,8 +22,8 @@ function looks(model, colors) {
   return { ids, titles, chosen, rows, roles, color, open, gray, lit: litBytes, grayed: colors.gray };
 }
 
-// Draw all of it; leaves in view.at and view.atCenters where on the screen things are.
-function picture(context, width, height, view, look, colors) {
+// Draw everything; stores the screen positions in view.at and view.atCenters.
+function drawView(context, width, height, view, look, colors) {
   const { head } = view;
   const flat = head.kind === "flat";
   const room = { left: !flat || !head.right ? 8 : head.angles ? 104 : 70, bottom: flat && head.right ? 44 : 8 };
@@ -32,15 +32,15 @@ function picture(context, width, height, view, look, colors) {
   const scale = (Math.min(w, h) / 2 / head.reach) * { circle: 0.66, sphere: 0.94, flat: head.globe ? 0.94 : 1 }[head.kind];
   const fits = view.centers.length === view.k * look.ids.length && view.points.length === view.k * look.rows.length;
   Object.assign(view, { x0, y0, scale });
-  view.at = placed(fits ? view.points : new Float32Array(0), view.k, view.R, x0, y0, scale);
-  view.atCenters = placed(fits ? view.centers : new Float32Array(0), view.k, view.R, x0, y0, scale);
+  view.at = toScreen(fits ? view.points : new Float32Array(0), view.k, view.R, x0, y0, scale);
+  view.atCenters = toScreen(fits ? view.centers : new Float32Array(0), view.k, view.R, x0, y0, scale);
   if (flat) axes(context, view, { left: room.left, top: TOP, w, h }, colors);
   if (head.kind === "sphere") graticule(context, view, colors);
   if (head.kind === "circle" || head.globe) ring(context, view, colors);
-  if (head.kind === "circle" && fits) petals(context, view, look, colors);
+  if (head.kind === "circle" && fits) drawHistogram(context, view, look, colors);
   if (fits) paint(context, width, height, view, look);
-  if (head.all && fits) borders(context, view, colors);
-  if (fits && !head.empty) middles(context, width, view, look, colors);
+  if (head.all && fits) drawBoundaries(context, view, colors);
+  if (fits && !head.empty) drawCenters(context, width, view, look, colors);
   key(context, view, look, colors);
   if (head.empty) text(context, head.empty, x0, y0, colors, "center");
   if (view.lasso) trace(context, view.lasso, colors.ink, [4, 3], 1.5, true);
@@ -69,10 +69,10 @@ function text(context, words, x, y, colors, align = "left", bold = "") {
   context.fillText(words, x, y);
 }
 
-// Points (k = 3) as a line, its pieces on the side toward the eye or on the other.
-function strand(path, points, view, front) {
-  const at = placed(points, 3, view.R, view.x0, view.y0, view.scale);
-  let drawn = false; // dashes go on from piece to piece
+// A line through points (k = 3): its pieces on the front or on the back of the sphere.
+function traceLine(path, points, view, front) {
+  const at = toScreen(points, 3, view.R, view.x0, view.y0, view.scale);
+  let drawn = false; // dashes continue from piece to piece
   for (let i = 1; i < at.x.length; i++) {
     const seen = at.z[i] + at.z[i - 1] >= 0 === front;
     if (seen && !drawn) path.moveTo(at.x[i - 1], at.y[i - 1]);
@@ -83,7 +83,7 @@ function strand(path, points, view, front) {
 
 function lines(context, all, view, front, color, dash, wide) {
   context.beginPath();
-  for (const points of all) strand(context, points, view, front);
+  for (const points of all) traceLine(context, points, view, front);
   stroke(context, color, dash, wide);
 }
 
@@ -111,8 +111,8 @@ function ring(context, view, colors) {
   stroke(context, colors.faint);
 }
 
-// Boundaries between centers: arcs of great circles, bisecting rays, or the middle of a plane through two.
-function borders(context, view, colors) {
+// Boundaries between centers: great-circle arcs, bisecting rays, or the vertical axis of the plane of two centers.
+function drawBoundaries(context, view, colors) {
   const { head, x0, y0, scale, centers } = view;
   if (head.kind === "sphere") {
     if (view.bordered !== centers) [view.bordered, view.arcs] = [centers, boundaries(centers).map((arc) => along(arc))];
@@ -129,8 +129,8 @@ function borders(context, view, colors) {
   }
 }
 
-// The histogram around the circle, a class on another; says how many samples the longest bar holds.
-function petals(context, view, look, colors) {
+// The stacked histogram around the circle, with the number of samples of the longest bar.
+function drawHistogram(context, view, look, colors) {
   const { x0, y0, scale } = view;
   const counts = rose(view.points, look.rows, look.ids.length, BINS);
   const sums = Array.from({ length: BINS }, (_, b) => counts.reduce((sum, row) => sum + row[b], 0));
@@ -153,7 +153,7 @@ function petals(context, view, look, colors) {
   text(context, `longest bar: ${most} samples in ${360 / BINS}° (${((2 * Math.PI) / BINS).toFixed(3)} rad)`, 8, HEIGHT - 12, colors);
 }
 
-// Axes of a plane with their ticks: cosines and components without a unit, angles in degrees and radians.
+// Axes of a plane with ticks: cosines and components without unit, angles in degrees and radians.
 function axes(context, view, { left, top, w, h }, colors) {
   const { head, x0, y0, scale } = view;
   if (!head.right) return;
@@ -185,7 +185,7 @@ function axes(context, view, { left, top, w, h }, colors) {
   context.restore();
 }
 
-// All points, pixel by pixel: thousands of canvas calls would cost more. Far ones first, what is misclassified last.
+// All points, drawn into a pixel buffer for speed. Back side first, misclassified samples last.
 function paint(context, width, height, view, look) {
   const ratio = window.devicePixelRatio || 1;
   const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
@@ -201,7 +201,7 @@ function paint(context, width, height, view, look) {
   const size = (x.length > 5000 ? 1.5 : 2.6) * ratio;
   const sizes = [["disc", 0.7], ["cross", 1.2], ["disc", 1], ["cross", 1.6], ["ring", 0.7], ["plus", 1.2], ["ring", 1], ["plus", 1.6]];
   const marks = sizes.map(([shape, times]) => mark(shape, size * times));
-  const [color, gray, wrong] = [look.color.map(packed), packed(look.grayed), packed(WRONG)];
+  const [color, gray, wrong] = [look.color.map(packColor), packColor(look.grayed), packColor(WRONG)];
   const own = look.ids.map((id) => look.chosen.includes(id));
   const passes = new Uint8Array(x.length);
   for (let i = 0; i < x.length; i++) {
@@ -215,15 +215,15 @@ function paint(context, width, height, view, look) {
       const row = look.rows[i];
       const shade = !lit ? gray : off && look.roles && !own[row] ? wrong : color[row];
       const kind = (look.open[row] ? 4 : 0) + (front ? 2 : 0) + off;
-      stamped(pixels, w, h, marks[kind], x[i] * ratio, y[i] * ratio, shade, opacity);
+      stamp(pixels, w, h, marks[kind], x[i] * ratio, y[i] * ratio, shade, opacity);
     }
   }
   ink.putImageData(view.image, 0, 0);
   context.drawImage(view.layer, 0, 0, w, h, 0, 0, width, height);
 }
 
-// The class centers: diamonds with their names, and spokes to them in a circle; hollow behind the sphere.
-function middles(context, width, view, look, colors) {
+// The class centers: labeled diamonds, with spokes in a circle; open on the back side.
+function drawCenters(context, width, view, look, colors) {
   const { x0, y0, head } = view;
   const { x, y, z } = view.atCenters;
   look.ids.forEach((id, j) => {
@@ -240,7 +240,7 @@ function middles(context, width, view, look, colors) {
   label(context, width, view, look, colors);
 }
 
-// The names of centers toward the eye, none over another; those of selected classes go first.
+// Names of the centers on the front side, without overlap; selected classes first.
 function label(context, width, view, look, colors) {
   const { x0, y0, head, focus } = view;
   const { x, y, z } = view.atCenters;
@@ -251,7 +251,7 @@ function label(context, width, view, look, colors) {
   for (const j of order) {
     const [dx, dy] = [x[j] - x0, y[j] - y0];
     const far = Math.hypot(dx, dy) || 1;
-    const off = head.kind === "circle" ? -16 : 15; // the bars of a circle stand outside
+    const off = head.kind === "circle" ? -16 : 15; // the bars are outside the circle
     const wide = context.measureText(look.titles[j]).width;
     const side = Math.abs(dx) < 20 ? -0.5 : dx > 0 === off > 0 ? 0 : -1;
     const left = Math.min(width - 4 - wide, Math.max(4, x[j] + (off * dx) / far + side * wide));
@@ -262,7 +262,7 @@ function label(context, width, view, look, colors) {
   }
 }
 
-// What shapes and colors mean, above the picture.
+// The legend above the figure.
 function key(context, view, look, colors) {
   const [disc, cross] = look.open.some(Boolean) ? ["●○", "✕+"] : ["●", "✕"];
   const said = [[disc, colors.ink, "correctly classified"], [cross, colors.ink, "misclassified"]];
