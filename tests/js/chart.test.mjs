@@ -114,7 +114,7 @@ test("a change is told to who points at it", () => {
 
 test("a sample is told by its group and both axes, a place without one by the axes alone", () => {
   const head = { x: { short: "own" }, y: { short: "nearest other" }, hover: true, marks: [] };
-  const groups = [{ name: "correctly classified" }, { name: "misclassified" }];
+  const groups = [{ name: "well-classified" }, { name: "misclassified" }];
   const layers = [
     { kind: "line", name: "equal distance", x: [0, 1], y: [0, 1] },
     { kind: "points", groups, x: [0.25], y: [0.5], group: [1], lit: [1] },

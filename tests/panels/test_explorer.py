@@ -1,4 +1,4 @@
-"""Anyone's embeddings: reading files, checking and sampling them, and the four views of them linked."""
+"""Explorer: reading, checking and sampling embeddings; four linked views of them."""
 
 import csv
 import re
@@ -33,7 +33,7 @@ def given_arrays():
 
 
 def means(x, labels):
-    """Class means of unit embeddings, at length one, by a plain loop."""
+    """Normalized class means of the unit embeddings, by a loop."""
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
     found = [unit[labels == v].sum(axis=0) for v in sorted(set(labels.tolist()))]
     return np.array([m / np.linalg.norm(m) for m in found])
@@ -165,7 +165,7 @@ def test_every_class_gives_in_turn(labels, limit):
     assert rows.tolist() == sorted(set(rows.tolist())) == stratified(y, limit).tolist()
     assert len(rows) == min(limit, len(y))
     drawn, there = np.bincount(y[rows], minlength=7), np.bincount(y, minlength=7)
-    for j in range(7):  # nobody has two more than another that still has some
+    for j in range(7):  # counts differ by at most 1, unless a class has no more samples
         assert drawn[j] >= min(there[j], drawn.max() - 1)
 
 
@@ -299,7 +299,7 @@ def test_a_file_is_opened_and_what_is_given_counts_more(tmp_path, given_arrays, 
     explorer = Explorer(str(path), labels=np.searchsorted([0, 3, 7, 12, 40], labels))
     assert "all 90 embeddings of 6 dimensions; 5 classes; centers: given" in repr(explorer)
     assert explorer.picture(0)
-    assert capsys.readouterr().err == ""  # progress is for what takes over a second
+    assert capsys.readouterr().err == ""  # no progress in the first second
     np.savez(path, centers=x)
     with pytest.raises(InputError, match="holds centers but no embeddings"):
         Explorer(path)
@@ -328,7 +328,7 @@ explorer
 def test_the_explorer_in_jupyterlab(open_notebook, artefacts: Path):
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=20_000)  # a busy computer is no failure
+    expect.set_options(timeout=20_000)  # for a busy machine
     page = open_notebook([SHOW])
     page.set_viewport_size({"width": 1600, "height": 1400})
     table = page.locator(".workbench-queue table")
@@ -339,7 +339,7 @@ def test_the_explorer_in_jupyterlab(open_notebook, artefacts: Path):
     expect(table).to_have_attribute("aria-label", re.compile("Hard negatives of "))
     page.screenshot(path=artefacts / "explorer_light.png")
 
-    # Keyboard alone: the second row is picked, and everything else is gray, and then nothing is.
+    # Keyboard only: select the second row, which grays out all others; clear the selection.
     rows.first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
@@ -348,7 +348,7 @@ def test_the_explorer_in_jupyterlab(open_notebook, artefacts: Path):
     set_theme(page, "Dark")
     page.wait_for_timeout(1500)
     page.screenshot(path=artefacts / "explorer_dark.png")
-    rows.nth(1).focus()  # which JupyterLab takes away as it changes the theme
+    rows.nth(1).focus()  # JupyterLab removes the focus when it changes the theme
     page.keyboard.press("Escape")
     expect(rows.nth(1)).to_have_attribute("aria-selected", "false")
     page.get_by_label("Class whose hard negatives are shown").select_option(label="3")

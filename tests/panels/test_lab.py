@@ -1,4 +1,4 @@
-"""The live lab without a browser: controls, scenes, selection, saving and opening, export, two sessions together."""
+"""The live lab without a browser: controls, scenes, selection, save and load, export, Versus."""
 
 import csv
 import gc
@@ -174,7 +174,7 @@ def test_saved_and_opened_again(lab, tmp_path):
 
 
 def test_export_writes_what_is_shown(lab, tmp_path, monkeypatch):
-    monkeypatch.setattr("workbench.panels.export.find_spec", lambda name: None)  # no pictures: they take a browser
+    monkeypatch.setattr("workbench.panels.export.find_spec", lambda name: None)  # no image files, which need a browser
     shown = lab()
     shown.session.run(4, block=True)
     shown.session.set(m0=0.2)
@@ -231,7 +231,7 @@ def test_running_the_cell_again_leaves_nothing_of_the_old_lab():
     del old
     new = made()
     thread.join()  # ends when its lab is closed
-    for _ in range(600):  # a thread that was drawing may hold the lab for a moment on a busy machine
+    for _ in range(600):  # a thread may still hold a reference to the lab
         gc.collect()
         if gone() is None:
             break

@@ -1,4 +1,4 @@
-"""The live charts and the four views on them: their numbers are the probes', and the browser reads the same ones."""
+"""Chart and the four views made of charts: their values equal those of the probes, in Python and in JavaScript."""
 
 import base64
 import dataclasses
@@ -38,7 +38,7 @@ SETTINGS = {"m": 0.5, "s": 24.0, "guard": "wrap", "grad": "exact", "lr": 0.1}
 
 
 def snapshot(step=0, samples=60, classes=12, dim=8, noise=1.0, seed=0, **parameters):
-    """Samples around centers, near enough that some are misclassified."""
+    """Samples around class centers, some of them misclassified."""
     rng = np.random.default_rng([seed, step])
     W, y = rng.normal(size=(classes, dim)), np.arange(samples) % classes
     x = (W[y] + noise * rng.normal(size=(samples, dim))).astype(np.float32)
@@ -126,7 +126,7 @@ def test_own_and_nearest_extend_what_hardness_measures():
     np.testing.assert_array_equal(found.misclassified, nearest > own)
 
 
-# --- axes, trails
+# --- axes, history
 
 
 @settings(max_examples=100)
@@ -160,7 +160,7 @@ def test_decimation_keeps_the_extremes_and_the_ends(points, seed):
     np.testing.assert_array_equal(y[fewer_x.astype(int)], fewer_y)
 
 
-def test_a_trail_that_goes_back_keeps_the_old_way_apart():
+def test_a_history_that_goes_back_keeps_the_old_branch():
     history = StepHistory(1)
     for step in range(5):
         history.add(step, 10.0 * step)
@@ -227,7 +227,7 @@ def test_an_interval_selects_its_samples_and_grays_the_others():
     assert selection.samples == ()
     assert len([h for h, _ in shown(chart)[1] if h["kind"] == "bars"]) == 2
     view.mode = "pairs"
-    chart.on_message({"brush": {"x": [-1, 1], "y": [0, 1]}})  # an interval of pairs selects nothing
+    chart.on_message({"brush": {"x": [-1, 1], "y": [0, 1]}})  # pairs cannot be selected
     assert selection.samples == ()
     view.close()
 
@@ -350,7 +350,7 @@ def test_going_back_in_time_grays_the_old_way():
 
 
 def test_the_gradient_is_that_of_training():
-    """At cosines that stand for the own center, the nearest other one and the rest: dL/dcos by the objective itself."""
+    """dL/dcos by autograd of the objective, at the cosines of the own, the nearest other and the further centers."""
     view = GradientsView("npcface")
     snap = snapshot(**METHODS["npcface"].settings())
     view.show(snap)
@@ -563,7 +563,7 @@ def test_health_is_said_newest_first_and_as_text():
     view.close()
 
 
-# --- the browser's side
+# --- JavaScript
 
 
 def frame_of(chart):
@@ -574,7 +574,7 @@ def frame_of(chart):
 
 
 def numbers():
-    """What the JavaScript should find, computed here."""
+    """The expected results of the JavaScript."""
     snap, selection = snapshot(noise=1.5), Selection()
     pairs, hard = SimilaritiesView(selection), HardnessView(selection, lambda i: None)
     gradients, training = GradientsView("arcface"), TrainingView()
@@ -680,7 +680,7 @@ INKED = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filt
 def test_charts_in_jupyterlab(open_notebook, artefacts):
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=20_000)  # a busy computer is no failure
+    expect.set_options(timeout=20_000)  # for a busy machine
     page = open_notebook([CELL])
     page.set_viewport_size({"width": 1500, "height": 1900})
     scatter, said = page.get_by_role("img", name="Hardness of samples"), page.locator(".widget-label").first
@@ -689,7 +689,7 @@ def test_charts_in_jupyterlab(open_notebook, artefacts):
         page.wait_for_function("c => c.width > 300", arg=chart.element_handle())
         assert chart.evaluate(INKED) > 1000
 
-    # Keyboard alone: the arrows go from sample to sample, Enter at two corners selects, Escape clears.
+    # Keyboard only: arrow keys move between samples, Enter at two corners selects, Escape clears.
     scatter.focus()
     page.keyboard.press("ArrowRight")
     tip = page.locator(".workbench-tip:visible")
@@ -707,7 +707,7 @@ def test_charts_in_jupyterlab(open_notebook, artefacts):
     place = tip.bounding_box()
     page.keyboard.press("Escape")
     expect(tip).to_have_count(0)
-    page.mouse.move(place["x"] + place["width"] + 14, place["y"] - 10)  # the sample stands there, right of the tip
+    page.mouse.move(place["x"] + place["width"] + 14, place["y"] - 10)  # position of the sample, right of the tooltip
     expect(tip).to_contain_text(f"sample {number},")
 
     box = scatter.bounding_box()
@@ -728,5 +728,5 @@ def test_charts_in_jupyterlab(open_notebook, artefacts):
     page.screenshot(path=artefacts / "charts_light.png")
     set_theme(page, "Dark")
     page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
-    page.wait_for_timeout(3000)  # the canvases are drawn again
+    page.wait_for_timeout(3000)  # until the canvases are drawn again
     page.screenshot(path=artefacts / "charts_dark.png")

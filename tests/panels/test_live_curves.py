@@ -1,4 +1,4 @@
-"""CurvesView: what it draws, when it builds ladders, what it answers; and its geometry in node."""
+"""CurvesView: curves, ladders, messages; its geometry in node; and the browser."""
 
 import dataclasses
 import itertools
@@ -103,7 +103,7 @@ def test_the_handle_is_the_first_parameter_that_moves_T():
 def test_ladders_are_announced_and_sent_when_asked_for():
     harness = CurvesHarness("curricularface")
     head = harness.frames()[-1]
-    assert list(head["ladders"]) == ["m", "momentum", "topk"]  # the last two move nothing, which is known now
+    assert list(head["ladders"]) == ["m", "momentum", "topk"]  # the last two do not move a curve
     harness.send(ladders=["m", "momentum", "unknown"])
     (sent,) = [content for content in harness.sent if "ladder" in content]
     assert (sent["ladder"], sent["version"], sent["theta"]) == ("m", head["ladders"]["m"], THETA)
@@ -155,7 +155,7 @@ def test_the_newest_setting_wins():
 
 def test_the_ghost_is_the_setting_before_the_control_moved():
     harness = CurvesHarness()
-    assert harness.view.wait()  # a setting that was never drawn is no ghost
+    assert harness.view.wait()  # only a drawn setting can become the ghost
     for m in (0.4, 0.3):
         harness.change({"m": m})
         assert harness.view.wait()
@@ -194,7 +194,7 @@ def test_the_live_state_is_marked():
 
 @dataclasses.dataclass(frozen=True)
 class Halved(Margin):
-    """A margin as a person writes one in a cell."""
+    """A user-defined margin that fails for k > 0.9."""
 
     k: float = param(0.5, "k", "factor on the target's cosine", low=0.0, high=1.0)
 
@@ -216,7 +216,7 @@ def test_a_margin_of_ones_own_has_its_ladder_where_it_works_and_its_error_in_wor
 
 
 def reference(margin: Margin, name: str, state: dict[str, float]) -> dict:
-    """A ladder as the browser has it, and the exact curves halfway between its rungs."""
+    """A ladder as sent to the browser, and the exact curves halfway between its rungs."""
     rungs = list(ladder(margin, name, margin.parameters()[name], THETA, state))
     between = []
     for value in [(a.value + b.value) / 2 for a, b in itertools.pairwise(rungs)][::4]:
@@ -256,7 +256,7 @@ def changed(change):
 view = CurvesView(changed)
 show()
 view"""
-# The picture as a number that changes with it.
+# A hash of the canvas.
 PICTURE = """() => {
   const canvas = document.querySelector(".workbench-curves canvas");
   const all = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -267,7 +267,7 @@ GRABBABLE = """() => document.querySelector(".workbench-curves canvas").getAttri
 
 
 def height_of_T(page: Any, x: float) -> float:
-    """Where the solid curve T is in the canvas, in pixels: where the pointer becomes a hand."""
+    """Where the solid curve T is in the canvas, in pixels: the pointer changes there."""
     at = page.locator(".workbench-curves canvas").bounding_box()
     for y in range(40, 340, 6):
         page.mouse.move(at["x"] + x, at["y"] + y)
@@ -286,7 +286,7 @@ def test_in_the_browser(open_notebook, artefacts):
     page.wait_for_function(GRABBABLE)
     page.wait_for_timeout(500)
 
-    # Dragging redraws while the kernel is busy: from the ladder, with the ghost and the number beside it.
+    # Dragging draws from the ladder while the kernel is busy.
     page.evaluate(
         "void window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute("
         "{code: 'import time; time.sleep(3)'})"
@@ -303,14 +303,14 @@ def test_in_the_browser(open_notebook, artefacts):
     words.get_by_text(f"ideal {math.degrees((THETA - dragged) / 2):.1f}").wait_for()
     page.screenshot(path=artefacts / "curves_light.png")
 
-    # A value that cannot be is told, and the control goes back.
+    # An invalid value is reported, and the control is reverted.
     number.fill("9")
     number.press("Enter")
     problem.get_by_text("CurricularFace: m = 9 is outside [0, 1.5]").wait_for()
     assert problem.get_attribute("role") == "alert"
     page.wait_for_function(f"() => document.querySelector('.workbench-curves input[type=number]').value == {dragged}")
 
-    # The keyboard alone, on the curve; then the pointer on T.
+    # Keyboard only, on the curve; then drag T.
     canvas = page.get_by_role("slider", name="drag T, or press arrow keys")
     canvas.focus()
     page.keyboard.press("Home")

@@ -29,7 +29,7 @@ SECOND = 1000  # ms
 
 @pytest.fixture(scope="module", params=["subshells", "one thread"])
 def notebooks(request, chromium, tmp_path_factory):
-    """A lab with comms over subshells as JupyterLab has them, or all on the main thread."""
+    """A lab with comms over subshells (JupyterLab's default), or on the main thread."""
     with run_jupyterlab(tmp_path_factory.mktemp("lab") / "home") as lab:
         if request.param == "one thread":
             folder = lab.folder.parent / "settings" / "@jupyterlab" / "services-extension"
@@ -50,14 +50,14 @@ def page(notebooks):
 
 
 def state(page):
-    """What the state line says: status, step, frames."""
+    """Status, step and text of the status line."""
     text = page.locator(".workbench-state").inner_text()
     step = int(re.search(r"step ([\d,]+)", text)[1].replace(",", ""))
     return text.split(" · ")[0], step, text
 
 
 def until(page, holds, seconds=20):
-    """Wait until the state line is as wanted; returns it."""
+    """Wait until holds(state) is true; returns the state."""
     deadline = time.monotonic() + seconds
     while not holds(found := state(page)):
         assert time.monotonic() < deadline, found
@@ -70,7 +70,7 @@ def press(page, name):
 
 
 def ink(page, nth):
-    """The picture on a canvas, as a data URL: it changes when what is drawn changes."""
+    """The image of a canvas, as a data URL."""
     return page.locator(".workbench-lab canvas").nth(nth).evaluate("canvas => canvas.toDataURL()")
 
 
@@ -203,7 +203,7 @@ def test_nothing_was_logged_or_asked(page, notebooks):
 
 
 def run(page, source):
-    """Run a cell below the last one, and wait for its end."""
+    """Run a new cell below the last one."""
     page.evaluate(
         """async source => {
             const { content, sessionContext } = window.jupyterapp.shell.currentWidget;
@@ -219,7 +219,7 @@ def run(page, source):
 
 
 def artefact(request, name):
-    """Where a screenshot is kept to be looked at."""
+    """The path of a screenshot."""
     folder = request.config.rootpath / "tests" / "artefacts"
     folder.mkdir(exist_ok=True)
     return folder / f"lab_{name}.png"

@@ -1,4 +1,4 @@
-"""The queue inspector: rivals against a plain loop, what the table says as training goes on, and what it is told."""
+"""QueueView: rivals against a loop, the table during training, messages of the browser."""
 
 import math
 
@@ -26,7 +26,7 @@ def snapshot(classes=30, n=120, dim=8, step=0, sub=1, noise=1.0, seed=0):
 
 
 def shown(view):
-    """The last frame: what the table says."""
+    """The head of the last frame."""
     return view.newest[0]
 
 
@@ -66,9 +66,9 @@ def test_of_equal_cosines_the_smaller_ids_are_taken():
 def test_the_most_confused_class_has_the_most_samples_with_one_other():
     W = np.eye(3, dtype=np.float32)
     y = np.array([0, 0, 0, 1, 1, 1, 2])
-    x = W[[1, 2, 0, 0, 0, 1, 2]]  # of class 0 one goes to 1 and one to 2, of class 1 two go to 0
+    x = W[[1, 2, 0, 0, 0, 1, 2]]  # misclassified: 0 as 1, 0 as 2, and twice 1 as 0
     assert most_confused(Snapshot(0, x, y, W)) == 1
-    x = W[y] + np.float32([[0, 0, 0]] * 6 + [[0.6, 0, 0]])  # none is wrong; one of class 2 is the nearest to it
+    x = W[y] + np.float32([[0, 0, 0]] * 6 + [[0.6, 0, 0]])  # none misclassified; a sample of class 2 is nearest to one
     assert most_confused(Snapshot(0, x, y, W)) == 2
     assert most_confused(Snapshot(0, x[:0], y[:0], W)) == 0
 
@@ -110,15 +110,15 @@ def test_ages_are_counted_from_where_a_rival_was_first_seen():
     view, seen = QueueView(Selection()), snapshot(classes=20)
     view.show(seen)
     own, W = view.own, seen.W.copy()
-    assert not shown(view)["columns"]["age"]  # nothing is known at the first look
+    assert not shown(view)["columns"]["age"]  # unknown in the first frame
     outside = next(j for j in range(20) if j != own and j not in view.result.ids)
-    W[outside] = 0.9 * W[own]  # the nearest from now on
+    W[outside] = 0.9 * W[own]  # nearest from now on
     view.show(Snapshot(10, seen.x, seen.y, W))
     view.show(Snapshot(40, seen.x, seen.y, W))
     ages = {row["id"]: row["age"] for row in shown(view)["rows"]}
     assert ages.pop(outside) == "30 steps"
     assert set(ages.values()) == {"40 steps or more"}
-    view.show(Snapshot(5, seen.x, seen.y, W))  # the training went back
+    view.show(Snapshot(5, seen.x, seen.y, W))  # the training was restored
     view.show(Snapshot(25, seen.x, seen.y, W))
     assert {row["age"] for row in shown(view)["rows"]} == {"25 steps or more", "20 steps or more"}
     view.own = (own + 1) % 20
@@ -143,7 +143,7 @@ def test_a_queue_says_what_it_holds_how_old_it_is_and_what_it_misses():
     view.show(seen, queue.rebuild(W, "exact"), step=9)
     assert f"{best['id']}" in {str(row["id"]) for row in shown(view)["rows"]}
     why = {row["id"]: row["why"] for row in shown(view)["rows"]}
-    assert why.pop(near[0]) == "nearest centers"  # it was there before
+    assert why.pop(near[0]) == "nearest centers"  # not new
     assert set(why.values()) == {"added by a refresh, seen at step 9"}
     assert "recall@4 = 1.00 for this class" in shown(view)["line"]
 
@@ -179,7 +179,7 @@ def test_a_picked_row_selects_both_classes_and_their_samples():
     assert view.own == own
     assert view.chosen == sorted((own, other))
     assert set(seen.y[list(selection.samples)]) == {own, other}
-    view.on_message({"pick": other})  # once more takes it back
+    view.on_message({"pick": other})  # picking again clears the selection
     assert selection.classes == selection.samples == ()
     view.on_message({"pick": other})
     view.on_message({"clear": True})
@@ -193,10 +193,10 @@ def test_the_class_shown_follows_the_selection_and_the_wish():
     view.show(seen)
     assert view.own == 9
     selection.classes = (2, 9)
-    assert view.own == 9  # it is among them
+    assert view.own == 9  # still selected
     selection.classes = (2, 5)
     assert view.own == 5
-    selection.classes = (99,)  # of another job
+    selection.classes = (99,)  # invalid class
     assert view.own == 5
     view.on_message({"confused": True})
     assert view.own == most_confused(seen)
@@ -216,7 +216,7 @@ def test_images_are_sent_where_there_are_some(monkeypatch):
     sent = []
     view = QueueView(Selection(), picture=lambda i: None if i == 1 else b"png %d" % i)
     monkeypatch.setattr(view, "send", lambda content, buffers=None: sent.append((content, buffers)))
-    view.on_message({"pictures": [0]})  # nothing is shown yet
+    view.on_message({"pictures": [0]})  # before the first snapshot
     view.show(snapshot())
     assert shown(view)["columns"]["images"]
     view.on_message({"pictures": [0, 1, 2, 120, -1]})

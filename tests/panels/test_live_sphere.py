@@ -1,4 +1,4 @@
-"""The live sphere: what it sends of a snapshot, what it is told, its geometry by node, its look in a real browser."""
+"""SphereView: frames, messages of the browser, projections; its geometry in node; and the browser."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ def snapshot(dim: int, classes: int = 5, n: int = 60, step: int = 3, seed: int =
 
 
 def shown(view: SphereView) -> tuple[dict, np.ndarray, np.ndarray, np.ndarray]:
-    """What the last frame says: head, points, centers, which samples are misclassified."""
+    """The last frame: head, points, centers, misclassified."""
     head, (points, centers, wrong) = view.newest
     k = 3 if head["kind"] == "sphere" else 2
     found = np.frombuffer(points, np.int16).reshape(-1, k) * head["reach"] / FINEST
@@ -32,7 +32,7 @@ def shown(view: SphereView) -> tuple[dict, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def watched(view: SphereView) -> list[dict]:
-    """The messages that a browser would get."""
+    """The messages to the browser."""
     sent: list[dict] = []
     view.send = lambda content, buffers=None: sent.append(content)
     return sent
@@ -81,12 +81,12 @@ def test_principal_axes_stay_frozen_until_they_are_taken_anew(view):
     head, frozen, *_ = shown(view)
     assert "principal axes of step 3" in head["line"]
     view.show(snapshot(16))
-    assert np.allclose(shown(view)[1], before, atol=1e-3)  # the same axes, whatever came between
+    assert np.allclose(shown(view)[1], before, atol=1e-3)  # the same axes
     view.show(later)
     view.freeze()
     head, anew, *_ = shown(view)
     assert "principal axes of step 9" in head["line"]
-    assert anew.var(axis=0).sum() > frozen.var(axis=0).sum()  # they fit what is shown now
+    assert anew.var(axis=0).sum() > frozen.var(axis=0).sum()  # they fit the present snapshot
     share = anew.var(axis=0).sum() / unit(later.x).var(axis=0).sum()
     assert f"keep {share:.0%} of the variance" in head["line"]
 
@@ -156,7 +156,7 @@ def test_a_map_is_drawn_on_demand_started_from_the_one_before_and_shown_as_old(v
     view.draw_map().join(10)
     assert starts[0] is None
     assert np.allclose(starts[1].mean(axis=0), 0)
-    view.show(snapshot(16, n=50))  # another sample: that map is not of it
+    view.show(snapshot(16, n=50))  # another sample has no map
     assert shown(view)[0]["empty"]
 
 
@@ -242,7 +242,7 @@ def test_of_very_many_classes_only_the_centers_of_the_sample_are_sent(selection)
     assert view.ids == [3, 700]
     assert np.array_equal(np.frombuffer(view.labels, np.int32), np.repeat([0, 1], 10))
     assert np.allclose(centers, unit(seen.W)[[3, 700]])
-    assert not head["all"]  # so boundaries between these alone are not drawn
+    assert not head["all"]  # no boundaries without all centers
 
 
 def test_other_dimensions_offer_other_projections(view):
@@ -251,7 +251,7 @@ def test_other_dimensions_offer_other_projections(view):
     view.projection, view.pair, view.at = "plane", (3, 4), 4
     pushed = view.pushed
     view.show(snapshot(2, classes=3))
-    assert view.pushed == pushed + 1  # nothing was drawn with half of the settings
+    assert view.pushed == pushed + 1  # drawn once, with all settings
     assert (view.projection, view.pair, view.at) == ("circle", (0, 1), 0)
     with pytest.raises(InputError, match="unknown projection 'pca'"):
         view.projection = "pca"
@@ -326,7 +326,7 @@ def slerp(a: np.ndarray, b: np.ndarray, s: float) -> np.ndarray:
 
 
 def voronoi(W: np.ndarray) -> dict:
-    """The edges of scipy's spherical Voronoi diagram: the length of each pair of neighbouring centers."""
+    """The edges of scipy's spherical Voronoi diagram: the length of each pair of neighboring centers."""
     from scipy.spatial import SphericalVoronoi
 
     found = SphericalVoronoi(W)
@@ -344,14 +344,14 @@ def voronoi(W: np.ndarray) -> dict:
 
 
 def changes(directions: np.ndarray) -> list[float]:
-    """Where on the circle the nearest of some angles changes, on a fine grid."""
+    """Angles at which the nearest direction changes, on a fine grid."""
     grid = np.linspace(0, 2 * np.pi, 20_001)
     nearest = np.cos(grid[:, None] - directions).argmax(axis=1)
     return grid[1:][nearest[1:] != nearest[:-1]].tolist()
 
 
 def references() -> dict:
-    """The numbers that the browser's geometry must give, from numpy and scipy."""
+    """The expected results of the JavaScript, from numpy and scipy."""
     rng = np.random.default_rng(0)
     points, (R, _) = rng.normal(size=(20, 3)), np.linalg.qr(rng.normal(size=(3, 3)))
     R = R * np.linalg.det(R)
@@ -436,7 +436,7 @@ ipywidgets.VBox([said, view])
 def test_the_sphere_in_jupyterlab(open_notebook, artefacts):
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=20_000)  # a busy computer is no failure
+    expect.set_options(timeout=20_000)  # for a busy machine
     page = open_notebook([SHOW])
     line, canvas = page.locator(".workbench-sphere-line"), page.locator(".workbench-live canvas")
     said, tip = page.locator(".widget-label").first, page.locator(".workbench-tip")
@@ -444,7 +444,7 @@ def test_the_sphere_in_jupyterlab(open_notebook, artefacts):
     canvas.scroll_into_view_if_needed()
     page.screenshot(path=artefacts / "sphere_light.png")
 
-    # Keyboard alone: the first center is selected, then nothing, then a projection is chosen.
+    # Keyboard only: select the first center, clear the selection.
     canvas.focus()
     page.keyboard.press("PageDown")
     page.keyboard.press("Enter")
@@ -453,7 +453,7 @@ def test_the_sphere_in_jupyterlab(open_notebook, artefacts):
     page.keyboard.press("Escape")
     expect(said).to_contain_text("0 of ()")
 
-    # The mouse: a lasso around everything in front, a tooltip that the kernel completes.
+    # Pointer: a lasso around the front side, a tooltip with text from the kernel.
     area = canvas.bounding_box()
     middle = (area["x"] + area["width"] / 2, area["y"] + area["height"] / 2 + 13)
     corners = [(-220, -220), (220, -220), (220, 220), (-220, 220)]
@@ -465,7 +465,7 @@ def test_the_sphere_in_jupyterlab(open_notebook, artefacts):
     page.mouse.up()
     page.keyboard.up("Shift")
     expect(said).not_to_contain_text("0 of ()")
-    assert 0 < int(said.inner_text().split()[0]) < 600  # those behind are not caught
+    assert 0 < int(said.inner_text().split()[0]) < 600  # not those on the back side
     page.get_by_role("button", name="Clear selection").click()
     expect(said).to_contain_text("0 of ()")
     for dx in range(-150, 150, 3):  # until the pointer is on a point

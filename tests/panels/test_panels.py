@@ -1,4 +1,4 @@
-"""The panels and their drawing without a browser: `widget.value = x` fires what a hand would fire."""
+"""MarginPanel and GradientPanel without a browser: setting `widget.value` calls the callbacks."""
 
 import functools
 import math
@@ -35,7 +35,7 @@ def panel():
 
 
 def controls(panel: MarginPanel, name: str) -> list[widgets.Widget]:
-    """The widgets of one parameter that hold its value: slider and box, or box, or list."""
+    """The widgets with the value of a parameter: slider and number box, number box, or dropdown."""
     row = (panel.scene_controls | panel.controls[panel.result.method.key])[name].row
     holders = (widgets.FloatSlider, widgets.FloatText, widgets.Dropdown)
     inside = [w for child in row.children for w in (child, *getattr(child, "children", ()))]
@@ -51,7 +51,7 @@ def trace(figure: go.Figure, name: str) -> go.Scatter:
 
 
 def plain(figure: go.Figure) -> tuple[list[dict], dict]:
-    """A figure's layout and those of its traces that hold something, without what a FigureWidget adds, as text."""
+    """Non-empty traces and layout of a figure as text, without the additions of a FigureWidget."""
     traces = [{k: str(t[k]) for k in t if k != "uid" and t[k] is not None} for t in figure.data if t.x]
     shared = ("xaxis.range", "xaxis.tickvals", "xaxis.ticktext", "yaxis.range", "template")
     return traces, {k: str(figure.layout[k]) for k in shared}
@@ -78,7 +78,7 @@ def test_a_jump_is_a_gap_with_both_its_ends():
     assert ons == [(0.55, pytest.approx(1.55))]
     (gap,) = np.flatnonzero(np.isnan(y[:-1]))
     assert (x[gap - 1], x[gap + 1]) == (0.55, 0.55)
-    assert np.nanmax(np.abs(np.diff(y))) < 0.11  # no line leads over the jump
+    assert np.nanmax(np.abs(np.diff(y))) < 0.11  # no line crosses the jump
 
 
 @given(st.lists(st.floats(0.001, 0.999), max_size=6, unique=True).map(sorted))
@@ -263,7 +263,7 @@ def test_state_has_its_sliders_and_its_names():
     assert panel.result.state == {"t": 1.0}
     np.testing.assert_array_equal(panel.result.curve.N, curve(panel.result.margin, THETA, state={"t": 1.0}).N)
     panel = MarginPanel("recurricularface", preset="closed")
-    panel.set(E=1.2, state_E=1.3, E_rule="measured")  # the parameter, and the state of the same name
+    panel.set(E=1.2, state_E=1.3, E_rule="measured")  # a parameter and a state with the same name
     assert panel.result.margin.E == 1.2
     assert panel.result.curve.state["E"] == 1.3
 
@@ -331,7 +331,7 @@ def test_buttons_say_what_they_do_and_do_it(panel):
 
 @dataclass(frozen=True)
 class Leaning(Margin):
-    """Asks for a lead that nobody published."""
+    """A user-defined margin, T = cos θ_y - lean - m."""
 
     latex: ClassVar[tuple[str, ...]] = (r"T = \cos\theta_y - \mathrm{lean}", r"N = \cos\theta_j")
     lean: float = 0.2
@@ -352,7 +352,7 @@ def test_a_margin_of_ones_own():
     assert (slider.min, slider.max) == (0.0, 1.0)
     slider.value = 0.5
     assert panel.result.margin == Leaning(lean=0.5)
-    assert "nobody published" in panel.formula.value
+    assert "user-defined margin" in panel.formula.value
     controls(panel, "m")[0].value = 0.45
     assert "this margin fails there" in panel.message.value
     assert panel.result.margin.m == 0.1
@@ -432,7 +432,7 @@ def test_a_callback_and_a_cell_take_turns():
     assert entered.wait(10)
     cell.start()
     cell.join(0.2)
-    assert cell.is_alive()  # waits for the callback, whose setting it would otherwise mix with its own
+    assert cell.is_alive()  # waits for the callback
     go_on.set()
     dragged.join()
     cell.join()

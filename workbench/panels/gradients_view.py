@@ -45,7 +45,7 @@ QUANTILE = 0.9  # of the absolute gradients: the end of the color scale
 UNIT = "nats per unit of cosine"
 PULLS = "attracts", "repels"
 COSINES = [("Own center: dL/dcos θ_y", "target"), ("Hardest other center: dL/dcos θ_j", "negative")]
-GROUPS = (Group("correctly classified", "ink", "circle"), Group("misclassified", "ink", "cross"))
+GROUPS = (Group("well-classified", "ink", "circle"), Group("misclassified", "ink", "cross"))
 ANGLES = (0.0, math.pi)
 
 

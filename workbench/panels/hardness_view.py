@@ -15,7 +15,7 @@ from workbench.panels.kit.selection import Selection
 from workbench.panels.kit.view import LiveView, Picture
 from workbench.probes.hardness import hardness, own_and_nearest
 
-GROUPS = (Group("correctly classified", BLUE, "circle"), Group("misclassified", VERMILION, "cross"))
+GROUPS = (Group("well-classified", BLUE, "circle"), Group("misclassified", VERMILION, "cross"))
 
 
 class HardnessView(LiveView):

@@ -18,7 +18,7 @@ from workbench.probes.similarity import similarity
 
 MAX_SAMPLES = 500  # samples whose pairs are compared, 124,750 pairs at most
 FAR = 0.01  # false accept rate of the initial threshold
-MODES = [("Genuine and impostor pairs", "pairs"), ("Correctly classified and misclassified samples", "own")]
+MODES = [("Genuine and impostor pairs", "pairs"), ("Well-classified and misclassified samples", "own")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ class SimilaritiesView(LiveView):
     def _samples_plot(self) -> tuple[list[Histogram], ChartAxis, dict[str, np.ndarray], str]:
         result, lit, n = self.result, self.lit, len(self._snapshot.y)
         groups = (
-            ("correctly classified", BLUE, result.well, self._well),
+            ("well-classified", BLUE, result.well, self._well),
             ("misclassified", VERMILION, result.mis, ~self._well),
         )
         histograms = [
@@ -130,7 +130,7 @@ class SimilaritiesView(LiveView):
             for name, color, fractions, group in groups
         ]
         columns = {
-            "correctly classified at or above": self._rates.tar,
+            "well-classified at or above": self._rates.tar,
             "misclassified at or above": self._rates.far,
         }
         x = ChartAxis("Cosine to the own class center", "threshold", (-1.0, 1.0))

@@ -237,7 +237,7 @@ def session_metrics(session: LiveSession, snapshot: Snapshot) -> dict[str, float
         f"loss, mean of {MEAN} steps (nats)": float(np.mean([s.loss for s in session.steps[-MEAN:]] or [math.nan])),
         "misclassified samples (%)": 100 * float((cos.argmax(axis=1) != snapshot.y).mean()),
         "mean cosine to the own center": float(own.mean()),
-        "overlap of correctly classified and misclassified": similarity(cos, snapshot.y).overlap,
+        "overlap of well-classified and misclassified": similarity(cos, snapshot.y).overlap,
         "overlap of genuine and impostor pairs": pairs.overlap,
         "correlation r of hard positives and negatives": hardness(cos, snapshot.y).r,
     }

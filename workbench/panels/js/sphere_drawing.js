@@ -265,7 +265,7 @@ function label(context, width, view, look, colors) {
 // The legend above the figure.
 function key(context, view, look, colors) {
   const [disc, cross] = look.open.some(Boolean) ? ["●○", "✕+"] : ["●", "✕"];
-  const said = [[disc, colors.ink, "correctly classified"], [cross, colors.ink, "misclassified"]];
+  const said = [[disc, colors.ink, "well-classified"], [cross, colors.ink, "misclassified"]];
   if (look.roles) {
     const few = look.chosen.slice(0, 3).map((id) => look.ids.indexOf(id)).filter((j) => j >= 0);
     said.splice(0, 2, ...few.map((j) => ["●", look.color[j], look.titles[j]]));
