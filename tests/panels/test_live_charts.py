@@ -693,7 +693,7 @@ def test_charts_in_jupyterlab(open_notebook, artefacts):
     scatter.focus()
     page.keyboard.press("ArrowRight")
     tip = page.locator(".workbench-tip:visible")
-    expect(tip).to_contain_text("nearest other: class")
+    expect(tip).to_contain_text("nearest other center: class")
     expect(tip.locator("img")).to_be_visible()
     number = tip.inner_text().split("sample ")[1].split(",")[0]
     page.keyboard.press("Enter")
