@@ -141,7 +141,7 @@ def test_an_axis_grows_in_steps_and_fits_only_when_asked():
     assert extend_span((0.0, 1.0), 0.2, 0.9) == (0.0, 1.0)
     assert extend_span((0.0, 1.0), -0.3, 1.2) == (-0.3, 1.5)
     again = []
-    chart = Chart("x", fitted=lambda: again.append(chart.reach("y", 0.0, 2.0)))
+    chart = Chart("x", on_fit=lambda: again.append(chart.reach("y", 0.0, 2.0)))
     assert chart.reach("y", 0.0, 40.0) == (0.0, 50.0) == chart.reach("y", 0.0, 2.0)
     chart.on_message({"fit": True})
     assert again == [(0.0, 2.0)]

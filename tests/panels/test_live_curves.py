@@ -62,13 +62,13 @@ class CurvesHarness:
         self.view.show(self.method, self.values, self.state, None, THETA, hardness)
 
     def frames(self) -> list[dict]:
-        assert self.view.wait()
+        assert self.view.wait(60)
         return [content for content in self.sent if "frame" in content]
 
 
 def test_the_exact_curves_are_drawn():
     harness = CurvesHarness("npcface", watched=False)
-    assert harness.view.wait()
+    assert harness.view.wait(60)
     result, margin = harness.view.result, METHODS["npcface"].margin_of(harness.values)
     assert np.array_equal(result.curve.T, curve(margin, THETA, len(result.curve.phi)).T)
     assert result.actual == pytest.approx(boundaries(margin, THETA))
@@ -78,7 +78,7 @@ def test_the_exact_curves_are_drawn():
 
 def test_nobody_looks_nothing_is_built_or_sent():
     harness = CurvesHarness("npcface", watched=False)
-    assert harness.view.wait()
+    assert harness.view.wait(60)
     assert harness.sent == []
     assert harness.view.newest[0]["ladders"] == {}
 
@@ -136,7 +136,7 @@ def test_a_state_that_drifts_rebuilds_only_what_the_eye_can_tell():
 
 def test_the_grabbed_ladder_is_built_first():
     harness = CurvesHarness("npcface", watched=False)
-    assert harness.view.wait()
+    assert harness.view.wait(60)
     harness.send(grab="alpha")
     harness.send(ready=True)
     harness.send(ladders=[])
@@ -148,17 +148,17 @@ def test_the_newest_setting_wins():
     harness = CurvesHarness("npcface")
     for m in np.linspace(0.1, 0.5, 200):
         harness.change({"m0": float(m)})
-    assert harness.view.wait()
+    assert harness.view.wait(60)
     assert harness.view.result.parameters["m0"] == 0.5
     assert harness.view.pushed < 100
 
 
 def test_the_ghost_is_the_setting_before_the_control_moved():
     harness = CurvesHarness()
-    assert harness.view.wait()  # only a drawn setting can become the ghost
+    assert harness.view.wait(60)  # only a drawn setting can become the ghost
     for m in (0.4, 0.3):
         harness.change({"m": m})
-        assert harness.view.wait()
+        assert harness.view.wait(60)
     assert harness.view.ghost.parameters["m"] == 0.5
     harness.send(grab="m")
     harness.change({"m": 0.2})

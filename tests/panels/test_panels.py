@@ -19,7 +19,7 @@ from workbench.curves.gradients import gradient_map
 from workbench.margins import ArcFace, Margin, param
 from workbench.methods import METHODS, build
 from workbench.panels.gradient import GradientPanel
-from workbench.panels.kit.controls import step
+from workbench.panels.kit.controls import slider_step
 from workbench.panels.margin import MarginPanel
 from workbench.views import theme
 from workbench.views.canvas import Canvas
@@ -565,5 +565,5 @@ def test_a_page_that_is_loaded_again_starts_from_the_present_gradients():
 
 @given(st.floats(1e-3, 1e4))
 def test_steps_are_round_and_about_three_hundred(width):
-    assert 100 < width / step(width) <= 300 * (1 + 1e-6)
-    assert f"{step(width):.0e}"[0] in "125"
+    assert 100 < width / slider_step(width) <= 300 * (1 + 1e-6)
+    assert f"{slider_step(width):.0e}"[0] in "125"

@@ -12,7 +12,7 @@ from workbench.curves import boundaries, curve, ideal_boundaries
 from workbench.curves.ladder import Rung, climbs, equal_factors
 from workbench.margins.base import Margin
 from workbench.methods.method import Method, own_values
-from workbench.panels.kit.controls import step
+from workbench.panels.kit.controls import slider_step
 from workbench.panels.method_setting import Curves
 
 POINTS = 257  # of a curve
@@ -90,7 +90,7 @@ def control_spec(name: str, p: Param, front: bool) -> dict[str, Any]:
         return spec | {"choices": list(p.choices)}
     if not climbs(p):
         return spec
-    return spec | {"low": p.low, "high": p.high, "step": step(p.high - p.low), "factors": equal_factors(p)}
+    return spec | {"low": p.low, "high": p.high, "step": slider_step(p.high - p.low), "factors": equal_factors(p)}
 
 
 def json_values(values: Mapping[str, Any]) -> dict[str, Any]:

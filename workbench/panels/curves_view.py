@@ -43,14 +43,14 @@ Change = dict[str, float | str]
 class CurvesView(StreamWidget):
     """The curves of a method and the controls of all its parameters.
 
-    changed: called with {name: value} when a control is moved, in the thread of the message; an exception is shown in
+    on_change: called with {name: value} when a control is moved, in the thread of the message; an exception is shown in
     one line and the control is reverted. extras: further parameters, such as the learning rate.
     """
 
     _esm = source("ladder.js", "curves_drawing.js", "curves_controls.js", "curves.js")
 
-    def __init__(self, changed: Callable[[Change], None], extras: Mapping[str, Param] | None = None) -> None:
-        self._on_change, self._extras = changed, dict(extras or {})
+    def __init__(self, on_change: Callable[[Change], None], extras: Mapping[str, Param] | None = None) -> None:
+        self._on_change, self._extras = on_change, dict(extras or {})
         self._condition = threading.Condition()  # guards the fields below
         self._request: CurvesRequest | None = None
         self._drawn: CurvesRequest | None = None

@@ -93,10 +93,10 @@ class Explorer(widgets.VBox):
             self._views += [self.similarities, self.hardness, self.queue]
         for view in self._views:
             view.show(self.snapshot)
-        super().__init__([widgets.HTML(escape(self.summary)), grid(*self._views)])
+        super().__init__([widgets.HTML(escape(self.description)), grid(*self._views)])
 
     def __repr__(self) -> str:
-        return f"Explorer: {self.summary}"
+        return f"Explorer: {self.description}"
 
     @property
     def selection(self) -> Selection:
@@ -110,7 +110,7 @@ class Explorer(widgets.VBox):
             self._selection.samples, self._selection.classes = other.samples, other.classes
 
     @property
-    def summary(self) -> str:
+    def description(self) -> str:
         """Numbers of embeddings, dimensions and classes, and the source of the class centers."""
         n, classes = len(self.rows), len(self.snapshot.W)
         count = "all" if n == self._total else f"{n:,} of"

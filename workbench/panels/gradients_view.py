@@ -86,7 +86,7 @@ class GradientsView(LiveView):
     def __init__(self, method: str | Method) -> None:
         self._shown = widgets.ToggleButtons(options=COSINES, style={"button_width": "auto"})
         self._plane = Chart("Gradient over both angles", 380)
-        self._curves = Chart("Gradients over the angle to the own center", 220, fitted=self._redraw)
+        self._curves = Chart("Gradients over the angle to the own center", 220, on_fit=self._redraw)
         self._request: GradientsRequest | None = None
         self._done: tuple[Any, ...] | None = None  # key of the last result
         self._result: GradientsResult | None = None

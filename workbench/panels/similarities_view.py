@@ -41,7 +41,7 @@ class SimilaritiesView(LiveView):
 
     def __init__(self, selection: Selection) -> None:
         self._mode = widgets.ToggleButtons(options=MODES, style={"button_width": "auto"})
-        self._chart = Chart("Distribution of cosines", brushed=self._on_brush, fitted=self._redraw)
+        self._chart = Chart("Distribution of cosines", on_brush=self._on_brush, on_fit=self._redraw)
         self._rows: tuple[np.ndarray, np.ndarray] | None = None  # labels, and the rows compared for them
         self.result = None
         super().__init__([self._mode, self._chart], selection)

@@ -33,7 +33,7 @@ class TrainingView(widgets.VBox):
         self._marks: list[dict[str, Any]] = []
         self._lowest = [math.inf] * 2  # smallest positive value of each column
         self._charts = [
-            Chart(f"{name} over training steps", height, fitted=self.draw) for name, _, _, height in COLUMNS
+            Chart(f"{name} over training steps", height, on_fit=self.draw) for name, _, _, height in COLUMNS
         ]
         self._health = widgets.HTML()
         self._notes: list[str] = []

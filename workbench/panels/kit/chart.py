@@ -20,7 +20,7 @@ TINY = 1e-6  # initial upper limit of an axis
 ENDS = (1, 1.5, 2, 3, 5, 7, 10)  # axis limits, times a power of ten; few, so that an axis seldom changes
 
 Span = tuple[float, float]
-About = Callable[[int], tuple[str, bytes | None]]
+Describe = Callable[[int], tuple[str, bytes | None]]  # sample index -> tooltip text, and PNG or None
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def extend_span(span: Span, low: float, high: float) -> Span:
 class Chart(StreamWidget):
     """One plot. label: accessible name; height: in CSS pixels.
 
-    about: sample index -> tooltip text and PNG or None. brushed: called with the brushed x and y ranges, or with None
-    when the brush is cleared. fitted: called to draw again after the axes are fitted.
+    describe: returns the tooltip of a sample; on_brush: called with the brushed x and y ranges, or with None when the
+    brush is cleared; on_fit: called to draw again after the axes are fitted.
     """
 
     _esm = source("plot.js", "chart.js")
@@ -125,11 +125,11 @@ class Chart(StreamWidget):
         self,
         label: str,
         height: int = 260,
-        about: About | None = None,
-        brushed: Callable[[tuple[Span, Span] | None], None] | None = None,
-        fitted: Callable[[], None] | None = None,
+        describe: Describe | None = None,
+        on_brush: Callable[[tuple[Span, Span] | None], None] | None = None,
+        on_fit: Callable[[], None] | None = None,
     ) -> None:
-        self._describe_sample, self._on_brush, self._on_fit = about, brushed, fitted
+        self._describe, self._on_brush, self._on_fit = describe, on_brush, on_fit
         self._spans: dict[str, Span] = {}
         super().__init__(label=label, height=height)
 
@@ -157,7 +157,7 @@ class Chart(StreamWidget):
         """
         head = {"x": asdict(x), "y": asdict(y), "layers": [layer.head for layer in layers], "marks": list(marks)}
         arrays = (a for layer in layers for a in layer.arrays)
-        asks = {"hover": self._describe_sample is not None, "fits": self._on_fit is not None}
+        asks = {"hover": self._describe is not None, "fits": self._on_fit is not None}
         self.push(head | asks | {"note": note, "brush": brush}, *arrays)
 
     def on_message(self, content: dict[str, Any]) -> None:
@@ -165,9 +165,9 @@ class Chart(StreamWidget):
         if "brush" in content and self._on_brush is not None:
             box = content["brush"]
             self._on_brush(None if box is None else (tuple(box["x"]), tuple(box["y"])))
-        elif "hover" in content and self._describe_sample is not None:
+        elif "hover" in content and self._describe is not None:
             i = int(content["hover"])
-            text, image = self._describe_sample(i)
+            text, image = self._describe(i)
             self.send({"about": i, "text": text}, [image] if image else [])
         elif "fit" in content and self._on_fit is not None:
             self.fit()

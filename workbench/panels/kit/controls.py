@@ -99,7 +99,7 @@ def number(name: str, p: Param, value: float, on_change: OnChange) -> Control:
     box, beside = widgets.FloatText(value=value, tooltip=p.meaning), widgets.HTML()
     slider = None
     if p.high - p.low <= WIDEST:
-        slider = widgets.FloatSlider(value, min=p.low, max=p.high, step=step(p.high - p.low), readout=False)
+        slider = widgets.FloatSlider(value, min=p.low, max=p.high, step=slider_step(p.high - p.low), readout=False)
 
     def show(new: float) -> None:
         box.value = float(f"{new:.5g}")
@@ -121,7 +121,7 @@ def number(name: str, p: Param, value: float, on_change: OnChange) -> Control:
     return Control(row, show)
 
 
-def step(width: float) -> float:
+def slider_step(width: float) -> float:
     """A slider step of 1, 2 or 5 times a power of ten, about 1/300 of the range."""
     unit = 10 ** math.floor(math.log10(width / 300))
     return next(k * unit for k in (1, 2, 5, 10) if k * unit >= width / 300 * (1 - 1e-9))
