@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from workbench.cli import main as cli
 from workbench.compare import carry, engine, parsing, statistics, variants
 from workbench.compare.engine import compare, execute, gather
+from workbench.compare.figures import differences_figure, seeds_figure, sweep_figure, variant_styles
 from workbench.compare.plan import Plan, prepare, round_steps
 from workbench.compare.results import METRICS, Comparison, placed, verdict
-from workbench.compare.tables import missing_lines, print_tables, write_tables
+from workbench.compare.tables import mean_and_std, missing_lines, print_tables, write_tables
 from workbench.compare.variants import Variant
 from workbench.core.errors import InputError
 from workbench.core.locks import lock_folder
@@ -31,9 +32,9 @@ from workbench.methods import METHODS, build
 from workbench.reports import comparison_words as words
 from workbench.reports.comparison import write_report
 from workbench.reports.sweeps import MOST_LINES, axis_title, left_out, lines_against, swept_names
+from workbench.training.batches import batch_indices
 from workbench.training.config import Config
-from workbench.training.fit import Job, TrainingFault, batch_indices
-from workbench.views.compare import differences_figure, looks, seeds_figure, sweep_figure
+from workbench.training.fit import Job, TrainingFault
 
 TINY = Config(data="digits", size=16, dim=8, steps=4, batch=8, test=0.4, snapshots=2, device="cpu")
 TWO = (Variant("ArcFace", "arcface"), Variant("NPCFace", "npcface"))
@@ -266,6 +267,13 @@ def test_what_is_missing_is_left_out_of_numbers_and_said():
 # What is shown
 
 
+def test_a_tar_of_too_few_impostor_pairs_is_not_shown(tmp_path):
+    found = replace(made_up([[0.5, 0.5], [1.0, 1.0]], "tar@0.01"), impostors=999)
+    assert mean_and_std(found, 1, "tar@0.01") == "needs 1,000 impostor pairs"
+    assert mean_and_std(found, 1, "eer").endswith("%")
+    assert "needs 1,000 impostor pairs" in write_report(found, tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_tables_figures_and_report(tmp_path):
     from rich.console import Console
 
@@ -289,7 +297,7 @@ def test_tables_figures_and_report(tmp_path):
     for figure in (seeds_figure(found), differences_figure(found, dark=True)):
         assert figure.layout.xaxis.title.text.count("EER")
     assert differences_figure(found).layout.yaxis.ticktext[0].startswith("NPCFace<br>− ArcFace<br>")
-    assert [look.colour for look in looks(found)] == ["#0072B2", "#009E73", "#8A8A8A"]
+    assert [look.color for look in variant_styles(found)] == ["#0072B2", "#009E73", "#8A8A8A"]
 
 
 def test_a_sweep_is_drawn_with_one_line_for_each_held_value(tmp_path):
@@ -298,11 +306,11 @@ def test_a_sweep_is_drawn_with_one_line_for_each_held_value(tmp_path):
     found = made_up(values, listed=listed)
     assert swept_names(found) == ["alpha", "t"]
     lines = lines_against(found, "alpha", "eer")
-    assert [line.look.label for line in lines] == ["NPCFace, t = 1", "NPCFace, t = 1.3"]
+    assert [line.style.label for line in lines] == ["NPCFace, t = 1", "NPCFace, t = 1.3"]
     assert np.allclose(lines[1].values[:, 0], np.arange(6) / 10 + 1.3)
-    assert len({(line.look.dash, line.look.marker) for line in lines}) == 2
+    assert len({(line.style.dash, line.style.marker) for line in lines}) == 2
     over_t = lines_against(found, "t", "eer")
-    assert [line.look.label for line in over_t][-1] == "MV-softmax (Arc)"
+    assert [line.style.label for line in over_t][-1] == "MV-softmax (Arc)"
     assert len(over_t) == MOST_LINES + 1
     assert left_out(found, "t") == 2
     assert axis_title(found, "alpha") == "α: cosine added to a hard negative"
@@ -328,7 +336,7 @@ def test_the_report_says_the_call_that_makes_it_again(tmp_path):
 
 
 def test_figures_need_no_torch_and_a_worker_listens_at_once():
-    for room in ("workbench.views.compare", "workbench.compare.worker"):
+    for room in ("workbench.compare.figures", "workbench.compare.worker"):
         code = f"import sys, {room}; print('torch' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
@@ -513,7 +521,7 @@ def test_the_command_prints_tables_writes_a_report_and_survives_ctrl_c(run, tmp_
     monkeypatch.setattr(carry, "train", interrupted)
     status, out, error = run(*asked)
     assert status == 130
-    assert "the same command goes on from here" in error
+    assert "run the same command again to resume" in error
     assert "missing: NPCFace, seed 0: not trained yet" in out
     assert (tmp_path / "c" / "report.html").exists()
     monkeypatch.setattr(carry, "train", train)

@@ -13,7 +13,7 @@ import pytest
 from browsing import Notebooks, run_jupyterlab
 from panels.helpers import set_theme
 
-from workbench.cli.lab import app_command
+from workbench.cli.app import app_command
 
 pytestmark = [
     pytest.mark.browser,

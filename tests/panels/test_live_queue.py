@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from panels.helpers import run_node
 
+from workbench.core.angles import format_angle
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.mining.queue import HardNegativeQueue
 from workbench.panels import queue_view
 from workbench.panels.kit.selection import Selection
 from workbench.panels.queue_view import QueueView
-from workbench.probes.rivals import center_cosines, most_confused, nearest_classes, rivals
+from workbench.probes.rivals import center_cosines, most_confused_class, nearest_classes, rivals
 
 
 def snapshot(classes=30, n=120, dim=8, step=0, sub=1, noise=1.0, seed=0):
@@ -67,10 +68,10 @@ def test_the_most_confused_class_has_the_most_samples_with_one_other():
     W = np.eye(3, dtype=np.float32)
     y = np.array([0, 0, 0, 1, 1, 1, 2])
     x = W[[1, 2, 0, 0, 0, 1, 2]]  # misclassified: 0 as 1, 0 as 2, and twice 1 as 0
-    assert most_confused(Snapshot(0, x, y, W)) == 1
+    assert most_confused_class(Snapshot(0, x, y, W)) == 1
     x = W[y] + np.float32([[0, 0, 0]] * 6 + [[0.6, 0, 0]])  # none misclassified; a sample of class 2 is nearest to one
-    assert most_confused(Snapshot(0, x, y, W)) == 2
-    assert most_confused(Snapshot(0, x[:0], y[:0], W)) == 0
+    assert most_confused_class(Snapshot(0, x, y, W)) == 2
+    assert most_confused_class(Snapshot(0, x[:0], y[:0], W)) == 0
 
 
 def test_a_class_without_samples_has_rivals_all_the_same():
@@ -87,7 +88,7 @@ def test_a_class_without_samples_has_rivals_all_the_same():
 def test_the_table_shows_the_sixteen_nearest_of_the_most_confused_class():
     view, seen = QueueView(Selection(), [f"<{j}>" for j in range(30)]), snapshot()
     view.show(seen)
-    assert view.own == most_confused(seen)
+    assert view.own == most_confused_class(seen)
     table = shown(view)
     assert len(table["rows"]) == 16
     assert table["name"] == f"<{view.own}>"
@@ -97,7 +98,7 @@ def test_the_table_shows_the_sixteen_nearest_of_the_most_confused_class():
     assert cosines == sorted(cosines, reverse=True)
     first = table["rows"][0]
     angle = math.acos(view.result.cosine[0])
-    assert first["angle"] == f"{math.degrees(angle):.1f}° ({angle:.3f} rad)"
+    assert first["angle"] == format_angle(angle)
     for k, row in enumerate(table["rows"]):
         assert row["name"] == f"<{row['id']}>"
         assert row["why"].startswith("nearest centers")
@@ -199,7 +200,7 @@ def test_the_class_shown_follows_the_selection_and_the_wish():
     selection.classes = (99,)  # invalid class
     assert view.own == 5
     view.on_message({"confused": True})
-    assert view.own == most_confused(seen)
+    assert view.own == most_confused_class(seen)
     for bad in (-2, 30):
         with pytest.raises(InputError, match="the classes are 0 to 29"):
             view.own = bad

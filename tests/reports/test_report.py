@@ -163,7 +163,8 @@ def test_the_table_shows_the_results(page, tmp_path):
     assert percent(measured["eer"]) in arcface
     assert percent(measured["tar@0.01"]) in arcface
     assert "87.5 %" in arcface
-    assert "31.4° (0.548)" in arcface  # (80° − 0.3 rad) / 2
+    assert "31.4° (0.548 rad)" in arcface  # (80° − 0.3 rad) / 2
+    assert "needs 10,000 impostor pairs" in arcface  # at a FAR of 0.001, of 2,000 pairs
 
 
 @pytest.mark.parametrize("key", METHODS)
@@ -256,7 +257,7 @@ def test_the_printed_command_trains_the_same_run(tmp_path, monkeypatch):
     )
     [one] = gather([fake_run(tmp_path / "run", replace(config, steps=120))])
     heard = []
-    monkeypatch.setattr("workbench.cli.train.train", lambda config, out, *rest: heard.append((config, str(out))))
+    monkeypatch.setattr("workbench.training.run.train", lambda config, out, *rest: heard.append((config, str(out))))
     done = CliRunner().invoke(cli.app, shlex.split(train_command(one, "runs/x").replace("\\\n", ""))[1:])
     assert done.exit_code == 0, done.output
     assert heard == [(replace(config, steps=120), "runs/x")]

@@ -23,7 +23,7 @@ from workbench.data.images import load
 from workbench.data.pairs import split_identities
 from workbench.training.config import Config
 from workbench.training.fit import Job, fit
-from workbench.training.run import owned_folder
+from workbench.training.run import lock_run
 
 NAME = "compare.json"
 SETTLE, TIMED = 5, 20  # steps that a calibration takes before it counts, and that it counts
@@ -134,7 +134,7 @@ def prepare(
     if there:
         refuse_another(plan, read_json(plan.out / NAME))
     make_folder(plan.out)
-    with owned_folder(plan.out, busy_words(plan.out)):
+    with lock_run(plan.out, busy_words(plan.out)):
         write_json(plan.out / NAME, plan.to_json())
     return plan
 

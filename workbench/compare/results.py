@@ -89,7 +89,8 @@ class Comparison:
     """What was measured. V variants by S seeds; a run that is missing or failed has nan, and `missing` says why.
 
     values: {metric: (V, S)} shares; seconds: (V, S) s of training; missing: {(variant, seed's position): why}, paths:
-    the folders of all other runs; metric: what the ranking goes by; info: the plan as compare.json has it.
+    the folders of all other runs; metric: what the ranking goes by; info: the plan as compare.json has it;
+    impostors: the fewest impostor pairs of a run.
     """
 
     variants: tuple[Variant, ...]
@@ -100,6 +101,7 @@ class Comparison:
     paths: dict[tuple[int, int], Path]
     metric: Metric
     info: dict[str, Any]
+    impostors: float = math.inf
 
     def of(self, variant: int, metric: str | None = None) -> np.ndarray:
         """The values (S,) of one variant, nan where there is none."""

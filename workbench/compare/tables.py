@@ -10,6 +10,7 @@ import numpy as np
 from workbench.compare.results import METRICS, Comparison, Metric, placed, verdict
 from workbench.compare.statistics import LEVEL, interval
 from workbench.core.files import write_csv
+from workbench.evaluation.verification import too_few_impostors
 
 SHOWN = ("eer", "tar@0.01", "rank-1")  # beside the metric of the ranking
 
@@ -67,7 +68,9 @@ def shown_metrics(found: Comparison) -> list[Metric]:
 
 
 def mean_and_std(found: Comparison, variant: int, metric: str) -> str:
-    """'7.2 ± 0.4 %', without the second number for one seed."""
+    """'7.2 ± 0.4 %', without the second number for one seed; for a TAR of too few impostor pairs what it needs."""
+    if short := too_few_impostors(metric, found.impostors):
+        return short
     mean, std = 100 * found.mean(variant, metric), 100 * found.std(variant, metric)
     text = "–" if math.isnan(mean) else f"{mean:.2f} %" if math.isnan(std) else f"{mean:.2f} ± {std:.2f} %"
     return text.replace(" ", "\N{NO-BREAK SPACE}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.core.parameters import Param
 from workbench.curves import boundaries, curve, ideal_boundaries
-from workbench.curves.ladder import Rung, climbs, equal_factors
+from workbench.curves.ladder import Rung, has_range, is_logarithmic
 from workbench.margins.base import Margin
 from workbench.methods.method import Method, own_values
 from workbench.panels.kit.controls import slider_step
@@ -88,9 +88,9 @@ def control_spec(name: str, p: Param, front: bool) -> dict[str, Any]:
     spec = {"name": name, "symbol": p.symbol, "meaning": p.meaning, "unit": p.unit, "front": front}
     if p.choices:
         return spec | {"choices": list(p.choices)}
-    if not climbs(p):
+    if not has_range(p):
         return spec
-    return spec | {"low": p.low, "high": p.high, "step": slider_step(p.high - p.low), "factors": equal_factors(p)}
+    return spec | {"low": p.low, "high": p.high, "step": slider_step(p.high - p.low), "factors": is_logarithmic(p)}
 
 
 def json_values(values: Mapping[str, Any]) -> dict[str, Any]:

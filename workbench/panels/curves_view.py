@@ -15,7 +15,7 @@ import numpy as np
 from workbench.core.errors import InputError
 from workbench.core.parameters import Param
 from workbench.core.threads import ENDING, spawn
-from workbench.curves.ladder import Rung, climbs, ladder, moves
+from workbench.curves.ladder import Rung, has_range, ladder, moves
 from workbench.margins.source import explained
 from workbench.methods.method import Method, own_values
 from workbench.panels.curves_request import (
@@ -226,7 +226,7 @@ class CurvesView(StreamWidget):
 
     def _ladder_names(self) -> list[str]:
         """The parameters that have a ladder, the grabbed one first."""
-        names = [name for name, p in margin_params(self._drawn.margin).items() if climbs(p)]
+        names = [name for name, p in margin_params(self._drawn.margin).items() if has_range(p)]
         return sorted(names, key=lambda name: name != self._grabbed)
 
     def _ladder_is_current(self, name: str) -> bool:
@@ -269,7 +269,7 @@ class CurvesView(StreamWidget):
         request, r = self._drawn, self._result
         head = {
             "title": request.method.title,
-            "color": theme.METHOD_COLOURS.get(request.method.key, theme.BLUE),
+            "color": theme.METHOD_COLORS.get(request.method.key, theme.BLUE),
             "theta": request.theta,
             "values": json_values(request.values),
             "controls": self._controls(),

@@ -24,7 +24,8 @@ from workbench.core.errors import InputError
 from workbench.core.files import write_table
 from workbench.core.progress import Progress, log_progress
 from workbench.core.record import Snapshot
-from workbench.data.embeddings import checked_images, read, sampled
+from workbench.data.embeddings import check_images, read
+from workbench.data.sampling import sample_embeddings
 from workbench.panels.hardness_view import HardnessView
 from workbench.panels.kit.selection import Selection
 from workbench.panels.kit.view import encode_png, grid
@@ -74,12 +75,13 @@ class Explorer(widgets.VBox):
             for note in stored.notes:
                 print(f"Explorer: {note}", file=sys.stderr)
             embeddings = stored.embeddings
+            names = stored.names if names is None and labels is None else names
             labels = stored.labels if labels is None else labels
             centers = stored.centers if centers is None else centers
             images = stored.images if images is None else images
-        sample = sampled(embeddings, labels, centers, names, limit, progress)
+        sample = sample_embeddings(embeddings, labels, centers, names, limit, progress)
         self.rows, self._labels, self._total = sample.rows, sample.labels, sample.total
-        self._images = None if images is None else checked_images(images, sample.total, "images")
+        self._images = None if images is None else check_images(images, sample.total, "images")
         self._has_centers = centers is not None
         self.snapshot = CachedSnapshot(0, sample.x, sample.y, sample.W)
         self._selection = Selection()

@@ -26,11 +26,11 @@ from workbench.probes.similarity import similarity
 from workbench.reports.figures import Figures
 from workbench.training.config import Config
 from workbench.training.live.session import LiveSession
-from workbench.views.curves import Drawn, curves_figure
+from workbench.views.curves import MarginCurve, curves_figure
 from workbench.views.hardness import distances_figure
 from workbench.views.similarity import ridges_figure
 from workbench.views.sphere import map_figure, sphere_figure
-from workbench.views.theme import look
+from workbench.views.theme import method_style
 from workbench.views.training import Track, loss_figure
 
 SIZE = {"width": 900, "height": 560}  # of an image file, in pixels
@@ -78,11 +78,11 @@ def build_figures(session: LiveSession, snapshot: Snapshot, theta: float) -> Ite
     tuning, method = session.tuning, session.tuning.composed
     images = f"{len(snapshot.y):,} of {len(session.images):,} training images"
     sample = f"{images}, stratified by class, at step {snapshot.step:,}."
-    style = look(tuning.method, method.title)
+    style = method_style(tuning.method, method.title)
     if method.has_logits:
         margin, at = method.margin_of(tuning.values), (theta, snapshot.state, snapshot.length)
         lines = curve(margin, theta=theta, state=snapshot.state, norm=snapshot.length)
-        curves = Drawn(style.label, style.colour, lines, boundaries(margin, *at), ideal_boundaries(margin, *at))
+        curves = MarginCurve(style.label, style.color, lines, boundaries(margin, *at), ideal_boundaries(margin, *at))
         caption = f"T (solid) and N (dashed) of a sample between two class centers {math.degrees(theta):.1f}° apart."
         yield ExportedFigure("curves", "Curves", caption, lambda dark: curves_figure([curves], theta, dark))
     if snapshot.x.shape[1] == 3 and len(session.images.names) <= 14:

@@ -24,7 +24,7 @@ from workbench.panels.kit.base import MethodPanel
 from workbench.panels.kit.controls import button, margin_params
 from workbench.panels.method_setting import MethodSetting, build_objective, changes_values, state_names
 from workbench.views.canvas import Trace
-from workbench.views.gradients import Mapped, drawing
+from workbench.views.gradients import LabeledMap, drawing
 
 CLASSES = 1000  # number of classes: the initial scale of AdaCos and the threshold of UniFace depend on it
 NOTHING = ""  # value of `against`: no second loss
@@ -194,7 +194,7 @@ class GradientPanel(MethodPanel):
         return "".join([*words, *cautions])
 
     def _drawing(self, dark: bool) -> tuple[list[Trace], dict[str, Any]]:
-        shown = [Mapped(s.label, s.map) for s in (self._result, self._result.against) if s]
+        shown = [LabeledMap(s.label, s.map) for s in (self._result, self._result.against) if s]
         return drawing(shown, self._result.scene["show"], self._result.scene["compare"], dark)
 
 

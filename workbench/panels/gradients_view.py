@@ -18,7 +18,7 @@ from workbench.core.angles import format_angle
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.core.threads import spawn
-from workbench.curves.gradients import GRID, GradientMap, cosines_at, gradient_map, gradients, similar
+from workbench.curves.gradients import GRID, GradientMap, cosines_at, gradient_map, gradients, similarities
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.methods import METHODS
 from workbench.methods.method import Method
@@ -189,7 +189,7 @@ def compute_gradients(request: GradientsRequest) -> GradientsResult:
 def logits_per_cosine(objective: MarginSoftmax, norm: float) -> float:
     """Derivative of a logit by its cosine without margin: the scale, times the embedding length if the loss uses it."""
     length = torch.tensor([[norm]], dtype=torch.float64)
-    return float(objective.scale.value(length, objective.state) * similar(objective, torch.ones(1, 1), norm))
+    return float(objective.scale.value(length, objective.state) * similarities(objective, torch.ones(1, 1), norm))
 
 
 def further_centers(cos: np.ndarray, y: np.ndarray, s: float) -> tuple[int, float]:

@@ -21,9 +21,8 @@ from workbench.panels.kit.controls import button, margin_params
 from workbench.panels.method_setting import THETA, Curves, curves_setting, moves_curves, preset_values
 from workbench.views import theme
 from workbench.views.canvas import Trace
-from workbench.views.curves import Drawn, drawing
+from workbench.views.curves import MarginCurve, drawing
 
-COLORS = (theme.BLUE, theme.VERMILION, theme.GREEN, theme.ORANGE, theme.PURPLE, theme.SKY)
 HEIGHT = 430  # of the figure, in pixels
 
 
@@ -119,14 +118,14 @@ class MarginPanel(MethodPanel):
 
     def _drawing(self, dark: bool) -> tuple[list[Trace], dict[str, Any]]:
         """The ghost, the pins and the present setting, each method in its color or, if that is used, another one."""
-        layers: list[Drawn] = []
+        layers: list[MarginCurve] = []
         for s in (self._result, *self._pins):
-            own = theme.METHOD_COLOURS.get(s.method.key, theme.BLUE)
-            used = [layer.colour for layer in layers]
-            color = next((c for c in (own, *COLORS) if c not in used), theme.GREY)
-            layers.append(Drawn(s.label, color, s.curve, s.actual, s.ideal))
+            own = theme.METHOD_COLORS.get(s.method.key, theme.BLUE)
+            used = [layer.color for layer in layers]
+            color = next((c for c in (own, *theme.COLORS) if c not in used), theme.GREY)
+            layers.append(MarginCurve(s.label, color, s.curve, s.actual, s.ideal))
         none = np.empty(0)
-        g = self._ghost or Drawn("", "", Curve(none, none, none, none, none, {}), none, none)
-        layers.append(Drawn("before", theme.GREY, g.curve, g.actual, g.ideal, ghost=True))
+        g = self._ghost or MarginCurve("", "", Curve(none, none, none, none, none, {}), none, none)
+        layers.append(MarginCurve("before", theme.GREY, g.curve, g.actual, g.ideal, ghost=True))
         traces, layout = drawing(layers[::-1], self._result.theta, dark)  # the present setting on top
         return traces, layout | {"height": HEIGHT}

@@ -15,7 +15,7 @@ from workbench.core.angles import format_angle, format_angles
 from workbench.core.errors import InputError
 from workbench.core.parameters import Param
 from workbench.curves import Curve, boundaries, curve, ideal_boundaries
-from workbench.curves.gradients import put
+from workbench.curves.gradients import set_state
 from workbench.curves.slice import slice_logits
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.margins.base import Margin
@@ -115,7 +115,7 @@ def build_objective(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         objective = method.objective(parameters, FullCenters(classes, 2, 0, method.similarity_of(parameters)))
-    put(objective, state)
+    set_state(objective, state)
     return objective
 
 

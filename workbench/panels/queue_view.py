@@ -20,7 +20,7 @@ from workbench.panels.kit.selection import Selection
 from workbench.panels.kit.stream import source
 from workbench.panels.kit.view import Picture, SnapshotWidget
 from workbench.panels.sphere_view import arccos
-from workbench.probes.rivals import Rivals, center_cosines, most_confused, nearest_classes, rivals
+from workbench.probes.rivals import Rivals, center_cosines, most_confused_class, nearest_classes, rivals
 
 ROWS = 16  # rivals shown
 MAX_LISTED = 500  # classes that a dropdown lists; with more classes the class is entered as a number
@@ -86,7 +86,7 @@ class QueueView(SnapshotWidget):
         elif "clear" in content:
             self.selection.clear()
         elif "confused" in content:
-            self.own = most_confused(snapshot)
+            self.own = most_confused_class(snapshot)
         elif "pictures" in content and self._picture is not None:
             samples = [int(i) for i in content["pictures"] if 0 <= int(i) < len(snapshot.y)]
             images = {i: image for i in samples if (image := self._picture(i)) is not None}
@@ -121,7 +121,7 @@ class QueueView(SnapshotWidget):
 
     def _default_class(self) -> int:
         chosen = [j for j in self.selection.classes if 0 <= j < self.classes]
-        return chosen[-1] if chosen else most_confused(self._snapshot)
+        return chosen[-1] if chosen else most_confused_class(self._snapshot)
 
     def _note_refresh(self, old: HardNegativeQueue, new: HardNegativeQueue) -> None:
         """Record the entries that a refreshed queue adds, for the classes shown so far."""

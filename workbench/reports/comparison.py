@@ -8,6 +8,7 @@ from string import Template
 from plotly.offline import get_plotlyjs
 
 from workbench import reports
+from workbench.compare.figures import PAIR_ROW, differences_figure, rows_height, seeds_figure, sweep_figure
 from workbench.compare.results import Comparison
 from workbench.compare.statistics import LEVEL, RESAMPLES
 from workbench.compare.tables import shown_metrics
@@ -16,7 +17,6 @@ from workbench.reports import comparison_words as words
 from workbench.reports.figures import Figures
 from workbench.reports.sweeps import axis_title, left_out, lines_against, meanings, own_values, swept_names, symbols
 from workbench.training.config import Config
-from workbench.views.compare import PAIR_ROW, differences_figure, rows_height, seeds_figure, sweep_figure
 
 TITLE = "Losses compared over seeds"
 LEVEL_TEXT = f"{100 * LEVEL:.0f} %"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench.compare.figures import variant_styles
 from workbench.compare.results import METRICS, Comparison, listed, placed, verdict
 from workbench.compare.statistics import LEVEL, widening
 from workbench.compare.tables import between, mean_and_std, missing_lines, points, shown_metrics
@@ -14,7 +15,6 @@ from workbench.core.record import Run
 from workbench.reports.evidence import value
 from workbench.reports.tables import NOTHING, SETTINGS, chip, percent, setting, table
 from workbench.training.config import Config
-from workbench.views.compare import looks
 
 MEANINGS = {
     "eer": "EER, the equal error rate: the threshold is where as many genuine pairs are refused as impostors accepted.",
@@ -180,7 +180,7 @@ def recipe(common: dict[str, Any]) -> str:
 
 def chips(found: Comparison) -> list[str]:
     """Each variant's name behind its mark."""
-    return [chip(one) for one in looks(found)]
+    return [chip(one) for one in variant_styles(found)]
 
 
 def ranking_table(found: Comparison) -> str:

@@ -12,8 +12,8 @@ from workbench.reports.evidence import Evidence, Moment, end_of, hard_enough, st
 from workbench.reports.figures import Figures
 from workbench.reports.tables import chip, parameter_tables, state_in_words
 from workbench.reports.words import sample, snapshots, warm_up
-from workbench.training.run import THETA
-from workbench.views.curves import Drawn, curves_figure
+from workbench.training.evaluate import THETA
+from workbench.views.curves import MarginCurve, curves_figure
 from workbench.views.hardness import correlation_figure, distances_figure
 from workbench.views.similarity import overlap_figure, ridges_figure
 from workbench.views.training import (
@@ -25,7 +25,7 @@ from workbench.views.training import (
     loss_figure,
     misclassified_figure,
 )
-from workbench.views.verification import LOWEST, Measured, roc_figure
+from workbench.views.verification import LOWEST, RocCurve, roc_figure
 
 ROWS = 9  # snapshots in a stack of distributions, at most
 
@@ -49,7 +49,7 @@ def slice_of(one: Evidence, figures: Figures) -> str:
     """T and N of one loss on the slice, at the end of its training."""
     end = end_of(one)
     shape = curve(end.margin, THETA, state=end.state, norm=end.length)
-    drawn = Drawn(one.look.label, one.look.colour, shape, end.actual, end.ideal)
+    drawn = MarginCurve(one.look.label, one.look.color, shape, end.actual, end.ideal)
     reached = state_in_words(one)
     return figures.add(
         lambda dark: curves_figure([drawn], THETA, dark),
@@ -166,7 +166,7 @@ def roc(found: Sequence[Evidence], figures: Figures) -> str:
     genuine, impostor = (
         {int(one.measured("verification", kind)) for one in measured} for kind in ("genuine", "impostor")
     )
-    tested = [Measured(one.look, one.roc, int(one.measured("verification", "impostor"))) for one in measured]
+    tested = [RocCurve(one.look, one.roc, int(one.measured("verification", "impostor"))) for one in measured]
     lowest = max(LOWEST, 1 / min(impostor))
     return figures.add(
         lambda dark: roc_figure(tested, dark),

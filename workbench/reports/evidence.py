@@ -17,8 +17,8 @@ from workbench.methods.method import Method
 from workbench.probes.geometry import center_angles
 from workbench.probes.hardness import HardnessCorrelation, hardness
 from workbench.probes.similarity import Similarity, similarity
-from workbench.training.run import THETA, boundaries_of
-from workbench.views.theme import Look, look
+from workbench.training.evaluate import THETA, boundaries_of
+from workbench.views.theme import Style, method_style
 from workbench.views.training import FEW, Stretch
 
 LABELLED = 6  # changes by hand that are named in a figure; more would cover each other, and are only lines
@@ -57,7 +57,7 @@ class Evidence:
     """One run, its look, and what it left: steps may be empty, moments too, results and roc are None if unmeasured."""
 
     run: Run
-    look: Look
+    look: Style
     method: Method
     steps: dict[str, np.ndarray]
     moments: list[Moment]
@@ -92,12 +92,12 @@ def gather(runs: Sequence[Run]) -> list[Evidence]:
         if key not in METHODS:
             raise unknown(f"method in {run.path}", key, METHODS)
         label = METHODS[key].title + (f" ({run.path.name})" if methods[key] > 1 else "")
-        found.append(evidence(run, look(key, label, repeat=seen[key])))
+        found.append(evidence(run, method_style(key, label, repeat=seen[key])))
         seen[key] += 1
     return found
 
 
-def evidence(run: Run, as_drawn: Look) -> Evidence:
+def evidence(run: Run, as_drawn: Style) -> Evidence:
     """Read what a run left; whatever cannot be read becomes a sentence in `missing`."""
     missing = [] if run.status == "finished" else [f"the training is not finished ({run.status})"]
 

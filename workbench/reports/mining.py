@@ -12,14 +12,15 @@ import torch
 from PIL import Image
 
 from workbench.core.files import write_text
-from workbench.mining.audit import Collection, Findings, Pairs
+from workbench.mining.audit import ClassPairs, MiningResult
+from workbench.mining.dataset import MiningData
 
 SHOWN = 30  # rows of each table; the CSV files have the rest
 FACES = 3  # thumbnails of a class
 SIDE = 96  # px of a thumbnail, at most
 
 
-def write_page(data: Collection, found: Findings, out: Path, source: str) -> Path:
+def write_page(data: MiningData, found: MiningResult, out: Path, source: str) -> Path:
     """Write the page about `found` in `data` to `out` and return its path. source: the name of the file mined."""
     report = files("workbench.reports") / "templates"
     page = Template((report / "mine.html").read_text(encoding="utf-8")).substitute(
@@ -36,7 +37,7 @@ def write_page(data: Collection, found: Findings, out: Path, source: str) -> Pat
     return out
 
 
-def lede(data: Collection, found: Findings) -> str:
+def lede(data: MiningData, found: MiningResult) -> str:
     """The findings in two sentences."""
     n = "" if data.x is None else f" with {len(data.x):,} samples"
     errors = "" if found.errors is None else f", likely label errors: {len(found.errors.sample):,}"
@@ -46,7 +47,7 @@ def lede(data: Collection, found: Findings) -> str:
     )
 
 
-def pair_table(data: Collection, pairs: Pairs, csv: str) -> str:
+def pair_table(data: MiningData, pairs: ClassPairs, csv: str) -> str:
     rows = [
         f"<td>{class_cell(data, int(a))}</td><td>{class_cell(data, int(b))}</td><td>{cos:.3f}</td>"
         for a, b, cos in zip(pairs.a[:SHOWN], pairs.b[:SHOWN], pairs.cosine[:SHOWN], strict=True)
@@ -54,7 +55,7 @@ def pair_table(data: Collection, pairs: Pairs, csv: str) -> str:
     return table(("class", "class", "cosine of the centers"), rows, len(pairs.a), csv)
 
 
-def error_table(data: Collection, found: Findings) -> str:
+def error_table(data: MiningData, found: MiningResult) -> str:
     if found.errors is None or data.y is None:
         return "<p class='notice'>Centers alone say nothing about labels; embeddings with labels do.</p>"
     e = found.errors
@@ -82,7 +83,7 @@ def table(heads: tuple[str, ...], rows: list[str], total: int, csv: str) -> str:
     )
 
 
-def class_cell(data: Collection, c: int) -> str:
+def class_cell(data: MiningData, c: int) -> str:
     """A class's name, after the images of it that are nearest its center."""
     if data.y is None or data.x is None:
         return faces(data, [c]) + escape(data.names[c])
@@ -91,7 +92,7 @@ def class_cell(data: Collection, c: int) -> str:
     return faces(data, members[torch.sort(best).values].tolist()) + escape(data.names[c])
 
 
-def faces(data: Collection, indices: list[int]) -> str:
+def faces(data: MiningData, indices: list[int]) -> str:
     """Thumbnails of images, as data in the page; nothing without images."""
     if data.images is None:
         return ""

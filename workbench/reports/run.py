@@ -16,7 +16,7 @@ from workbench.reports import drawings, tables, words
 from workbench.reports.equations import SOFTMAX, equations
 from workbench.reports.evidence import Evidence, gather
 from workbench.reports.figures import Figures
-from workbench.training.run import THETA
+from workbench.training.evaluate import THETA
 from workbench.views.training import FEW
 
 

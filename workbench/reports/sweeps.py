@@ -6,14 +6,14 @@ from itertools import product
 
 import numpy as np
 
+from workbench.compare.figures import SweepLine
 from workbench.compare.parsing import Value
 from workbench.compare.results import Comparison
 from workbench.compare.variants import Variant, shown, titled
 from workbench.methods import METHODS
 from workbench.reports.evidence import value
 from workbench.training.config import Config
-from workbench.views.compare import SweepLine
-from workbench.views.theme import Look, look
+from workbench.views.theme import Style, method_style
 
 MOST_LINES = 4  # of one method in a figure: more cover each other
 KINDS = ("", "-open", "-dot", "-open-dot")  # of plotly's markers, one for each line of a method
@@ -57,13 +57,15 @@ def lines_against(found: Comparison, name: str, metric: str) -> list[SweepLine]:
             at = np.array([v if isinstance(v, float) else shown(v) for v in known])
             lines.append(
                 SweepLine(
-                    told_apart(look(method, label, repeat), repeat), at, np.array([found.of(i, metric) for i in chosen])
+                    told_apart(method_style(method, label, repeat), repeat),
+                    at,
+                    np.array([found.of(i, metric) for i in chosen]),
                 )
             )
     return lines
 
 
-def told_apart(one: Look, repeat: int) -> Look:
+def told_apart(one: Style, repeat: int) -> Style:
     """The look of a method's line number `repeat`: a marker of its own beside the dash."""
     return replace(one, marker=one.marker + KINDS[repeat % len(KINDS)])
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
+from workbench.core.angles import format_angles
 from workbench.core.parameters import Param
+from workbench.evaluation.verification import too_few_impostors
 from workbench.reports.evidence import Evidence, Moment, end_of, hard_enough, value
 from workbench.training.config import Config
-from workbench.views.theme import Look
+from workbench.views.theme import Style
 from workbench.views.training import FEW
 
 NOTHING = "–"
@@ -40,9 +42,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") ->
     )
 
 
-def chip(look: Look) -> str:
+def chip(look: Style) -> str:
     """A run's name behind the mark it has in the figures."""
-    mark = f'<span class="mark" style="color:{look.colour}" aria-hidden="true">{SYMBOLS[look.marker]}</span>'
+    mark = f'<span class="mark" style="color:{look.color}" aria-hidden="true">{SYMBOLS[look.marker]}</span>'
     return f"{mark} {escape(look.label)}"
 
 
@@ -51,8 +53,8 @@ def percent(share: float | None) -> str:
 
 
 def degrees(angles: Sequence[float]) -> str:
-    """Angles in rad as '28.8° (0.503)', or a dash."""
-    return ", ".join(f"{math.degrees(a):.1f}° ({a:.3f})" for a in angles) or NOTHING
+    """Angles in rad as '28.8° (0.503 rad)', or a dash."""
+    return format_angles(angles, NOTHING)
 
 
 def at_step(one: Evidence, seen: Moment | None, number: Callable[[Moment], float]) -> str:
@@ -76,6 +78,15 @@ def results_table(found: Sequence[Evidence]) -> str:
     def column(*path: str, largest: bool = True, show: Callable[[float | None], str] = percent) -> list[str]:
         return best_marked([one.measured(*path) for one in found], show, largest)
 
+    def tar_column(far: float) -> list[str]:
+        """TARs; those of too few impostor pairs are replaced by the number of pairs they need."""
+        name = f"tar@{far:g}"
+        tars = [one.measured("verification", name) for one in found]
+        counts = [one.measured("verification", "impostor") for one in found]
+        notes = [None if n is None else too_few_impostors(name, n) for n in counts]
+        cells = best_marked([None if note else tar for note, tar in zip(notes, tars, strict=True)], percent, True)
+        return [note or cell for note, cell in zip(notes, cells, strict=True)]
+
     def seconds(s: float | None) -> str:
         return NOTHING if s is None else f"{s:.3f}"
 
@@ -86,12 +97,9 @@ def results_table(found: Sequence[Evidence]) -> str:
     columns = {
         "Loss": [chip(one.look) for one in found],
         "EER": column("verification", "eer", largest=False),
-        **{
-            f"TAR at<br>FAR&nbsp;{far:g}{few}": column("verification", f"tar@{far:g}")
-            for far, few in zip(FARS, pairs, strict=True)
-        },
+        **{f"TAR at<br>FAR&nbsp;{far:g}{few}": tar_column(far) for far, few in zip(FARS, pairs, strict=True)},
         "Rank-1": column("identification", "rank-1"),
-        "Boundary<small>degrees (rad)</small>": [degrees(end_of(one).actual) for one in found],
+        "Boundary": [degrees(end_of(one).actual) for one in found],
         "r": [at_step(one, hard_enough(one), lambda m: m.hard.r) for one in found],
         "Overlap": [at_step(one, compared(one), lambda m: m.similar.overlap) for one in found],
         "Seconds<br>a step": column("seconds_per_step", largest=False, show=seconds),
