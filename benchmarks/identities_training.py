@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workbench.compare.statistics import interval, spread
+from workbench.compare.statistics import interval, sample_std
 from workbench.core.files import write
 from workbench.core.random import generator
 from workbench.data.identities import families
@@ -174,7 +174,7 @@ def table(path: Path, head: Sequence[str], lines: Sequence[Sequence[Any]]) -> No
 def report(found: dict[str, list[float]], seconds: dict[str, list[float]]) -> None:
     """The EERs, and the paired differences with their 95 % intervals."""
     for name, values in found.items():
-        mean, deviation = 100 * np.mean(values), 100 * spread(np.array(values))
+        mean, deviation = 100 * np.mean(values), 100 * sample_std(np.array(values))
         print(f"{name:8s} EER {mean:.2f} % (deviation {deviation:.2f})   {np.mean(seconds[name]):.0f} s a training")
     for left, right in (("queued", "full"), ("sampled", "full"), ("queued", "sampled")):
         of = interval(100 * (np.array(found[left]) - np.array(found[right])))

@@ -1,9 +1,7 @@
 """Comparisons: what is written becomes variants, equal seeds start equal, intervals are honest, and nothing is lost."""
 
 import csv
-import io
 import json
-import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,15 +11,16 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from compare.made import comparison_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.cli import main as cli
-from workbench.compare import carry, engine, parsing, statistics, variants
+from workbench.compare import carry, engine, parsing, variants
 from workbench.compare.engine import compare, execute, gather
-from workbench.compare.plan import Plan, prepare, round_steps
-from workbench.compare.results import METRICS, Comparison, placed, verdict
-from workbench.compare.tables import missing_lines, print_tables, write_tables
+from workbench.compare.plan import prepare, round_steps
+from workbench.compare.results import METRICS
+from workbench.compare.tables import print_tables, write_tables
 from workbench.compare.variants import Variant
 from workbench.core.errors import InputError
 from workbench.core.locks import lock_folder
@@ -168,112 +167,16 @@ def test_a_seed_gives_every_method_the_same_split_weights_centers_and_batches():
     assert not torch.equal(batch_indices(90, 8, 0, 5), batch_indices(90, 8, 0, 6))
 
 
-# What the numbers allow to say
-
-
-def test_the_bootstrap_is_scipys_on_widened_deviations():
-    from scipy import stats
-
-    values = np.random.default_rng(4).normal(size=7)
-    k = math.sqrt(7 / 6) * stats.t.ppf(0.975, 6) / stats.norm.ppf(0.975)
-    assert statistics.widening(7) == pytest.approx(k)
-    found = statistics.interval(values)
-    widened = values.mean() + k * (values - values.mean())
-    theirs = stats.bootstrap((widened,), np.mean, method="percentile", n_resamples=9999, rng=np.random.default_rng(0))
-    assert (found.low, found.high) == tuple(theirs.confidence_interval)
-    assert found.mean == pytest.approx(values.mean())
-
-
-def test_the_bootstrap_of_three_is_that_of_all_27_samples():
-    values = np.array([0.0, 1.0, 5.0])
-    means = [np.mean(sample) for sample in product(values, repeat=3)]
-    low, high = statistics.percentile_bootstrap(values, 0.8, 1, 200_000)
-    assert (low, high) == pytest.approx(tuple(np.quantile(means, [0.1, 0.9])), abs=1e-9)
-
-
-@pytest.mark.parametrize("n", [3, 5])
-def test_few_seeds_see_no_difference_where_there_is_none(n):
-    rng = np.random.default_rng(0)
-    drawn = [rng.normal(size=n) for _ in range(400)]
-    said = [statistics.interval(values, resamples=499).away_from_zero for values in drawn]
-    assert np.mean(said) < 0.09  # nominal 0.05
-    plain = [statistics.percentile_bootstrap(values, 0.95, 0, 499) for values in drawn]
-    assert np.mean([low > 0 or high < 0 for low, high in plain]) > 0.12  # the reason for the widening
-
-
-def test_intervals_of_next_to_nothing():
-    one, none = statistics.interval(np.array([2.0, math.nan])), statistics.interval(np.array([math.nan]))
-    assert (one.mean, one.n, math.isnan(one.low), one.away_from_zero) == (2.0, 1, True, False)
-    assert (none.n, math.isnan(none.mean), none.away_from_zero) == (0, True, False)
-    same = statistics.interval(np.zeros(4))
-    assert (same.low, same.high, same.away_from_zero) == (0.0, 0.0, False)
-    assert statistics.spread(np.array([1.0, 3.0, math.nan])) == pytest.approx(math.sqrt(2))
-
-
-def made_up(values, metric="eer", listed=None, missing=None, out="runs/compare"):
-    """A comparison of the given values (V, S) of one metric; the others are noise around them."""
-    values = np.array(values, dtype=float)
-    listed = listed or [Variant(name, key) for name, key in zip("ABCDE", METHODS, strict=False)][: len(values)]
-    rng = np.random.default_rng(0)
-    numbers = {name: values + rng.normal(size=values.shape) / 1000 for name in METRICS} | {metric: values}
-    plan = Plan(out, tuple(listed), tuple(range(values.shape[1])), Config(steps=10), 1, 60.0, {"arcface": 0.05})
-    seconds, why = np.where(np.isfinite(values), 30.0, math.nan), missing or {}
-    return Comparison(plan.variants, plan.seeds, numbers, seconds, why, {}, METRICS[metric], plan.to_json())
-
-
-def test_the_ranking_follows_paired_differences_not_the_scatter_of_seeds():
-    seeds = np.array([0.05, 0.10, 0.15, 0.20, 0.08])  # far apart, for every loss alike
-    noise = np.array([0.0001, -0.0002, 0.0001, 0.0002, -0.0001])
-    found = made_up([seeds + 0.01, seeds + noise, seeds])
-    assert [(place.variant, place.text) for place in found.ranking] == [(2, "1–2"), (1, "1–2"), (0, "3")]
-    assert found.ranking[0].like == (1,)
-    assert placed(found, found.ranking[0]) == "no difference seen from B"
-    assert placed(found, found.ranking[2]) == "differs from every other"
-    said = {(p.left, p.right): verdict(found, p) for p in found.pairs.values()}
-    assert said == {(1, 0): "B is better", (2, 0): "C is better", (2, 1): "no difference seen"}
-    assert found.differences_seen == 2
-    larger = made_up([seeds + 0.01, seeds + noise, seeds], "rank-1")
-    assert [place.variant for place in larger.ranking] == [0, 1, 2]
-    assert verdict(larger, larger.pairs[1, 0]) == "A is better"
-
-
-def test_no_difference_is_seen_where_all_is_noise():
-    rng = np.random.default_rng(7)
-    found = made_up(0.1 + rng.normal(size=(3, 5)) / 100)
-    assert {place.text for place in found.ranking} == {"1–3"}
-    assert {placed(found, place) for place in found.ranking} == {"no difference seen from any other"}
-
-
-def test_one_seed_gives_no_interval_and_no_place():
-    found = made_up([[0.1], [0.2]])
-    assert verdict(found, found.pairs[1, 0]) == "too few seeds for an interval"
-    assert placed(found, found.ranking[0]) == "one seed: no interval, no place"
-    assert math.isnan(found.std(0))
-    assert found.summary()["softmax eer mean"] == 0.1
-
-
-def test_what_is_missing_is_left_out_of_numbers_and_said():
-    nan = math.nan
-    found = made_up(
-        [[0.1, 0.2, 0.3], [0.2, nan, 0.4], [nan, nan, nan]], missing={(1, 1): "failed: x", (2, 0): "not yet"}
-    )
-    assert found.mean(1) == pytest.approx(0.3)
-    assert found.pairs[1, 0].interval.n == 2
-    assert [place.variant for place in found.ranking] == [0, 1]
-    assert missing_lines(found) == ["missing: B, seed 1: failed: x", "missing: C, seed 0: not yet"]
-
-
 # What is shown
 
 
-def test_tables_figures_and_report(tmp_path):
-    from rich.console import Console
-
+def test_tables_figures_and_report(tmp_path, capsys):
     listed = variants.methods("arcface,npcface,norm_softmax", TINY)
-    found = made_up(0.1 + np.random.default_rng(1).normal(size=(3, 4)) / 50, listed=listed)
-    console = Console(width=160, file=io.StringIO())
-    print_tables(found, console)
-    assert "Ranking by EER (smaller is better)" in console.file.getvalue()
+    found = comparison_of(0.1 + np.random.default_rng(1).normal(size=(3, 4)) / 50, listed=listed)
+    print_tables(found)
+    printed = capsys.readouterr().out
+    assert "Ranking by EER (smaller is better)" in printed
+    assert "p (Holm)" in printed
     write_tables(found, tmp_path)
     files = {name: (tmp_path / f"{name}.csv").read_text().splitlines() for name in ("per_seed", "summary", "pairs")}
     rows = {name: list(csv.DictReader(lines)) for name, lines in files.items()}
@@ -295,7 +198,7 @@ def test_tables_figures_and_report(tmp_path):
 def test_a_sweep_is_drawn_with_one_line_for_each_held_value(tmp_path):
     listed = variants.sweeps(["npcface.alpha=0:0.5:0.1", "npcface.t=1.0,1.3", "mv_arc.t=1.0,1.1,1.2"], TINY)
     values = [[v.parameters.get("alpha", 0) + v.parameters["t"], 0.0] for v in listed]
-    found = made_up(values, listed=listed)
+    found = comparison_of(values, listed=listed)
     assert swept_names(found) == ["alpha", "t"]
     lines = lines_against(found, "alpha", "eer")
     assert [line.look.label for line in lines] == ["NPCFace, t = 1", "NPCFace, t = 1.3"]
@@ -314,7 +217,7 @@ def test_a_sweep_is_drawn_with_one_line_for_each_held_value(tmp_path):
 
 def test_the_report_says_the_call_that_makes_it_again(tmp_path):
     listed = variants.sweeps(["npcface.t=1.0,1.1"], TINY)
-    found = made_up([[0.1, 0.2], [0.3, 0.4]], listed=listed)
+    found = comparison_of([[0.1, 0.2], [0.3, 0.4]], listed=listed)
     found.info["common"] |= {"lr": 0.1}
     calls = []
     code = words.call(found).replace("found = compare(", "found = note(")
@@ -334,7 +237,7 @@ def test_figures_need_no_torch_and_a_worker_listens_at_once():
 
 
 def test_words_are_swept_without_a_line_between_them():
-    found = made_up([[0.1, 0.2], [0.3, 0.4]], listed=variants.sweeps(["npcface.guard=wrap,mm"], TINY))
+    found = comparison_of([[0.1, 0.2], [0.3, 0.4]], listed=variants.sweeps(["npcface.guard=wrap,mm"], TINY))
     modes = {trace.mode for trace in sweep_figure(lines_against(found, "guard", "eer"), "x", "y").data}
     assert modes == {"markers"}
 
@@ -519,7 +422,7 @@ def test_the_command_prints_tables_writes_a_report_and_survives_ctrl_c(run, tmp_
     monkeypatch.setattr(carry, "train", train)
     status, out, error = run(*asked)
     assert status == 0
-    assert "one seed: no interval, no place" in out
+    assert "no place: fewer than 3 seeds" in out
     assert "2 losses x 1 seeds = 2 trainings, 1 at a time; each of 3 steps" in error
     assert sorted(p.name for p in (tmp_path / "c").iterdir()) == [
         *(".lock", "arcface", "compare.json", "npcface", "pairs.csv", "per_seed.csv", "report.html", "summary.csv")

@@ -9,9 +9,10 @@ from typing import Any
 from workbench.compare.engine import SNAPSHOTS, execute, gather, jobs_for
 from workbench.compare.parsing import seconds
 from workbench.compare.plan import Plan, prepare
-from workbench.compare.results import metric_named
+from workbench.compare.results import get_metric
 from workbench.compare.tables import print_tables, write_tables
 from workbench.compare.variants import Variant, ablation, methods, sweeps
+from workbench.core.console import console
 from workbench.core.errors import InputError
 from workbench.core.progress import Progress
 from workbench.reports.comparison import write_report
@@ -47,7 +48,7 @@ def run(
         raise InputError(f"--steps {steps} and --budget {budget}: give one of them")
     base = Config(**{"snapshots": SNAPSHOTS, **settings, "steps": 1 if steps is None else steps})
     time = seconds(BUDGET if budget is None else budget) if steps is None else None
-    metric_named(metric)
+    get_metric(metric)
     jobs = jobs_for(base, jobs)
     variants = asked(base, listed, sweep, ablated)
     plan = prepare(variants, seeds, base, out, time, threads, skip_broken)
@@ -79,13 +80,10 @@ def announce(plan: Plan, jobs: int) -> None:
 
 def tell(plan: Plan, metric: str) -> None:
     """The CSV files and the report of everything that is there by now, then the tables on the terminal."""
-    from rich.console import Console
-
     found = gather(plan, metric)
     write_tables(found, plan.out)
     report = write_report(found, plan.out / "report.html")
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    print_tables(found, console)
+    print_tables(found)
     if found.ranking:
-        console.print(f"\n{caution(found)}")
-    console.print(f"The report: {report}", soft_wrap=True)
+        console().print(f"\n{caution(found)}")
+    print(f"The report: {report}")

@@ -22,7 +22,7 @@ import numpy as np
 from workbench.compare.carry import carry_out
 from workbench.compare.parsing import seconds
 from workbench.compare.plan import ONE_THREAD, Plan, Task, busy_words, cpu_threads, prepare
-from workbench.compare.results import METRICS, Comparison, metric_named
+from workbench.compare.results import METRICS, Comparison, get_metric
 from workbench.compare.variants import Variant
 from workbench.compare.worker import work
 from workbench.core.errors import InputError, quote
@@ -60,7 +60,7 @@ def compare(
     Raises InputError for input that cannot be used and where `out` holds another comparison.
     """
     base = base or Config(snapshots=SNAPSHOTS)
-    chosen, jobs = metric_named(metric), jobs_for(base, jobs)
+    chosen, jobs = get_metric(metric), jobs_for(base, jobs)
     if steps is not None:
         base = replace(base, steps=steps)
     time = None if budget is None else seconds(budget)
@@ -197,7 +197,7 @@ def answered(pipe: Connection, busy: dict[Connection, Task], waiting: deque[Task
 
 def gather(plan: Plan, metric: str = "eer") -> Comparison:
     """Everything that a plan's folder holds by now; what is missing is said."""
-    chosen = metric_named(metric)
+    chosen = get_metric(metric)
     shape = (len(plan.variants), len(plan.seeds))
     values = {name: np.full(shape, np.nan) for name in METRICS}
     times, missing, paths = np.full(shape, np.nan), {}, {}

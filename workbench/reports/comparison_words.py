@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from workbench.compare.results import METRICS, Comparison, listed, placed, verdict
-from workbench.compare.statistics import LEVEL, widening
-from workbench.compare.tables import between, mean_and_std, missing_lines, points, shown_metrics
+from workbench.compare.results import METRICS, Comparison, join_labels, verdict
+from workbench.compare.statistics import LEVEL, MIN_SEEDS, widening
+from workbench.compare.tables import missing_lines, pair_rows, ranking_rows, shown_metrics
 from workbench.core.record import Run
 from workbench.reports.evidence import value
 from workbench.reports.tables import NOTHING, SETTINGS, chip, percent, setting, table
@@ -59,47 +59,51 @@ def kind(metric: str) -> str:
 
 def intro(found: Comparison) -> str:
     """What the page is about."""
-    losses = listed([v.label for v in found.variants], most=6)
+    losses = join_labels([v.label for v in found.variants], limit=6)
     seeds = f"{len(found.seeds)} seeds" if len(found.seeds) > 1 else "one seed"
     return f"{losses}: each trained from {seeds}, all in the same way, and measured on identities that none had seen."
 
 
 def finding(found: Comparison) -> str:
-    """The result in a sentence."""
+    """The result in one sentence."""
     if not found.ranking:
         return "No run is finished yet."
     best, name = found.variants[found.ranking[0].variant].label, found.metric.title
     if len(found.ranking) == 1:
         return f"There is one loss only, {best}."
-    if len(found.seeds) < 2:
-        return f"{best} has the best {name}, but from one seed nothing can be said about a difference."
+    if not found.tests:
+        reasons = list(dict.fromkeys(verdict(found, pair) for pair in found.pairs.values()))
+        return f"{best} has the best {name}, but there is {'; '.join(reasons)}."
     if not found.differences_seen:
         return f"By {name}, no difference is seen between any two of these losses. {best} has the best mean."
-    alike = [found.variants[i].label for i in found.ranking[0].like]
+    alike = [found.variants[i].label for i in found.ranking[0].alike]
     if not alike:
         return f"By {name}, {best} is better than every other loss here."
-    return f"By {name}, {best} has the best mean; no difference is seen between it and {listed(alike)}."
+    return f"By {name}, {best} has the best mean; it is not distinguished from {join_labels(alike)}."
 
 
 def caution(found: Comparison) -> str:
-    """How much luck there is in so many intervals from so few seeds."""
-    pairs, n = len(found.pairs), len(found.seeds)
-    if n < 2:
-        return "One seed gives no interval: give --seeds 5 or more."
+    """How the verdicts are reached, and how far they can be trusted."""
+    n, tests = len(found.seeds), found.tests
+    if n < MIN_SEEDS:
+        return f"Intervals and verdicts need at least {MIN_SEEDS} seeds: give --seeds 5 or more."
     text = (
-        f"The same seed gives two losses the same identities, the same first weights and the same images in the same "
-        f"order, so they are compared seed by seed. {found.differences_seen} of {pairs} differences in "
-        f"{found.metric.title} have an interval that leaves zero out."
+        "The same seed gives two losses the same identities, initial weights, images and order of images, so they are "
+        f"compared seed by seed. A difference in {found.metric.title} is seen in {found.differences_seen} of "
+        f"{len(found.pairs)} pairs."
     )
-    if pairs > 1:
-        text += f" Were there no difference at all, about {pairs * (1 - LEVEL):.1f} of {pairs} would do so by luck."
+    if tests > 1:
+        text += (
+            f" The p-values of the paired t-tests are corrected for {tests} pairs by Holm's method: if no two losses"
+            f" differed, the probability of any verdict would be at most {100 * (1 - LEVEL):.0f} %."
+        )
     return text + (" With so few seeds only large differences can be seen." if n < 5 else "")
 
 
 def widened(found: Comparison) -> str:
-    """k for this many seeds."""
+    """k for this number of seeds."""
     n = len(found.seeds)
-    return f"(for {n} seeds k = {widening(n):.2f})" if n > 1 else "(from two seeds on)"
+    return f"(for {n} seeds k = {widening(n):.2f})" if n >= MIN_SEEDS else ""
 
 
 def sampled(found: Comparison) -> str:
@@ -184,40 +188,29 @@ def chips(found: Comparison) -> list[str]:
 
 
 def ranking_table(found: Comparison) -> str:
-    """One row a variant, best mean first."""
-    metrics, names = shown_metrics(found), chips(found)
-    rows = []
-    for place in found.ranking:
-        numbers = [mean_and_std(found, place.variant, m.name) for m in metrics]
-        seeds = int(np.isfinite(found.of(place.variant)).sum())
-        where = place.text if seeds > 1 else NOTHING
-        rows.append([names[place.variant], where, *numbers, str(seeds), escape(placed(found, place))])
-    head = [f"{m.title}<small>{'larger' if m.larger else 'smaller'} is better</small>" for m in metrics]
-    return table(["Loss", f"Place<small>by {found.metric.title}</small>", *head, "Seeds", "What may be said"], rows)
+    """A row for each variant, best mean first."""
+    names, metrics = chips(found), shown_metrics(found)
+    rows = [
+        [names[place.variant], position, *map(escape, rest)]
+        for place, (position, _, *rest) in zip(found.ranking, ranking_rows(found), strict=True)
+    ]
+    head = [f"{m.title}<small>{m.direction}</small>" for m in metrics]
+    return table(["Loss", f"Place<small>by {found.metric.title}</small>", *head, "Seeds", "Note"], rows)
 
 
 def pairs_table(found: Comparison) -> str:
-    """One row a pair that is shown."""
-    if len(found.seeds) < 2:
+    """A row for each pair that is shown."""
+    if len(found.seeds) < 2 or not found.pairs:
         return ""
-    rows = [
-        [
-            f"{escape(found.variants[pair.left].label)} − {escape(found.variants[pair.right].label)}",
-            NOTHING if math.isnan(pair.interval.mean) else points(pair.interval.mean),
-            between(pair.interval.low, pair.interval.high),
-            str(pair.interval.n),
-            escape(verdict(found, pair)),
-        ]
-        for pair in found.shown_pairs
-    ]
     head = [
         "Difference",
         "Mean<small>points</small>",
         f"{100 * LEVEL:.0f} % interval<small>points</small>",
+        "p<small>Holm</small>",
         "Seeds",
         "Verdict",
     ]
-    return table(head, rows)
+    return table(head, [[escape(cell) for cell in row] for row in pair_rows(found)])
 
 
 def seeds_table(found: Comparison) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from workbench.compare.results import Comparison, Paired, verdict
-from workbench.compare.statistics import LEVEL, Interval, interval, spread
+from workbench.compare.statistics import LEVEL, Interval, interval, sample_std
 from workbench.views.theme import GREY, Look, look, template
 
 LANE = 0.28  # rows are 1 apart; the seeds of a row keep within this of its middle
@@ -100,22 +100,21 @@ def differences_figure(found: Comparison, dark: bool = False) -> go.Figure:
 
 def spoken(says: str) -> str:
     """A verdict below the names of a row: bold where a difference is seen."""
-    return f"<i>{says}</i>" if says.startswith(("no ", "too ")) else f"<b>{says}</b>"
+    return f"<i>{says}</i>" if says.startswith("no ") else f"<b>{says}</b>"
 
 
 def pair_look(found: Comparison, pair: Paired, all_looks: Sequence[Look]) -> Look:
     """The better one's colour where a difference is seen, grey where none is."""
     label = f"{found.variants[pair.left].label} − {found.variants[pair.right].label}"
-    if not pair.interval.away_from_zero:
+    if not pair.different:
         return Look(label, GREY, "diamond")
-    better = pair.left if found.metric.better(pair.interval.mean) else pair.right
-    return Look(label, all_looks[better].colour, "diamond")
+    return Look(label, all_looks[found.better(pair)].colour, "diamond")
 
 
 def mean_mark(of: Interval, row: int, shown: Look, says: str, unit: str) -> go.Scatter:
     """A mean as a tall line with its interval as a bar."""
     bars = np.isfinite([of.low, of.high]).all()
-    between = f"<br>{PERCENT} interval {of.low:.2f} to {of.high:.2f} {unit}" if bars else "<br>one seed: no interval"
+    between = f"<br>{PERCENT} interval {of.low:.2f} to {of.high:.2f} {unit}" if bars else "<br>no interval"
     return go.Scatter(
         x=[of.mean],
         y=[row],
@@ -162,7 +161,7 @@ def sweep_traces(line: SweepLine, opacity: float) -> Iterator[go.Scatter]:
     """Band, seeds and mean of one line; a value that no seed reached is left out."""
     known = np.isfinite(line.values).any(axis=1)
     at, values = line.at[known], 100 * line.values[known]
-    mean, std = np.nanmean(values, axis=1), np.array([spread(row) for row in values])
+    mean, std = np.nanmean(values, axis=1), np.array([sample_std(row) for row in values])
     numbers = at.dtype.kind == "f"
     group = {"legendgroup": line.look.label, "name": line.look.label}
     if numbers and np.isfinite(std).all():
