@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.cli import main as cli
-from workbench.compare import carry, engine, parsing, variants
+from workbench.compare import engine, parsing, task, variants
 from workbench.compare.engine import compare, execute, gather
 from workbench.compare.plan import prepare, round_steps
 from workbench.compare.results import METRICS
@@ -49,19 +49,19 @@ TWO = (Variant("ArcFace", "arcface"), Variant("NPCFace", "npcface"))
 )
 def test_a_range_is_every_step_from_its_start_to_its_end(start, step, count, more):
     end = start + (count - 1) * step + more * step
-    found = parsing.values(f"{start}:{end:f}:{step}", "--sweep")
+    found = parsing.parse_values(f"{start}:{end:f}:{step}", "--sweep")
     assert found == tuple(float(start + k * step) for k in range(count))
 
 
 @given(st.lists(st.floats(-1e6, 1e6).map(lambda v: v + 0.0), min_size=1, max_size=8, unique=True))
 def test_a_list_is_its_numbers(numbers):
-    assert parsing.values(",".join(map(repr, numbers)), "--sweep") == tuple(numbers)
+    assert parsing.parse_values(",".join(map(repr, numbers)), "--sweep") == tuple(numbers)
 
 
 def test_ranges_are_decimal_and_words_stay_words():
-    assert parsing.values("0:0.5:0.05", "")[3] == 0.15  # 3 * 0.05 is not
-    assert parsing.values("wrap, mm", "") == ("wrap", "mm")
-    assert parsing.values("false,0.5,1:2:0.5", "") == (False, 0.5, 1.0, 1.5, 2.0)
+    assert parsing.parse_values("0:0.5:0.05", "")[3] == 0.15  # 3 * 0.05 is not
+    assert parsing.parse_values("wrap, mm", "") == ("wrap", "mm")
+    assert parsing.parse_values("false,0.5,1:2:0.5", "") == (False, 0.5, 1.0, 1.5, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_ranges_are_decimal_and_words_stay_words():
     [
         ("", "an empty value"),
         ("1,,2", "an empty value"),
-        ("1,2,1.0", "the value 1.0 is there twice"),
+        ("1,2,1.0", "the value 1.0 is given twice"),
         ("0:1", "'0:1' is not a range"),
         ("0:1:x", "'0:1:x' is not a range"),
         ("0:nan:1", "'0:nan:1' is not a range"),
@@ -83,20 +83,20 @@ def test_ranges_are_decimal_and_words_stay_words():
 )
 def test_values_that_are_none(text, said):
     with pytest.raises(InputError, match=r"^--sweep npcface\.t: ") as error:
-        parsing.values(text, "--sweep npcface.t")
+        parsing.parse_values(text, "--sweep npcface.t")
     assert said in str(error.value)
 
 
 @given(st.decimals("0.001", "10000", places=3), st.sampled_from(["", "s", "m", "h"]))
 def test_a_duration_is_its_number_in_its_unit(number, unit):
     expected = number * {"": 1, "s": 1, "m": 60, "h": 3600}[unit]
-    assert parsing.seconds(f"{number:f}{unit}") == pytest.approx(float(Decimal(expected)))
+    assert parsing.parse_duration(f"{number:f}{unit}") == pytest.approx(float(Decimal(expected)))
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-5s", "60x", "1m30s", "nan", "inf", "1e3", "٣"])
 def test_durations_that_are_none(text):
     with pytest.raises(InputError, match=r"^--budget .*expected a time such as 60s"):
-        parsing.seconds(text)
+        parsing.parse_duration(text)
 
 
 def test_methods_and_presets_become_variants():
@@ -144,7 +144,7 @@ def test_the_ablation_is_table_ii_and_its_baseline_is_arcface():
 def test_equal_settings_are_refused():
     for twice in ([*TWO, Variant("another", "arcface")], [*TWO, Variant("ArcFace", "npcface", "facexzoo")]):
         with pytest.raises(InputError, match="have the same"):
-            variants.all_different(twice)
+            variants.check_distinct(twice)
 
 
 # What equal seeds share
@@ -266,7 +266,7 @@ def test_a_comparison_has_every_run_and_is_not_trained_twice(whole, monkeypatch)
     assert np.isfinite(found.values["eer"]).all()
     assert found.missing == {}
     assert (found.seconds > 0).all()
-    monkeypatch.setattr(engine, "carry_out", lambda *_: pytest.fail("a finished run was trained again"))
+    monkeypatch.setattr(engine, "run_task", lambda *_: pytest.fail("a finished run was trained again"))
     again = small(out)
     assert np.array_equal(again.values["eer"], found.values["eer"])
 
@@ -301,7 +301,7 @@ def test_a_process_that_nobody_listens_to_saves_its_training_and_ends(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        engine.together(plan.tasks, 1, 1, engine.Tally(0, 2, 5000, stop))
+        engine.run_parallel(plan.tasks, 1, 1, engine.StepCounter(0, 2, 5000, stop))
     first, second = gather(plan).missing.values()
     assert first.startswith("stopped by hand at step ")
     assert second == "not trained yet"
@@ -315,11 +315,35 @@ def test_a_loss_that_fails_is_a_result_and_is_not_tried_again(tmp_path, monkeypa
         run.finish("failed: step 2: the loss is nan")
         raise TrainingFault("step 2: the loss is nan")
 
-    monkeypatch.setattr(carry, "train", diverge)
+    monkeypatch.setattr(task, "train", diverge)
     execute(plan, 1)
-    monkeypatch.setattr(carry, "train", lambda *_: pytest.fail("tried again"))
+    monkeypatch.setattr(task, "train", lambda *_: pytest.fail("tried again"))
     execute(plan, 1)
     assert set(gather(plan).missing.values()) == {"failed: step 2: the loss is nan"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"centers": "queued", "class_set": {"k": 3}}, "unknown option of queued centers 'k'; known: K,"),
+        ({"centers": "queued", "class_set": {"K": 500}}, r"queued centers: K = 500 is outside \[0, 5\] \(6 classes\)"),
+        ({"centers": "sampled", "class_set": {"rate": 2.0}}, r"rate = 2\.0 is outside"),
+        ({"data": "folder:nowhere"}, "no such folder"),
+        ({"test": 0.05}, "identities"),
+    ],
+)
+def test_settings_are_checked_before_any_training(tmp_path, monkeypatch, changes, message):
+    monkeypatch.setattr("workbench.compare.engine.run_task", lambda *_: pytest.fail("a training was started"))
+    with pytest.raises(InputError, match=message):
+        compare(TWO, seeds=1, base=replace(TINY, **changes), out=tmp_path / "c", jobs=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_sampled_centers_refuse_a_loss_without_classes_before_any_training(tmp_path):
+    listed = [*TWO, Variant("Triplet", "triplet")]
+    with pytest.raises(InputError, match="triplet compares samples with each other, not with classes"):
+        compare(listed, seeds=1, base=replace(TINY, centers="sampled"), out=tmp_path / "c", jobs=1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_of_another_process_is_left_alone(tmp_path):
@@ -360,11 +384,11 @@ def test_a_folder_of_another_comparison_is_refused(tmp_path):
 def test_a_budget_becomes_the_steps_of_the_slowest_and_is_measured_once(tmp_path, monkeypatch):
     from workbench.compare import plan as plans
 
-    monkeypatch.setattr(plans, "seconds_a_step", lambda plan: {"arcface": 0.02, "npcface": 0.03})
+    monkeypatch.setattr(plans, "measure_steps", lambda plan: {"arcface": 0.02, "npcface": 0.03})
     plan = prepare(TWO, 1, TINY, tmp_path / "b", budget=30.1)
     assert plan.base.steps == 1000  # 30.1 / 0.03 = 1003
     assert {task.config.steps for task in plan.tasks} == {1000}
-    monkeypatch.setattr(plans, "seconds_a_step", lambda plan: pytest.fail("measured again"))
+    monkeypatch.setattr(plans, "measure_steps", lambda plan: pytest.fail("measured again"))
     assert prepare(TWO, 1, TINY, tmp_path / "b", budget=30.1).base.steps == 1000
     info = json.loads((tmp_path / "b" / "compare.json").read_text())
     assert (info["budget"], info["measured"], info["common"]["steps"]) == (
@@ -406,20 +430,20 @@ DIGITS = ("--data", "digits", "--size", 16, "--dim", 8, "--batch", 8, "--test", 
 
 def test_the_command_prints_tables_writes_a_report_and_survives_ctrl_c(run, tmp_path, monkeypatch):
     asked = ("--methods", "arcface,npcface", "--seeds", 1, "--steps", 3, *DIGITS, "--out", tmp_path / "c")
-    train = carry.train
+    train = task.train
 
     def interrupted(config, path, *rest):
         if config.method == "npcface":
             raise KeyboardInterrupt
         return train(config, path, *rest)
 
-    monkeypatch.setattr(carry, "train", interrupted)
+    monkeypatch.setattr(task, "train", interrupted)
     status, out, error = run(*asked)
     assert status == 130
     assert "the same command goes on from here" in error
     assert "missing: NPCFace, seed 0: not trained yet" in out
     assert (tmp_path / "c" / "report.html").exists()
-    monkeypatch.setattr(carry, "train", train)
+    monkeypatch.setattr(task, "train", train)
     status, out, error = run(*asked)
     assert status == 0
     assert "no place: fewer than 3 seeds" in out

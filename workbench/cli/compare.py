@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from workbench.compare.engine import SNAPSHOTS, execute, gather, jobs_for
-from workbench.compare.parsing import seconds
+from workbench.compare.engine import SNAPSHOTS, execute, gather, job_count
+from workbench.compare.parsing import parse_duration
 from workbench.compare.plan import Plan, prepare
 from workbench.compare.results import get_metric
 from workbench.compare.tables import print_tables, write_tables
@@ -47,9 +47,9 @@ def run(
     if steps is not None and budget is not None:
         raise InputError(f"--steps {steps} and --budget {budget}: give one of them")
     base = Config(**{"snapshots": SNAPSHOTS, **settings, "steps": 1 if steps is None else steps})
-    time = seconds(BUDGET if budget is None else budget) if steps is None else None
+    time = parse_duration(BUDGET if budget is None else budget) if steps is None else None
     get_metric(metric)
-    jobs = jobs_for(base, jobs)
+    jobs = job_count(base, jobs)
     variants = asked(base, listed, sweep, ablated)
     plan = prepare(variants, seeds, base, out, time, threads, skip_broken)
     announce(plan, jobs)

@@ -8,7 +8,7 @@ import numpy as np
 
 from workbench.compare.parsing import Value
 from workbench.compare.results import Comparison
-from workbench.compare.variants import Variant, shown, titled
+from workbench.compare.variants import Variant, format_value, method_label
 from workbench.methods import METHODS
 from workbench.reports.evidence import value
 from workbench.training.config import Config
@@ -52,9 +52,9 @@ def lines_against(found: Comparison, name: str, metric: str) -> list[SweepLine]:
         for repeat, held in enumerate(held_combinations(grid, name)):
             known = along(grid[name])
             chosen = [points[tuple((held | {name: value})[other] for other in grid)] for value in known]
-            fixed = [f"{symbol(method, n)} = {shown(v)}" for n, v in held.items()]
-            label = ", ".join([titled(METHODS[method], preset), *fixed])
-            at = np.array([v if isinstance(v, float) else shown(v) for v in known])
+            fixed = [f"{symbol(method, n)} = {format_value(v)}" for n, v in held.items()]
+            label = ", ".join([method_label(METHODS[method], preset), *fixed])
+            at = np.array([v if isinstance(v, float) else format_value(v) for v in known])
             lines.append(
                 SweepLine(
                     told_apart(look(method, label, repeat), repeat), at, np.array([found.of(i, metric) for i in chosen])
@@ -121,5 +121,5 @@ def own_values(found: Comparison, name: str, base: Config) -> str:
     said = []
     for method, preset in sweepers(found, name):
         own = Variant("", method, preset).config(base, 0).settings()[name]
-        said.append(f"{titled(METHODS[method], preset)} {value(own)}")
+        said.append(f"{method_label(METHODS[method], preset)} {value(own)}")
     return ", ".join(said)
