@@ -29,7 +29,7 @@ from workbench.data.pairs import split_identities
 from workbench.methods import METHODS, build
 from workbench.reports import comparison_words as words
 from workbench.reports.comparison import write_report
-from workbench.reports.sweeps import MOST_LINES, axis_title, left_out, lines_against, swept_names
+from workbench.reports.sweeps import MAX_LINES, axis_title, lines_against, omitted_count, swept_names
 from workbench.training.config import Config
 from workbench.training.fit import Job, TrainingFault, batch_indices
 from workbench.views.compare import differences_figure, looks, seeds_figure, sweep_figure
@@ -186,7 +186,7 @@ def test_tables_figures_and_report(tmp_path, capsys):
     left, right = found.pairs[1, 0].left, found.pairs[1, 0].right
     assert (rows["pairs"][0]["left"], rows["pairs"][0]["right"]) == (listed[left].label, listed[right].label)
     page = write_report(found, tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "10 steps: what the slowest, arcface" in page
+    assert "10 steps: those of the slowest method, arcface" in page
     assert "no difference" in page
     assert page.count('class="plot"') == 2
     for figure in (seeds_figure(found), differences_figure(found, dark=True)):
@@ -206,8 +206,8 @@ def test_a_sweep_is_drawn_with_one_line_for_each_held_value(tmp_path):
     assert len({(line.look.dash, line.look.marker) for line in lines}) == 2
     over_t = lines_against(found, "t", "eer")
     assert [line.look.label for line in over_t][-1] == "MV-softmax (Arc)"
-    assert len(over_t) == MOST_LINES + 1
-    assert left_out(found, "t") == 2
+    assert len(over_t) == MAX_LINES + 1
+    assert omitted_count(found, "t") == 2
     assert axis_title(found, "alpha") == "α: cosine added to a hard negative"
     figure = sweep_figure(lines, "x", "y")
     mean = [trace for trace in figure.data if trace.mode == "lines+markers"]
@@ -220,7 +220,7 @@ def test_the_report_says_the_call_that_makes_it_again(tmp_path):
     found = comparison_of([[0.1, 0.2], [0.3, 0.4]], listed=listed)
     found.info["common"] |= {"lr": 0.1}
     calls = []
-    code = words.call(found).replace("found = compare(", "found = note(")
+    code = words.python_call(found).replace("comparison = compare(", "comparison = note(")
     exec(code, {"note": lambda *a, **named: calls.append((a, named))})
     ((called,), named) = calls[0]
     assert called == listed

@@ -16,7 +16,7 @@ from workbench.core.console import console
 from workbench.core.errors import InputError
 from workbench.core.progress import Progress
 from workbench.reports.comparison import write_report
-from workbench.reports.comparison_words import caution, length
+from workbench.reports.comparison_words import caution, training_length
 from workbench.training.config import Config
 
 BUDGET = "60s"
@@ -75,7 +75,7 @@ def asked(base: Config, listed: str | None, sweep: Sequence[str], ablated: str |
 def announce(plan: Plan, jobs: int) -> None:
     """Say what will happen, before it takes long."""
     many = f"{len(plan.variants)} losses x {len(plan.seeds)} seeds = {len(plan.tasks)} trainings"
-    print(f"{many}, {jobs} at a time; each of {length(plan.to_json())}", file=sys.stderr)
+    print(f"{many}, {jobs} at a time; each of {training_length(plan.to_json())}", file=sys.stderr)
 
 
 def tell(plan: Plan, metric: str) -> None:

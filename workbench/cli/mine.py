@@ -57,7 +57,7 @@ def tell(data: Collection, found: Findings, say: Callable[[str], Any]) -> None:
 
 def save(data: Collection, found: Findings, out: Path, pairs: int, source: str) -> None:
     """pairs.csv (the hardest `pairs`), duplicates.csv, label_errors.csv and index.html in a new folder."""
-    from workbench.reports.mining import write_page
+    from workbench.reports.mining import write_report
 
     make_folder(out)
     heads = ("class_a", "class_b", "cosine", "angle_degrees")
@@ -77,7 +77,7 @@ def save(data: Collection, found: Findings, out: Path, pairs: int, source: str) 
                 ),
             ],
         )
-    write_page(data, found, out / "index.html", source)
+    write_report(data, found, out / "index.html", source)
 
 
 def rows_of(data: Collection, pairs: Pairs, limit: int | None) -> Iterable[tuple[str, str, str, str]]:
