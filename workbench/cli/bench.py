@@ -72,7 +72,7 @@ def heads(
 ) -> None:
     """Measure forward and backward: dense, streaming, as a person writes it, others' code, plain torch, the floors."""
     limit_threads(threads)
-    from workbench.compare.cost.classifiers import heads as measure
+    from workbench.compare.cost.classifiers import measure_classifiers as measure
 
     sizes, named = numbers(classes), [name.strip() for name in methods.split(",")]
     run(lambda *into: measure(sizes, batch, dim, named, rounds, *into), "heads", f"B = {batch}, D = {dim}", out, svg)
