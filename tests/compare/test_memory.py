@@ -11,7 +11,7 @@ import torch
 
 from workbench.centers.queued import QueuedCenters
 from workbench.centers.sampled import SampledCenters
-from workbench.compare import cost as bench
+from workbench.cli import bench
 from workbench.compare.cost import memory
 from workbench.compare.cost.memory import Need, Part, allocations, footprint, free_memory, needs, two_steps
 from workbench.core.errors import InputError

@@ -84,7 +84,7 @@ class Footprint:
     center: int
 
     def at_peak(self, units: dict[str, int]) -> tuple[dict[str, int], int]:
-        """The allocations alive at the peak for `units` of GROWS: {name: bytes per unit}, and bytes of constant size."""
+        """What is allocated at the peak for `units` of GROWS: {name: bytes per unit}, and bytes of constant size."""
         alive, total, highest, peak = {}, 0, 0, []
         for address, size in self.allocations:
             if size < 0:
