@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from workbench.cli.terminal import Threads, bar, limit_threads, path
 from workbench.compare.cost.results import Cost, write_costs
 from workbench.compare.cost.tables import HEADS, SCALING, heads_rows, scaling_rows
+from workbench.core.console import print_table
 from workbench.core.errors import InputError, missing_extra, quote
 from workbench.core.files import check_writable, make_folder, write
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from workbench.compare.cost.memory import Need
 
 MOST_CLASSES = 10**12
+WIDTH = 200  # characters of the tables of measurements, where the output is no terminal
 
 bench_app = typer.Typer(help="What a training costs: estimated before it starts, or measured.", no_args_is_help=True)
 
@@ -51,7 +52,7 @@ def memory(
 
     found = needs(method, int(classes), dim, batch, rate, most, queue, processes)
     typer.echo(f"{method}, {int(classes):,} classes, dim {dim}, batch {batch}, float32; the network comes on top\n")
-    print_table(found)
+    print_needs(found)
     typer.echo(f"\n{rule(found[0])}")
     for sentence in fits(found, free_memory(), free_gpu_memory()):
         typer.echo(sentence)
@@ -143,19 +144,10 @@ def tell(name: str, costs: Sequence[Cost], setting: str) -> None:
     """What was measured, as tables on the terminal; of heads one for each number of classes."""
     sizes = sorted({cost.classes for cost in costs})
     if name == "scaling":
-        return show(setting, SCALING, scaling_rows(costs))
+        return print_table(SCALING, scaling_rows(costs), setting, WIDTH)
     for C in sizes:
-        show(f"C = {C:,}, {setting}", HEADS, heads_rows([cost for cost in costs if cost.classes == C]))
-
-
-def show(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*heads, title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for row in rows:
-        table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
+        rows = heads_rows([cost for cost in costs if cost.classes == C])
+        print_table(HEADS, rows, f"C = {C:,}, {setting}", WIDTH)
 
 
 def save(out: Path, name: str, costs: Sequence[Cost], setting: str, svg: bool) -> None:
@@ -173,25 +165,21 @@ def save(out: Path, name: str, costs: Sequence[Cost], setting: str, svg: bool) -
     typer.echo(f"The figure: {out / f'{name}.html'}")
 
 
-def print_table(found: Sequence[Need]) -> None:
+def print_needs(found: Sequence[Need]) -> None:
     """Every part of every class set, and what they come to."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("class set", "part", "bytes", "GiB", "what it is", box=None, padding=(0, 2, 0, 0))
-    for name in ("bytes", "GiB"):
-        next(column for column in table.columns if column.header == name).justify = "right"
+    rows, bold = [], []
     for need in found:
         label = need.name
         for part in need.parts:
-            table.add_row(label, part.name, f"{part.bytes:,}", gib(part.bytes), part.why)
+            rows.append([label, part.name, f"{part.bytes:,}", gib(part.bytes), part.why])
             label = ""
         each = ", each process" if need.processes > 1 else ""
-        table.add_row("", f"on a CPU{each}", f"{need.cpu:,}", gib(need.cpu), "", style="bold")
         beside = f"and {gib(need.host)} GiB in the CPU's memory beside it" if need.host else ""
-        table.add_row("", f"on a GPU{each}", f"{need.gpu:,}", gib(need.gpu), beside, style="bold", end_section=True)
-        table.add_row()
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+        bold += [len(rows), len(rows) + 1]
+        rows.append(["", f"on a CPU{each}", f"{need.cpu:,}", gib(need.cpu), ""])
+        rows.append(["", f"on a GPU{each}", f"{need.gpu:,}", gib(need.gpu), beside])
+        rows.append([""])
+    print_table(("class set", "part", "bytes", "GiB", "what it is"), rows, right=("bytes", "GiB"), bold=bold)
 
 
 def gib(size: int) -> str:

@@ -258,18 +258,16 @@ def methods(
 
         typer.echo(markdown_table(METHODS))
         return
-    from rich.console import Console
-    from rich.table import Table
-
+    from workbench.core.console import print_table
     from workbench.methods import METHODS
 
-    table = Table("method", "parameters (paper)", "presets", "published in", box=None, padding=(0, 2, 0, 0))
+    rows = []
     for method in METHODS.values():
         values = ", ".join(
             f"{k} {v:g}" if isinstance(v, float | int) else f"{k} {v}" for k, v in method.settings().items()
         )
-        table.add_row(method.key, values, ", ".join(method.presets), method.citation)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+        rows.append([method.key, values, ", ".join(method.presets), method.citation])
+    print_table(("method", "parameters (paper)", "presets", "published in"), rows)
 
 
 @data_app.command("list")
