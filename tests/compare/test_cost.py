@@ -25,7 +25,7 @@ from workbench.compare.cost.ways import (
     EAGER,
     NOT_INSTALLED,
     PML,
-    Batch,
+    Inputs,
     bf16_error,
     build_objective,
     eager_loss,
@@ -46,7 +46,7 @@ def cost(way, classes=100, seconds=(1.0, 2.0, 3.0), size=2**20, **more):
 
 @pytest.mark.parametrize("method", EAGER)
 def test_what_a_person_writes_is_the_same_loss(method):
-    batch = Batch.random(50, 16, 8)
+    batch = Inputs.random(50, 16, 8)
     objective = build_objective(method, batch)
     written = eager_loss(method, batch.x, batch.W, batch.y)
     assert objective.step(batch.x, batch.y).total.item() == pytest.approx(written.item(), rel=1e-5)
@@ -55,7 +55,7 @@ def test_what_a_person_writes_is_the_same_loss(method):
 @pytest.mark.parametrize("method", PML)
 def test_the_loss_of_pytorch_metric_learning_has_the_same_gradient(method):
     pytest.importorskip("pytorch_metric_learning")
-    batch = Batch.random(50, 16, 8)
+    batch = Inputs.random(50, 16, 8)
     pml_run(method, batch)()
     theirs = batch.learned[-1].grad.T
     batch.clear()
@@ -66,14 +66,14 @@ def test_the_loss_of_pytorch_metric_learning_has_the_same_gradient(method):
 
 
 def test_a_loss_with_several_centers_a_class_brings_its_own():
-    batch = Batch.random(20, 4, 8)
+    batch = Inputs.random(20, 4, 8)
     objective_run(build_objective("subcenter_arcface", batch), batch, "dense")()
     assert batch.W.grad is None
     assert batch.gradients == (60 + 4) * 8 * 4
 
 
 def test_bfloat16_states_its_error():
-    batch = Batch.random(200, 16, 32)
+    batch = Inputs.random(200, 16, 32)
     said = bf16_error(build_objective("npcface", batch), batch)
     errors = [float(part.split()[-1]) for part in said.split(": ")[1].split(", ")]
     assert [part.split()[0] for part in said.split(": ")[1].split(", ")] == ["loss", "dx", "dW"]
@@ -101,7 +101,7 @@ def test_heads_measures_every_way_and_counts_its_steps():
     measure_classifiers(
         [40, 60], 8, 8, ["arcface", "npcface"], 2, costs, lambda done, total, what: said.append((done, total))
     )
-    expected = [way.name for way in ways(Batch.random(40, 8, 8), ["arcface", "npcface"])]
+    expected = [way.name for way in ways(Inputs.random(40, 8, 8), ["arcface", "npcface"])]
     assert [c.way for c in costs] == expected * 2
     assert "npcface streaming bf16" in expected
     assert [c.classes for c in costs] == [40] * len(expected) + [60] * len(expected)

@@ -6,7 +6,7 @@ from torch import nn
 
 from workbench.compare.cost.memory import SMALL, Footprint, allocations, free_memory, sizes
 from workbench.compare.cost.results import Cost, check_minimum, count_calls, peak_bytes, time_interleaved
-from workbench.compare.cost.ways import NOT_INSTALLED, Batch, Way, check_methods, ways
+from workbench.compare.cost.ways import NOT_INSTALLED, Inputs, Way, check_methods, ways
 from workbench.core.progress import Progress, no_progress
 
 
@@ -30,7 +30,7 @@ def measure_classifiers(
     small = footprints(methods) if max(classes) > SMALL["C"] else {}
     advance = None
     for C in classes:
-        inputs = Batch.random(C, batch, dim)
+        inputs = Inputs.random(C, batch, dim)
         all_ways = list(ways(inputs, methods))
         advance = advance or count_calls(progress, len(classes) * len(all_ways) * (1 + rounds))
         runs = []
@@ -43,7 +43,7 @@ def measure_classifiers(
         time_interleaved(runs, rounds, advance)
 
 
-def measure_peak(way: Way, inputs: Batch, cost: Cost) -> bool:
+def measure_peak(way: Way, inputs: Inputs, cost: Cost) -> bool:
     """Measure the peak of a way after a first run, which compiles; False if it cannot be run."""
     if way.run is None:
         cost.note = NOT_INSTALLED
@@ -62,7 +62,7 @@ def measure_peak(way: Way, inputs: Batch, cost: Cost) -> bool:
 
 def footprints(methods: Sequence[str]) -> dict[str, Footprint]:
     """The allocations of a run of every way at the sizes SMALL, by name."""
-    inputs, result = Batch.random(SMALL["C"], SMALL["B"], SMALL["D"]), {}
+    inputs, result = Inputs.random(SMALL["C"], SMALL["B"], SMALL["D"]), {}
     for way in ways(inputs, methods):
         if way.run is not None:
             inputs.clear()

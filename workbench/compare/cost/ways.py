@@ -31,7 +31,7 @@ BF16 = "npcface"  # also measured with bfloat16 products
 
 
 @dataclass(eq=False)
-class Batch:
+class Inputs:
     """Embeddings x (B, D) and labels y (B,), centers W (C, D); learned: all tensors that get gradients."""
 
     x: Tensor
@@ -40,7 +40,7 @@ class Batch:
     learned: list[Tensor] = field(default_factory=list)
 
     @classmethod
-    def random(cls, classes: int, batch: int, dim: int) -> "Batch":
+    def random(cls, classes: int, batch: int, dim: int) -> "Inputs":
         """A batch of random embeddings and labels, the same for equal sizes."""
         rng = generator(0, "heads")
         x = torch.randn(batch, dim, generator=rng).requires_grad_()
@@ -78,7 +78,7 @@ class Way(NamedTuple):
     note: Callable[[], str] = str
 
 
-def ways(batch: Batch, methods: Sequence[str]) -> Iterator[Way]:
+def ways(batch: Inputs, methods: Sequence[str]) -> Iterator[Way]:
     """All ways, in the order of the table."""
     x, y, W = batch.x, batch.y, batch.W
     yield Way("floor, 3 products", lambda: products(x.detach(), W.detach(), 3))
@@ -127,7 +127,7 @@ def eager_loss(method: str, x: Tensor, W: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(S * N.scatter(1, y[:, None], T), y)
 
 
-def build_objective(method: str, batch: Batch) -> MarginSoftmax:
+def build_objective(method: str, batch: Inputs) -> MarginSoftmax:
     """The workbench's objective with the centers of the batch, or its own if it has several centers per class."""
     scale = {"s": S} if "s" in METHODS[method].parameters() else {}
     objective = build(method, *batch.W.shape, **scale)
@@ -137,7 +137,7 @@ def build_objective(method: str, batch: Batch) -> MarginSoftmax:
     return objective
 
 
-def objective_run(objective: MarginSoftmax, batch: Batch, compute: str, precision: str = "fp32") -> Run:
+def objective_run(objective: MarginSoftmax, batch: Inputs, compute: str, precision: str = "fp32") -> Run:
     """A forward and backward pass of an objective."""
 
     def run() -> None:
@@ -147,7 +147,7 @@ def objective_run(objective: MarginSoftmax, batch: Batch, compute: str, precisio
     return run
 
 
-def pml_run(method: str, batch: Batch) -> Run | None:
+def pml_run(method: str, batch: Inputs) -> Run | None:
     """A pass of pytorch-metric-learning's loss, whose centers are (D, C); None if it is not installed."""
     try:
         from pytorch_metric_learning import losses
@@ -160,7 +160,7 @@ def pml_run(method: str, batch: Batch) -> Run | None:
     return lambda: loss(batch.x, batch.y).backward()
 
 
-def bf16_error(objective: MarginSoftmax, batch: Batch) -> str:
+def bf16_error(objective: MarginSoftmax, batch: Inputs) -> str:
     """The relative error of loss and gradients in bfloat16 against float32 (of tensors: by norms)."""
     results = []
     for precision in ("fp32", "bf16"):
