@@ -267,3 +267,9 @@ def test_the_command_interrupted_keeps_what_there_is(monkeypatch, capsys, tmp_pa
     assert "interrupted" in error
     assert "arcface eager" in out
     assert (tmp_path / "heads.csv").exists()
+
+
+def test_scaling_takes_fewer_classes_than_images():
+    costs = []
+    scaling([10], 16, 8, "arcface", 0.5, 8, 4, 1, costs)
+    assert all(len(c.seconds) == 1 for c in costs)

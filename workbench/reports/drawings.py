@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
 from workbench.curves import curve
 from workbench.reports.equations import equation
@@ -96,13 +97,14 @@ def loss(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
 
 def misclassified(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
     """Share of misclassified training samples over training."""
-    tracks = snapshot_tracks(runs, lambda m: float(m.hard.misclassified.mean()), lambda m: m.samples)
-    if not tracks:
-        return no_data("a snapshot")
-    return figures.add(
-        lambda dark: misclassified_figure(tracks, mark_changes(runs), dark),
+    return snapshot_figure(
+        runs,
+        figures,
+        misclassified_figure,
+        lambda m: float(m.hard.misclassified.mean()),
+        lambda m: m.samples,
         "Share of training samples whose nearest center is not their own, by plain cosines: without margin and scale, "
-        f"so it is comparable between losses. {sample(runs)}",
+        "so it is comparable between losses.",
     )
 
 
@@ -130,25 +132,27 @@ def distributions_of(one: Evidence, lowest: float, figures: Figures) -> Numbered
 
 def overlap(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
     """Overlap of the similarity distributions over training."""
-    tracks = snapshot_tracks(runs, lambda m: m.similar.overlap, lambda m: m.smaller_group)
-    if not tracks:
-        return ""  # the distributions have a sentence
-    return figures.add(
-        lambda dark: overlap_figure(tracks, mark_changes(runs), dark),
+    return snapshot_figure(
+        runs,
+        figures,
+        overlap_figure,
+        lambda m: m.similar.overlap,
+        lambda m: m.smaller_group,
         "Overlap of the two distributions: the sum over bins of the smaller of the two histograms. Hollow where one "
-        f"group has fewer than {FEW} samples, missing where it is empty. {sample(runs)}",
+        f"group has fewer than {FEW} samples, missing where it is empty.",
     )
 
 
 def correlation(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
     """Hardness correlation over training."""
-    tracks = snapshot_tracks(runs, lambda m: m.hard.r, lambda m: m.hard.count)
-    if not tracks:
-        return no_data("a snapshot")
-    return figures.add(
-        lambda dark: correlation_figure(tracks, mark_changes(runs), dark),
+    return snapshot_figure(
+        runs,
+        figures,
+        correlation_figure,
+        lambda m: m.hard.r,
+        lambda m: m.hard.count,
         "Pearson correlation of the two distances (top), and the number of misclassified samples it is computed from "
-        f"(bottom). Hollow and pale: fewer than {FEW}; missing: fewer than three. {sample(runs)}",
+        f"(bottom). Hollow and pale: fewer than {FEW}; missing: fewer than three.",
         height=500,
     )
 
@@ -187,12 +191,21 @@ def roc(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
     )
 
 
-def snapshot_tracks(
-    runs: Sequence[Evidence], number: Callable[[Moment], float], samples: Callable[[Moment], int]
-) -> list[Track]:
-    """One track for each run with snapshots: a number at each, and the number of samples it is computed from."""
-    return [
+def snapshot_figure(
+    runs: Sequence[Evidence],
+    figures: Figures,
+    draw: Callable[..., go.Figure],
+    number: Callable[[Moment], float],
+    samples: Callable[[Moment], int],
+    caption: str,
+    height: int = 400,
+) -> FigureOrReason:
+    """A number at each snapshot over training, one curve for each run; samples: how many it is computed from."""
+    tracks = [
         Track(one.look, one.times, *(np.array([of(m) for m in one.moments]) for of in (number, samples)))
         for one in runs
         if one.moments
     ]
+    if not tracks:
+        return no_data("a snapshot")
+    return figures.add(lambda dark: draw(tracks, mark_changes(runs), dark), f"{caption} {sample(runs)}", height=height)

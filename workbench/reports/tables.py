@@ -77,7 +77,7 @@ def results_table(runs: Sequence[Evidence]) -> HtmlTable:
         Cell("Loss"): [one.look for one in runs],
         Cell("EER"): column("verification", "eer", largest=False),
         **{
-            Cell(f"TAR at FAR\xa0{far:g}", few): column("verification", f"tar@{far:g}")
+            Cell(f"TAR at\nFAR\xa0{far:g}", few): column("verification", f"tar@{far:g}")
             for far, few in zip(FARS, pairs, strict=True)
         },
         Cell("Rank-1"): column("identification", "rank-1"),
@@ -86,7 +86,7 @@ def results_table(runs: Sequence[Evidence]) -> HtmlTable:
         Cell("Overlap"): [
             at_step(one, one.last_moment(lambda m: m.smaller_group), lambda m: m.similar.overlap) for one in runs
         ],
-        Cell("Seconds per step"): column("seconds_per_step", largest=False, text=seconds),
+        Cell("Seconds\nper step"): column("seconds_per_step", largest=False, text=seconds),
     }
     return HtmlTable(list(columns), list(zip(*columns.values(), strict=True)), "numbers")
 

@@ -211,7 +211,9 @@ def two_steps(objective: MarginSoftmax, batch: int) -> None:
     learned = [*centers.parameters(), *objective.learned.parameters()]
     optimizer = torch.optim.SGD([x, *learned], lr=0.01, momentum=0.9, weight_decay=5e-4)
     for _ in range(2):
-        y = torch.randperm(centers.classes, generator=rng)[:batch]  # distinct: the largest number of active classes
+        y = torch.randperm(max(batch, centers.classes), generator=rng)[:batch]  # distinct: the most active classes
+        if batch > centers.classes:
+            y %= centers.classes
         loss = objective.step(x, y).total
         optimizer.zero_grad()
         loss.backward()
