@@ -61,13 +61,14 @@ def compare(
     Raises InputError for invalid input, before any training, and if `out` holds another comparison.
     """
     base = base or Config(snapshots=SNAPSHOTS)
-    chosen, jobs = get_metric(metric), job_count(base, jobs)
+    get_metric(metric)  # raises InputError early
+    jobs = job_count(base, jobs)
     if steps is not None:
         base = replace(base, steps=steps)
     time = None if budget is None else parse_duration(budget)
     plan = prepare(variants, seeds, base, Path(out), time, threads, skip_broken)
     execute(plan, jobs, progress)
-    return gather(plan, chosen.name)
+    return gather(plan, metric)
 
 
 def job_count(base: Config, jobs: int | None = None) -> int:

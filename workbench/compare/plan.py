@@ -71,25 +71,11 @@ class Plan:
         specific = ("method", "preset", "parameters", "seed", "settings")
         common = {name: value for name, value in self.base.to_json().items() if name not in specific}
         variants = [
-            {
-                "label": v.label,
-                "method": v.method,
-                "preset": v.preset,
-                "parameters": dict(v.parameters),
-                "swept": v.swept,
-                "settings": v.config(self.base, 0).settings(),
-            }
+            vars(v) | {"parameters": dict(v.parameters), "settings": v.config(self.base, 0).settings()}
             for v in self.variants
         ]
-        return {
-            "variants": variants,
-            "seeds": list(self.seeds),
-            "common": common,
-            "threads": self.threads,
-            "budget": self.budget,
-            "measured": self.measured,
-            "skip_broken": self.skip_broken,
-        }
+        rest = {name: getattr(self, name) for name in ("threads", "budget", "measured", "skip_broken")}
+        return {"variants": variants, "seeds": list(self.seeds), "common": common} | rest
 
     @classmethod
     def open(cls, out: Path) -> "Plan":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from workbench.compare.results import Comparison
 from workbench.compare.statistics import LEVEL, MIN_SEEDS, RESAMPLES
-from workbench.compare.tables import shown_metrics
+from workbench.compare.tables import missing_lines, shown_metrics
 from workbench.reports import comparison_words as words
 from workbench.reports.figures import Figures, NumberedFigure
 from workbench.reports.pages import write_page
@@ -17,6 +17,7 @@ from workbench.reports.sweeps import (
     parameter_symbols,
     swept_names,
 )
+from workbench.reports.tables import versions_table
 from workbench.training.config import Config
 from workbench.views.compare import PAIR_ROW, differences_figure, rows_height, seeds_figure, sweep_figure
 
@@ -42,7 +43,8 @@ def write_report(comparison: Comparison, out: Path, title: str = TITLE) -> Path:
     }
     contents = [entry for entry in CONTENTS.items() if entry[0] != "sweeps" or drawn["sweeps"]]
     statistics = {"level": PERCENT, "alpha": f"{1 - LEVEL:.2g}", "resamples": f"{RESAMPLES:,}", "min_seeds": MIN_SEEDS}
-    values = drawn | words.describe(comparison) | statistics
+    values = drawn | statistics | {"comparison": comparison, "words": words, "intro": words.intro(comparison)}
+    values |= {"missing": missing_lines(comparison), "versions": versions_table(words.sample_infos(comparison))}
     return write_page(out, "compare.html", figures, title=title, contents=contents, **values)
 
 

@@ -7,11 +7,11 @@ import numpy as np
 
 from workbench.compare.results import METRICS, Comparison, join_labels, verdict
 from workbench.compare.statistics import LEVEL, MIN_SEEDS, widening
-from workbench.compare.tables import missing_lines, pair_rows, ranking_rows, shown_metrics
+from workbench.compare.tables import pair_rows, ranking_rows, shown_metrics
 from workbench.core.record import Run
 from workbench.reports.evidence import format_value
 from workbench.reports.pages import NOTHING, Cell, HtmlTable
-from workbench.reports.tables import SETTINGS, format_setting, percent, versions_table
+from workbench.reports.tables import SETTINGS, format_setting, percent
 from workbench.training.config import Config
 from workbench.views.compare import looks
 
@@ -25,37 +25,10 @@ MEANINGS = {
 }
 
 
-def describe(comparison: Comparison) -> dict[str, Any]:
-    """The tables and sentences of the template."""
-    common = comparison.info["common"]
-    kinds = dict.fromkeys(metric_kind(m.name) for m in shown_metrics(comparison))
-    return {
-        "intro": intro(comparison),
-        "known": facts(comparison),
-        "missing": missing_lines(comparison),
-        "finding": finding(comparison),
-        "caution": caution(comparison),
-        "meanings": " ".join(MEANINGS[kind] for kind in kinds),
-        "training_length": training_length(comparison.info),
-        "widening": widening_factor(comparison),
-        "recipe": common["recipe"],
-        "recipe_says": common["recipe_says"],
-        "ranking": ranking_table(comparison),
-        "pairs": pairs_table(comparison),
-        "runs": runs_table(comparison),
-        "variants": variants_table(comparison),
-        "settings": HtmlTable(
-            ["Setting", "Value"],
-            [[text, format_setting(common.get(name))] for name, text in SETTINGS.items() if name in common],
-        ),
-        "versions": versions_table([run.info for run in sample_runs(comparison)]),
-        "call": python_call(comparison),
-    }
-
-
-def metric_kind(metric: str) -> str:
-    """The key of a metric in MEANINGS: tar for tar@0.1, rank for rank-1."""
-    return metric.partition("@")[0].partition("-")[0]
+def meanings(comparison: Comparison) -> str:
+    """The meanings of the metrics that are shown."""
+    kinds = [m.name.partition("@")[0].partition("-")[0] for m in shown_metrics(comparison)]  # rank of rank-1
+    return " ".join(MEANINGS[kind] for kind in dict.fromkeys(kinds))
 
 
 def intro(comparison: Comparison) -> str:
@@ -119,6 +92,11 @@ def sample(comparison: Comparison) -> str:
     return f"{finished}, each measured on {images} images of {identities} identities."
 
 
+def sample_infos(comparison: Comparison) -> list[dict[str, Any]]:
+    """The run.json of one finished run of each seed."""
+    return [run.info for run in sample_runs(comparison)]
+
+
 def sample_runs(comparison: Comparison) -> list[Run]:
     """One finished run of each seed that has one."""
     first = {s: path for (_, s), path in reversed(comparison.paths.items())}
@@ -165,10 +143,10 @@ def ranking_table(comparison: Comparison) -> HtmlTable:
 
 
 def pairs_table(comparison: Comparison) -> HtmlTable:
-    """A row for each pair that is shown; none for a single seed."""
+    """A row for each pair that is shown."""
     interval = Cell(f"{100 * LEVEL:.0f} % interval", "points")
     head = ["Difference", Cell("Mean", "points"), interval, Cell("p", "Holm"), "Seeds", "Verdict"]
-    return HtmlTable(head, pair_rows(comparison) if len(comparison.seeds) > 1 else [])
+    return HtmlTable(head, pair_rows(comparison))
 
 
 def runs_table(comparison: Comparison) -> HtmlTable:
@@ -193,6 +171,13 @@ def variants_table(comparison: Comparison) -> HtmlTable:
         ]
         rows.append([look, [Cell(one["method"], kind="code"), one["preset"]], settings])
     return HtmlTable(["Loss", "Method, preset", "Settings (bold: set by the user)"], rows)
+
+
+def settings_table(comparison: Comparison) -> HtmlTable:
+    """The settings that all runs share."""
+    common = comparison.info["common"]
+    rows = [[text, format_setting(common[name])] for name, text in SETTINGS.items() if name in common]
+    return HtmlTable(["Setting", "Value"], rows)
 
 
 def python_call(comparison: Comparison) -> str:

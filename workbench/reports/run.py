@@ -40,9 +40,13 @@ def write_report(
     if not out.parent.is_dir():
         raise InputError(f"{out}: the folder {out.parent} does not exist")
     evidence, figures = gather(runs), Figures()
-    values = draw_figures(evidence, figures) | describe(evidence)
-    intro = intro or words.summary(evidence)
-    return write_page(out, "run.html", figures, title=title, intro=intro, contents=CONTENTS, **values)
+    values = draw_figures(evidence, figures) | {
+        "softmax": equation(SOFTMAX),
+        "few": FEW,
+        "theta": round(math.degrees(THETA)),
+    }
+    values |= {"runs": evidence, "words": words, "tables": tables, "intro": intro or words.summary(evidence)}
+    return write_page(out, "run.html", figures, title=title, contents=CONTENTS, **values)
 
 
 def draw_figures(runs: Sequence[Evidence], figures: Figures) -> dict[str, Any]:
@@ -57,26 +61,4 @@ def draw_figures(runs: Sequence[Evidence], figures: Figures) -> dict[str, Any]:
         "correlation_figure": drawings.correlation(runs, figures),
         "distances_figure": drawings.distances(runs, figures),
         "roc_figure": drawings.roc(runs, figures),
-    }
-
-
-def describe(runs: Sequence[Evidence]) -> dict[str, Any]:
-    """The tables and sentences of the template."""
-    return {
-        "known": words.facts(runs),
-        "shared": words.share_settings(runs),
-        "missing": words.notices(runs),
-        "tested": words.describe_test(runs),
-        "caution": words.caution(runs),
-        "correlation": words.correlation(runs),
-        "recipes": words.recipes(runs),
-        "data": words.data(runs),
-        "results": tables.results_table(runs),
-        "boundaries": tables.boundary_table(runs),
-        "settings": tables.settings_table(runs),
-        "versions": tables.versions_table([one.run.info for one in runs]),
-        "commands": tables.commands(runs),
-        "softmax": equation(SOFTMAX),
-        "few": FEW,
-        "theta": round(math.degrees(THETA)),
     }
