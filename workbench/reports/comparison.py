@@ -44,7 +44,8 @@ def write_report(comparison: Comparison, out: Path, title: str = TITLE) -> Path:
     contents = [entry for entry in CONTENTS.items() if entry[0] != "sweeps" or drawn["sweeps"]]
     statistics = {"level": PERCENT, "alpha": f"{1 - LEVEL:.2g}", "resamples": f"{RESAMPLES:,}", "min_seeds": MIN_SEEDS}
     values = drawn | statistics | {"comparison": comparison, "words": words, "intro": words.intro(comparison)}
-    values |= {"missing": missing_lines(comparison), "versions": versions_table(words.sample_infos(comparison))}
+    values["missing"] = missing_lines(comparison)
+    values["versions"] = versions_table([run.info for run in words.sample_runs(comparison)])
     return write_page(out, "compare.html", figures, title=title, contents=contents, **values)
 
 

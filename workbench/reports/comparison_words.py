@@ -92,11 +92,6 @@ def sample(comparison: Comparison) -> str:
     return f"{finished}, each measured on {images} images of {identities} identities."
 
 
-def sample_infos(comparison: Comparison) -> list[dict[str, Any]]:
-    """The run.json of one finished run of each seed."""
-    return [run.info for run in sample_runs(comparison)]
-
-
 def sample_runs(comparison: Comparison) -> list[Run]:
     """One finished run of each seed that has one."""
     first = {s: path for (_, s), path in reversed(comparison.paths.items())}
