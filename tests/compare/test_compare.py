@@ -188,6 +188,8 @@ def test_tables_figures_and_report(tmp_path, capsys):
     page = write_report(found, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "10 steps: those of the slowest method, arcface" in page
     assert "no difference" in page
+    assert "corrected for 3 pairs by Holm" in page
+    assert float(rows["pairs"][0]["p_holm"]) == found.pairs[1, 0].p
     assert page.count('class="plot"') == 2
     for figure in (seeds_figure(found), differences_figure(found, dark=True)):
         assert figure.layout.xaxis.title.text.count("EER")
