@@ -1,4 +1,4 @@
-# make demo | make test | make lab. FAISS=cpu takes faiss-cpu where no GPU will be used (saves 1.3 GB of CUDA libraries).
+# Targets: demo, test, lab, lint, notebooks, clean. FAISS=cpu installs faiss-cpu instead of faiss-gpu and its CUDA libraries.
 PYTHON ?= python3
 FAISS ?= gpu
 VENV := .venv
@@ -33,14 +33,14 @@ lint: $(VENV)/dev-$(FAISS)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-# Teaching notebooks are kept without outputs; regression notebooks with the outputs that the tests compare.
+# Teaching notebooks are stored without outputs, regression notebooks with the outputs that the tests compare.
 notebooks: $(VENV)/dev-$(FAISS)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/regression/*.ipynb
 	$(BIN)/jupyter nbconvert --to notebook --inplace --coalesce-streams notebooks/regression/*.ipynb
 	$(BIN)/nbstripout --keep-output --keep-count --extra-keys metadata.language_info notebooks/regression/*.ipynb
 	$(BIN)/nbstripout --extra-keys metadata.language_info notebooks/*.ipynb
 
-# What to install: the project's requirements with its extras, one FAISS instead of the other if FAISS=cpu.
+# Print the requirements of the project and of the given extras; with FAISS=cpu, faiss-cpu replaces faiss-gpu.
 define REQUIREMENTS
 import sys, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
@@ -53,7 +53,7 @@ if faiss == "cpu":
 endef
 export REQUIREMENTS
 
-# A stamp for each set of extras, made anew when what it depends on changes.
+# One stamp file per set of extras; it is rebuilt when pyproject.toml or constraints.txt changes.
 $(VENV)/runtime-$(FAISS): EXTRAS :=
 $(VENV)/test-$(FAISS): EXTRAS := test
 $(VENV)/dev-$(FAISS): EXTRAS := test dev

@@ -1,32 +1,35 @@
-"""NPCFace's loss on every backbone (NPCFace, Fig. 6: it falls on all of them), on reduced widths and small images.
+"""The loss of NPCFace on every backbone, at reduced width and image size; exit status 1 where it does not fall.
 
-    python benchmarks/backbones.py [--width 0.25] [--size 32] [--steps 100] [--batch 64] [--csv backbones.csv]
+Peer: NPCFace, Fig. 6, where the loss falls on all backbones.
+Limit: a step takes no less than three forward passes of the network (forward, gradients of inputs and of weights).
 
-Each network trains alike on the embedded heads: NPCFace's own parameters and recipe, the same seed, the same batches.
-Only s, which the paper does not print, is made for 200 identities: at 64, networks without shortcuts start slowly.
-The table has the mean loss over each tenth of the steps; exit status 1 where the last is not below the first.
+    python benchmarks/backbones.py --width 0.25 --size 32 --steps 100 --csv backbones.csv
+
+Every network is trained on the embedded heads with NPCFace's parameters and recipe, one seed and the same batches. The
+paper does not print s; it is 24, since networks without shortcuts start slowly at 64 with 200 identities. The table
+has the mean loss over each tenth of the steps.
 """
 
-import argparse
-import csv
 import statistics
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from common import parser
 
+from workbench.core.files import write_csv
 from workbench.data.images import load
 from workbench.networks import BACKBONES
 from workbench.training.config import Config
 from workbench.training.fit import Job, fit
 
 TENTHS = 10
-S = 24.0
+PAPER = {"method": "npcface", "recipe": "npcface-casia", "parameters": {"s": 24.0}, "device": "cpu"}
 
 
-def curve(config: Config, images: np.ndarray, labels: np.ndarray) -> tuple[int, float, list[float]]:
-    """Weights of the network, milliseconds of a step (median), mean loss over each tenth of the steps."""
+def measure(config: Config, images: np.ndarray, labels: np.ndarray) -> tuple[int, float, list[float]]:
+    """Number of weights, median milliseconds of a step, mean loss over each tenth of the steps."""
     job = Job.start(config, int(labels.max()) + 1, images.shape[1])
     steps = list(fit(job, images, labels))
     losses = [part.mean() for part in np.array_split([step.loss for step in steps], TENTHS)]
@@ -35,32 +38,31 @@ def curve(config: Config, images: np.ndarray, labels: np.ndarray) -> tuple[int, 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="NPCFace's loss on every backbone.")
-    parser.add_argument("--width", type=float, default=0.25)
-    parser.add_argument("--size", type=int, default=32, help="px")
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--dim", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--csv", type=Path, default=Path("backbones.csv"))
-    given = vars(parser.parse_args())
-    torch.set_num_threads(given.pop("threads"))
-    path = given.pop("csv")
-    data = load("heads", given["size"])
-    print(f"NPCFace, recipe npcface-casia, s = {S:g}, {len(data)} images of {data.classes} identities; {given}")
+    options = parser(__doc__)
+    options.add_argument("--width", type=float, default=0.25, help="width multiplier")
+    options.add_argument("--size", type=int, default=32, help="image side in pixels")
+    options.add_argument("--steps", type=int, default=100, help="training steps, at least 10")
+    options.add_argument("--batch", type=int, default=64, help="batch size")
+    options.add_argument("--dim", type=int, default=128, help="embedding dimension")
+    options.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
+    options.add_argument("--csv", type=Path, default=Path("backbones.csv"))
+    settings = vars(options.parse_args())
+    torch.set_num_threads(settings.pop("threads"))
+    path = settings.pop("csv")
+    if settings["steps"] < TENTHS:
+        options.error(f"--steps {settings['steps']}: at least {TENTHS}")
+    data = load("heads", settings["size"])
+    print(f"NPCFace, s = {PAPER['parameters']['s']:g}, {len(data)} images, {data.classes} identities; {settings}")
     print(f"{'network':14s} {'weights':>9s} {'ms/step':>8s}   mean loss over each tenth of the steps")
     rows = []
     for name in BACKBONES:
-        paper = {"method": "npcface", "recipe": "npcface-casia", "parameters": {"s": S}, "device": "cpu"}
-        config = Config(**paper, backbone=name, **given)
-        weights, ms, losses = curve(config, data.images, data.labels)
+        weights, ms, losses = measure(Config(**PAPER, backbone=name, **settings), data.images, data.labels)
         print(f"{name:14s} {weights:9,d} {ms:8.1f}   {' '.join(f'{loss:5.1f}' for loss in losses)}", flush=True)
         rows.append([name, weights, round(ms, 2), *(round(loss, 4) for loss in losses)])
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["network", "weights", "ms", *(f"tenth {k + 1}" for k in range(TENTHS))], *rows])
-    risen = [row[0] for row in rows if row[-1] >= row[3]]
-    print(f"falls on all {len(rows)}" if not risen else f"does not fall on {', '.join(risen)}", f"(table: {path})")
-    return 1 if risen else 0
+    write_csv(path, [["network", "weights", "ms", *(f"tenth {k + 1}" for k in range(TENTHS))], *rows])
+    failed = [row[0] for row in rows if not row[-1] < row[3]]
+    print(f"does not fall on {', '.join(failed)}" if failed else f"falls on all {len(rows)}", f"(table: {path})")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""What the training core costs over a bare torch loop: the same network, batches and loss, steps taken in turn.
+"""Time of a training step over that of a plain torch loop: same network, batch size and loss, steps interleaved.
 
-    python benchmarks/core_overhead.py [--steps 60] [--threads 2]
+Peer: ArcFace written with torch alone: indexing, augmentation, normalization, loss, optimizer. No records, no checks.
+Limit: a ratio of 1, since both do the same arithmetic.
 
-The bare loop is what a person would write for ArcFace with torch alone: it indexes, augments, normalises, computes the
-loss, steps the optimiser and reads the loss. It records nothing, checks nothing and cannot be changed while it runs.
+    python benchmarks/core_overhead.py --steps 60 --threads 2
 """
 
-import argparse
 import math
 import statistics
 import time
@@ -14,29 +13,31 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from common import parser
 from torch import nn
 
 from workbench.data.heads import load_heads
 from workbench.networks import backbone
+from workbench.training.batches import MOVE, TINT, TURN, ZOOM
 from workbench.training.config import Config
-from workbench.training.fit import MOVE, TINT, TURN, ZOOM, Job, fit
+from workbench.training.fit import Job, fit
 
 
-def bare(images: np.ndarray, labels: np.ndarray, config: Config, m: float, s: float) -> Iterator[float]:
-    """Seconds of each step of the hand-written loop."""
+def plain_steps(images: np.ndarray, labels: np.ndarray, config: Config, m: float, s: float) -> Iterator[float]:
+    """Train with the plain loop; yields the seconds of each step."""
     net = backbone(config.backbone, images.shape[1], config.dim).to(memory_format=torch.channels_last).train()
     W = nn.Parameter(torch.randn(int(labels.max()) + 1, config.dim) / config.dim**0.5)
-    optimiser = torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         [*net.parameters(), W], config.lr, config.momentum, weight_decay=config.weight_decay, nesterov=True
     )
     pixels, targets = torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)
     order = torch.randperm(len(labels))
     while True:
-        began = time.perf_counter()
+        start = time.perf_counter()
         if len(order) < config.batch:
             order = torch.randperm(len(labels))
-        chosen, order = order[: config.batch], order[config.batch :]
-        x, y = pixels[chosen].float(), targets[chosen]
+        batch, order = order[: config.batch], order[config.batch :]
+        x, y = pixels[batch].float(), targets[batch]
         n = len(x)
         turn, zoom = TURN * (2 * torch.rand(n) - 1), 1 + ZOOM * (2 * torch.rand(n) - 1)
         maps = torch.zeros(n, 2, 3)
@@ -53,34 +54,34 @@ def bare(images: np.ndarray, labels: np.ndarray, config: Config, m: float, s: fl
         sin = (1 - pos * pos).clamp_min(1e-12).sqrt()
         logits = s * cos.scatter(1, y[:, None], pos * math.cos(m) - sin * math.sin(m))
         loss = nn.functional.cross_entropy(logits, y)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         loss.item()
-        yield time.perf_counter() - began
+        yield time.perf_counter() - start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    arguments = parser(__doc__)
+    arguments.add_argument("--steps", type=int, default=60, help="training steps, at least 8")
+    arguments.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
     images, labels, _ = load_heads()
     config = Config(method="arcface", steps=10**6, recipe="preset", device="cpu")
     job = Job.start(config, int(labels.max()) + 1, images.shape[1])
-    ours, theirs = fit(job, images, labels), bare(images, labels, config, m=0.5, s=64)
+    core, plain = fit(job, images, labels), plain_steps(images, labels, config, m=0.5, s=64)
     pairs = []
-    for _ in range(given.steps):
-        began = time.perf_counter()
-        next(ours)
-        pairs.append((time.perf_counter() - began, next(theirs)))
+    for _ in range(options.steps):
+        start = time.perf_counter()
+        next(core)
+        pairs.append((time.perf_counter() - start, next(plain)))
     pairs = pairs[5:]  # the first steps also choose kernels
-    core, loop = (1e3 * statistics.median(column) for column in zip(*pairs, strict=True))
+    core_ms, plain_ms = (1e3 * statistics.median(column) for column in zip(*pairs, strict=True))
     ratios = statistics.quantiles([a / b for a, b in pairs], n=4)
-    print(f"{given.threads} threads, {len(pairs)} steps of {config.batch} images, taken in turn")
-    print(f"bare loop {loop:7.2f} ms   training core {core:7.2f} ms   (medians)")
-    print(f"core / bare, pair by pair: median {ratios[1]:.3f}, quartiles {ratios[0]:.3f} to {ratios[2]:.3f}")
+    print(f"{options.threads} threads, {len(pairs)} steps of {config.batch} images, interleaved")
+    print(f"plain loop {plain_ms:7.2f} ms   training core {core_ms:7.2f} ms   (medians)")
+    print(f"core / plain, pair by pair: median {ratios[1]:.3f}, quartiles {ratios[0]:.3f} to {ratios[2]:.3f}")
 
 
 if __name__ == "__main__":

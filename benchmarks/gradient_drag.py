@@ -1,18 +1,20 @@
-"""One change of a slider of the GradientPanel, without a browser: the gradient map alone, and the whole panel.
+"""Time of one slider change of the GradientPanel without a browser: the gradient map alone, and the whole panel.
 
-    python benchmarks/gradient_drag.py [changes]
+Peer: the gradient map of norm-softmax, the loss without a margin.
+Limit: the panel takes no less than its map; 100 ms is the latency that a user notices.
 
-Prints the median milliseconds of both and two ratios that depend little on the computer: the method's map to the map of
-softmax, and the panel to its map.
+    python benchmarks/gradient_drag.py --changes 20
+
+The two ratios (map / softmax map, panel / map) depend little on the computer.
 """
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from common import parser
 
 from workbench.curves.gradients import GradientMap, gradient_map
 from workbench.methods import METHODS
@@ -24,7 +26,7 @@ RANGES = {"s": (16, 64), "m": (0.1, 0.9), "m0": (0.1, 0.9)}
 
 
 def median_seconds(change: Callable[[dict[str, float]], object], changes: list[dict[str, float]]) -> float:
-    """The median time of `change` over the changes; the first one is a warm-up and is not timed."""
+    """The median time of `change`; the first one warms up and is not timed."""
     times = []
     for one in changes:
         start = time.perf_counter()
@@ -33,12 +35,15 @@ def median_seconds(change: Callable[[dict[str, float]], object], changes: list[d
     return statistics.median(times[1:])
 
 
-def map_of(method: Method, change: dict[str, float]) -> GradientMap:
+def change_map(method: Method, change: dict[str, float]) -> GradientMap:
     """The gradient map of a method's first preset with one parameter changed."""
     return gradient_map(method.margin_of(method.settings() | change), s=change.get("s", 64.0))
 
 
-def main(changes: int = 20) -> None:
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--changes", type=int, default=20, help="changes of the slider")
+    changes = arguments.parse_args().changes
     print(
         f"{'method':14}{'map ms':>8}{'panel ms':>10}{'map / softmax map':>19}{'panel / map':>13}   ({changes} changes)"
     )
@@ -46,7 +51,7 @@ def main(changes: int = 20) -> None:
     for name, slider in SLIDERS.items():
         panel = GradientPanel(name)
         values = [{slider: value} for value in np.linspace(*RANGES[slider], changes + 1)]
-        compute = median_seconds(partial(map_of, METHODS[name]), values)
+        compute = median_seconds(partial(change_map, METHODS[name]), values)
         draw = median_seconds(lambda change, panel=panel: panel.set(**change), values)
         plain = plain or compute
         print(
@@ -55,4 +60,4 @@ def main(changes: int = 20) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

@@ -1,10 +1,13 @@
-"""Kill small trainings at random moments, resume them, and compare the bits with undisturbed ones.
+"""Kill small trainings at random steps, resume them, and compare the checkpoints; exit status 1 unless all are equal.
 
-python benchmarks/kill_runs.py --count 20 --seed 0: SIGKILL, SIGINT and SIGTERM in turn, over full and sampled centers,
-dense and streaming. Prints a line for each and, last, how many resumed to the same bits; exit status 1 unless all did.
+Peer: the same training without interruption.
+Limit: bitwise equal checkpoints in every case.
+
+    python benchmarks/kill_runs.py --count 20 --seed 0
+
+The signals are SIGKILL, SIGINT and SIGTERM, the trainings have full and sampled centers, dense and streaming.
 """
 
-import argparse
 import os
 import random
 import signal
@@ -16,13 +19,14 @@ from itertools import cycle, islice, product
 from pathlib import Path
 
 import torch
+from common import parser
 
 from workbench.core.record import Run
 from workbench.training.config import Config
 from workbench.training.run import CHECKPOINT, resume, train
 
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
-SAMPLED = {"centers": "sampled", "class_set": {"most": 5}}
+SAMPLED = {"centers": "sampled", "class_set": {"max_active": 5}}
 KINDS = {
     f"{centers}, {compute}": {"compute": compute} | (SAMPLED if centers == "sampled" else {})
     for centers, compute in product(("full", "sampled"), ("dense", "streaming"))
@@ -31,7 +35,7 @@ STEPS = 60
 
 
 def settings(kind: str, seed: int) -> Config:
-    """A training of digits that takes about a second."""
+    """A training on digits of about one second."""
     small = {"data": "digits", "size": 16, "dim": 8, "width": 0.25, "batch": 16, "test": 0.4, "device": "cpu"}
     return Config(**small, steps=STEPS, snapshots=6, seed=seed, **KINDS[kind])
 
@@ -45,7 +49,7 @@ def command(config: Config, out: Path) -> list[str]:
 
 
 def interrupt(config: Config, out: Path, number: signal.Signals, after: int, delay: float) -> int:
-    """Start a training, and send it a signal `delay` s after its step `after`; the steps it has on record."""
+    """Start a training, signal it `delay` s after step `after`; returns the number of recorded steps."""
     process = subprocess.Popen(command(config, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     log = out / "steps.csv"
     while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > after):
@@ -57,32 +61,32 @@ def interrupt(config: Config, out: Path, number: signal.Signals, after: int, del
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--count", type=int, default=20, help="trainings to disturb")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
-    given = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--count", type=int, default=20, help="number of trainings")
+    arguments.add_argument("--seed", type=int, default=0, help="seed of the trainings and of the steps")
+    options = arguments.parse_args()
     torch.set_num_threads(1)
-    rng, right = random.Random(given.seed), 0
+    rng, equal = random.Random(options.seed), 0
     with tempfile.TemporaryDirectory() as folder:
         whole: dict[str, bytes] = {}
         turns = [(kind, number) for number in SIGNALS for kind in KINDS]
         rng.shuffle(turns)
-        for i, (kind, number) in enumerate(islice(cycle(turns), given.count)):
-            config, out = settings(kind, given.seed), Path(folder) / f"cut-{i}"
+        for i, (kind, number) in enumerate(islice(cycle(turns), options.count)):
+            config, out = settings(kind, options.seed), Path(folder) / f"cut-{i}"
             if kind not in whole:
-                undisturbed = Path(folder) / f"whole-{len(whole)}"
-                train(config, undisturbed)
-                whole[kind] = (undisturbed / CHECKPOINT).read_bytes()
+                reference = Path(folder) / f"whole-{len(whole)}"
+                train(config, reference)
+                whole[kind] = (reference / CHECKPOINT).read_bytes()
             after, delay = rng.randrange(STEPS - 20), rng.random() / 50
             done = interrupt(config, out, number, after, delay)
             status = Run.open(out).status
             if status != "finished":
                 resume(out)
             same = (out / CHECKPOINT).read_bytes() == whole[kind]
-            right += same
-            print(f"{number.name} at step {done}, {kind}: {status}; {'the same bits' if same else 'OTHER BITS'}")
-    print(f"{right} of {given.count} resumed to the same bits")
-    sys.exit(right != given.count)
+            equal += same
+            print(f"{number.name} at step {done}, {kind}: {status}; {'equal' if same else 'NOT EQUAL'}")
+    print(f"{equal} of {options.count} resumed to bitwise equal checkpoints")
+    sys.exit(equal != options.count)
 
 
 if __name__ == "__main__":

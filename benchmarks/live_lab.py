@@ -1,26 +1,25 @@
-"""The live lab in a real JupyterLab and Chromium on this computer: how fast it answers, and what it costs the training.
+"""Latency of the live lab in JupyterLab and Chromium, and the training throughput while it is displayed.
 
-    python benchmarks/live_lab.py [--seconds 15] [--presses 40] [--csv FILE]
+Peer: the same training in the same kernel without the lab, interleaved.
+Limit: a throughput ratio of 1; one display frame (17 ms at 60 Hz) for a latency.
 
-throughput   steps a second with all panels open and drawn, over those of the same training that nobody watches, in
-             the same kernel, in turn
-slider       from a key press on a slider to the exact curve, drawn from the kernel's numbers, while it trains
-pause        from a click to the state line that says so
-flood        1,000 changes at once: from their end until the page answers within 50 ms again
-first view   from running the cell, imports included, to the first picture
+    python benchmarks/live_lab.py --seconds 15 --presses 40 --csv FILE
+
+throughput   steps per second with all views open, over those of the training without the lab
+slider       from a key press on a slider to the exact curve computed by the kernel, during training
+pause        from a click to the state line "paused"
+flood        from the end of 1,000 changes until the page responds within 50 ms again
+first view   from running the cell, imports included, to the first view
 """
 
-import argparse
-import csv
 import statistics
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from browsing import Notebooks, find_chromium, running_chromium, running_lab
+from common import notebooks, p50_p95, parser
+
+from workbench.core.files import write_csv
 
 SETTINGS = 'method="npcface", data="digits", dim=3, size=16'
 SHOW = f"from workbench.panels.lab import Lab\nlab = Lab({SETTINGS})\nlab"
@@ -38,12 +37,12 @@ def rate(session, seconds):
 ALONE = f"""
 from workbench.training.live.session import LiveSession
 alone = LiveSession(name="alone", {SETTINGS})
-print("steps a second", rate(alone, SECONDS))
+print("steps per second", rate(alone, SECONDS))
 alone.stop()
 """
-WATCHED = 'print("steps a second", rate(lab.session, SECONDS))'
-# Resolves with the milliseconds from the next keydown until the exact curve of the new setting is drawn, which is when
-# the sentence about its boundary changes; or with null after 3 s.
+WATCHED = 'print("steps per second", rate(lab.session, SECONDS))'
+# Resolves with the milliseconds from the next keydown until the exact curve is drawn, which is when the sentence on its
+# boundary changes; or with null after 3 s.
 CLOCK = """() => { window.latency = new Promise(resolve => {
   const words = document.querySelector(".workbench-curves-words");
   const before = words.textContent;
@@ -73,7 +72,7 @@ for i in range(1000):
     for view in (lab.sphere, lab.hardness, lab.similarities):
         view.show(dataclasses.replace(lab._shown))
 """
-# Resolves with the milliseconds until three timers in a row came within 50 ms.
+# Resolves with the milliseconds until three timers in a row fire within 50 ms.
 IDLE = """() => new Promise(resolve => {
   const began = performance.now();
   let good = 0;
@@ -86,7 +85,7 @@ IDLE = """() => new Promise(resolve => {
 })"""
 
 
-# Runs code in the page's kernel, outside any cell; resolves with what it printed.
+# Runs code in the page's kernel outside any cell; resolves with its output.
 EXECUTE = """async code => {
   const { sessionContext } = window.jupyterapp.shell.currentWidget;
   const asked = sessionContext.session.kernel.requestExecute({ code });
@@ -98,7 +97,7 @@ EXECUTE = """async code => {
   await asked.done;
   return text;
 }"""
-# Runs code in a new cell below, which shows what it shows.
+# Runs code in a new cell below.
 CELL = """async code => {
   const { content } = window.jupyterapp.shell.currentWidget;
   await window.jupyterapp.commands.execute("notebook:insert-cell-below");
@@ -107,14 +106,14 @@ CELL = """async code => {
 }"""
 
 
-def rate(page: Any, code: str, seconds: float) -> float:
-    """Steps a second, as the code prints them."""
+def measure_rate(page: Any, code: str, seconds: float) -> float:
+    """Steps per second, as printed by the code."""
     text = page.evaluate(EXECUTE, code.replace("SECONDS", str(seconds)))
-    return float(text.split("steps a second")[1])
+    return float(text.split("steps per second")[1])
 
 
 def latencies(page: Any, presses: int) -> list[float]:
-    """Milliseconds of each press of an arrow key on the first slider that moved the boundary by 0.1 degree or more."""
+    """Milliseconds of each key press on the first slider that changed the boundary by 0.1 degree or more."""
     page.locator(".workbench-curves input[type=range]").first.focus()
     times = []
     for i in range(presses + 5):
@@ -122,67 +121,60 @@ def latencies(page: Any, presses: int) -> list[float]:
         page.keyboard.press("ArrowLeft" if i // 10 % 2 else "ArrowRight")
         times.append(page.evaluate("window.latency"))
         page.wait_for_timeout(150)
-    return [found for found in times[5:] if found is not None]
+    return [ms for ms in times[5:] if ms is not None]
 
 
 def measure(page: Any, seconds: float, presses: int) -> dict[str, list[float]]:
-    """Every figure, by what it is and its unit; several where it was measured several times."""
-    found = {}
-    began = time.perf_counter()
+    """All measurements by name and unit."""
+    results = {}
+    start = time.perf_counter()
     page.evaluate(CELL, SHOW)
     page.locator(".workbench-lab canvas").first.wait_for()
     page.wait_for_function("document.querySelector('.workbench-curves-words')?.textContent.includes('boundary')")
-    found["first view, s"] = [time.perf_counter() - began]
+    results["first view, s"] = [time.perf_counter() - start]
     page.wait_for_timeout(3000)
     alone, watched = [], []
     for _ in range(2):
-        alone.append(rate(page, ALONE, seconds))
-        watched.append(rate(page, WATCHED, seconds))
-    alone.append(rate(page, ALONE, seconds))
+        alone.append(measure_rate(page, ALONE, seconds))
+        watched.append(measure_rate(page, WATCHED, seconds))
+    alone.append(measure_rate(page, ALONE, seconds))
     page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_timeout(2000)
-    found["slider to exact curve while training, ms"] = latencies(page, presses)
-    found["pause, ms"] = []
+    results["slider to exact curve while training, ms"] = latencies(page, presses)
+    results["pause, ms"] = []
     for _ in range(5):
-        found["pause, ms"].append(page.evaluate(PAUSED))
+        results["pause, ms"].append(page.evaluate(PAUSED))
         page.get_by_role("button", name="Play", exact=True).click()
         page.wait_for_timeout(1500)
     page.evaluate(PAUSED)
     page.evaluate(EXECUTE, FLOOD)
-    found["flood: idle after, ms"] = [page.evaluate(IDLE)]
-    found["steps a second, alone"], found["steps a second, watched"] = alone, watched
-    found["throughput watched over alone"] = [statistics.mean(watched) / statistics.mean(alone)]
-    return found
+    results["flood: idle after, ms"] = [page.evaluate(IDLE)]
+    results["steps per second, alone"], results["steps per second, watched"] = alone, watched
+    results["throughput watched over alone"] = [statistics.mean(watched) / statistics.mean(alone)]
+    return results
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=15)
-    parser.add_argument("--presses", type=int, default=40)
-    parser.add_argument("--csv", type=Path)
-    options = parser.parse_args()
-    chromium = find_chromium()
-    if chromium is None:
-        sys.exit("no Chromium in PATH (chromium, chromium-browser or google-chrome)")
-    with tempfile.TemporaryDirectory() as home, running_chromium(chromium) as browser, running_lab(Path(home)) as lab:
-        notebooks = Notebooks(browser.new_context(viewport={"width": 1500, "height": 2200}), lab)
-        found = measure(notebooks.open([RATE]), options.seconds, options.presses)
-        notebooks.context.close()
+    arguments = parser(__doc__)
+    arguments.add_argument("--seconds", type=float, default=15, help="seconds of each measurement of throughput")
+    arguments.add_argument("--presses", type=int, default=40, help="key presses on the slider")
+    arguments.add_argument("--csv", type=Path)
+    options = arguments.parse_args()
+    with notebooks(1500, 2200) as notebook, notebook([RATE]) as page:
+        results = measure(page, options.seconds, options.presses)
     rows = []
-    for name, values in found.items():
+    for name, values in results.items():
         if len(values) > 3:
-            quantiles = statistics.quantiles(values, n=20)
-            rows.append([f"{name} p50", f"{statistics.median(values):.1f}"])
-            rows.append([f"{name} p95", f"{quantiles[-1]:.1f}"])
+            p50, p95 = p50_p95(values)
+            rows += [[f"{name} p50", f"{p50:.1f}"], [f"{name} p95", f"{p95:.1f}"]]
         else:
             rows.append([name, " ".join(f"{value:.2f}" for value in values)])
-    for row in rows:
-        print(f"{row[0]:<56}{row[1]}")
-    visible = len(found["slider to exact curve while training, ms"])
-    print(f"{visible} of {options.presses} presses of the key moved the boundary visibly")
+    for name, value in rows:
+        print(f"{name:<56}{value}")
+    visible = len(results["slider to exact curve while training, ms"])
+    print(f"{visible} of {options.presses} key presses changed the boundary visibly")
     if options.csv:
-        with options.csv.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(rows)
+        write_csv(options.csv, rows)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
-"""The live sphere: acknowledged frames a second of 20,000 moving points in a real JupyterLab.
+"""Frame rate of the live sphere in JupyterLab: acknowledged frames per second of 20,000 moving points.
 
-    python benchmarks/sphere_frames.py [points] [classes] [seconds]
+Peer: none; no other view of the lab draws as many points in every frame.
+Limit: the refresh rate of the display, 60 frames per second.
 
-Frames are pushed from a thread of the kernel as fast as the browser takes them, as a training's would be; the kernel's
-work for a frame (directions, nearest centers, projection) is part of it. Prints frames a second, frames that gave way
-to newer ones, and median and p95 of the time from sending to acknowledgement, with and without smooth motion.
-Needs Chromium and the extra `test`.
+    python benchmarks/sphere_frames.py --points 20000 --classes 7 --seconds 10
+
+A thread of the kernel sends frames as fast as the browser acknowledges them; a frame includes the kernel's work
+(directions, nearest centers, projection). Prints frames per second, dropped frames, and p50 and p95 of the time from
+sending to acknowledgement, with and without smooth motion. Needs Chromium and the extra `test`.
 """
 
 import json
-import sys
-import tempfile
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from browsing import Notebooks, find_chromium, running_chromium, running_lab
+from common import notebooks, parser
 
 SHOW = """
 import json, pathlib, statistics, threading, time
@@ -37,49 +35,44 @@ def push():
     while view.shown == 0:
         time.sleep(0.01)
     time.sleep(1)
-    lags, began, seen, lost = [], time.monotonic(), view.shown, view.dropped
-    first, t = seen, 0
-    while time.monotonic() - began < {seconds}:
+    lags, start, shown, dropped = [], time.monotonic(), view.shown, view.dropped
+    first, t = shown, 0
+    while time.monotonic() - start < {seconds}:
         view.show(frames[(t := t + 1) % len(frames)])
         while view._waiting:
             time.sleep(0.0005)
-        if view.shown > seen:
-            seen = view.shown
+        if view.shown > shown:
+            shown = view.shown
             lags.append(view.lag)
-    rate = (seen - first) / (time.monotonic() - began)
-    found = [rate, view.dropped - lost, statistics.median(lags), statistics.quantiles(lags, n=20)[-1]]
-    pathlib.Path("found.json").write_text(json.dumps(found))
+    rate = (shown - first) / (time.monotonic() - start)
+    result = [rate, view.dropped - dropped, statistics.median(lags), statistics.quantiles(lags, n=20)[-1]]
+    pathlib.Path("result.json").write_text(json.dumps(result))
 threading.Thread(target=push, daemon=True).start()
 """
 
 
-def main(points: int = 20_000, classes: int = 7, seconds: int = 10) -> None:
-    chromium = find_chromium()
-    if chromium is None:
-        sys.exit("no Chromium in PATH (chromium, chromium-browser or google-chrome)")
-    print(f"{points:,} points, {classes} classes, {seconds} s each")
-    print(f"{'picture':16}{'motion':10}{'frames/s':>10}{'dropped':>9}{'lag p50 ms':>12}{'p95 ms':>8}")
-    with (
-        tempfile.TemporaryDirectory() as home,
-        running_chromium(chromium) as browser,
-        running_lab(Path(home)) as lab,
-    ):
-        for picture, dim in (("sphere", 3), ("circle", 2), ("principal axes", 64)):
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--points", type=int, default=20_000)
+    arguments.add_argument("--classes", type=int, default=7)
+    arguments.add_argument("--seconds", type=int, default=10, help="seconds of each measurement")
+    options = arguments.parse_args()
+    print(f"{options.points:,} points, {options.classes} classes, {options.seconds} s each")
+    print(f"{'view':16}{'motion':10}{'frames/s':>10}{'dropped':>9}{'lag p50 ms':>12}{'p95 ms':>8}")
+    with notebooks() as notebook:
+        for name, dim in (("sphere", 3), ("circle", 2), ("principal axes", 64)):
             for smooth in (True, False):
-                notebooks = Notebooks(browser.new_context(viewport={"width": 1400, "height": 1000}), lab)
-                show = SHOW.format(points=points, classes=classes, dim=dim, smooth=smooth)
-                page = notebooks.open([show, PUSH.format(seconds=seconds)])
-                page.locator(".workbench-sphere-line").scroll_into_view_if_needed()
-                found = lab.folder / "found.json"
-                while not found.is_file() or not found.stat().st_size:
-                    page.wait_for_timeout(200)
-                rate, dropped, p50, p95 = json.loads(found.read_text())
-                found.unlink()
-                page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-                notebooks.context.close()
+                show = SHOW.format(points=options.points, classes=options.classes, dim=dim, smooth=smooth)
+                with notebook([show, PUSH.format(seconds=options.seconds)]) as page:
+                    page.locator(".workbench-sphere-line").scroll_into_view_if_needed()
+                    file = page.folder / "result.json"
+                    while not file.is_file() or not file.stat().st_size:
+                        page.wait_for_timeout(200)
+                    rate, dropped, p50, p95 = json.loads(file.read_text())
+                    file.unlink()
                 motion = "smooth" if smooth else "jumps"
-                print(f"{picture:16}{motion:10}{rate:10.1f}{dropped:9}{1e3 * p50:12.0f}{1e3 * p95:8.0f}", flush=True)
+                print(f"{name:16}{motion:10}{rate:10.1f}{dropped:9}{1e3 * p50:12.0f}{1e3 * p95:8.0f}", flush=True)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

@@ -1,4 +1,4 @@
-"""A real JupyterLab in a real Chromium, for the browser tests and for benchmarks/panel_latency.py."""
+"""JupyterLab in a headless Chromium, for the browser tests and the benchmarks of the panels."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-WAIT = 60  # seconds a server may take to start, and a notebook to run
+WAIT = 60  # timeout in seconds for the start of the server and for running a notebook
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -22,10 +22,10 @@ FLAGS = [
     "--no-first-run",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # a page that needs the network fails
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # requests to other hosts fail
 ]
 
-# The server keeps the theme that an earlier page has chosen.
+# The server remembers the theme of the previous page.
 LIGHT = """async () => {
   if (document.body.dataset.jpThemeLight === "false") {
     await window.jupyterapp.commands.execute("apputils:change-theme", { theme: "JupyterLab Light" });
@@ -64,17 +64,17 @@ def running_lab(home: Path) -> Iterator[Lab]:
     folder, config, runtime = (home / name for name in ("notebooks", "config", "runtime"))
     for new in (folder, config / "labconfig", runtime):
         new.mkdir(parents=True)
-    news = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
-    (config / "labconfig" / "page_config.json").write_text(json.dumps(news))
-    places = {"JUPYTER_CONFIG_DIR": config, "JUPYTER_RUNTIME_DIR": runtime, "JUPYTER_DATA_DIR": home / "data"}
-    places |= {"IPYTHONDIR": home / "ipython", "JUPYTERLAB_SETTINGS_DIR": home / "settings"}
+    page_config = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    (config / "labconfig" / "page_config.json").write_text(json.dumps(page_config))
+    folders = {"JUPYTER_CONFIG_DIR": config, "JUPYTER_RUNTIME_DIR": runtime, "JUPYTER_DATA_DIR": home / "data"}
+    folders |= {"IPYTHONDIR": home / "ipython", "JUPYTERLAB_SETTINGS_DIR": home / "settings"}
     options = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"]
     options += [f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True"]
     with (home / "log").open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *options],
             cwd=folder,
-            env=os.environ | {name: str(path) for name, path in places.items()},
+            env=os.environ | {name: str(path) for name, path in folders.items()},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -114,7 +114,7 @@ class Notebooks:
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=WAIT * 1000)
         page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.ready")
         page.evaluate(LIGHT)
-        # Not awaited: the command's promise outlives the run.
+        # Do not wait for the promise of the command; it may never resolve.
         page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
         prompt = page.locator(".jp-CodeCell .jp-InputArea-prompt").last
         prompt.get_by_text(f"[{len(cells)}]:").wait_for(timeout=WAIT * 1000)
@@ -125,4 +125,4 @@ class Notebooks:
     def _asked(self, request: Any) -> None:
         address = urlsplit(request.url)
         if address.scheme.startswith(("http", "ws")) and address.hostname != "127.0.0.1":
-            self.wrong.append(f"asked: {request.url}")
+            self.wrong.append(f"requested: {request.url}")

@@ -1,18 +1,19 @@
-"""One batch, one objective and the plain loops' view of both, for any method: what the tests of the methods share."""
+"""Shared helpers of the tests of methods: a batch and an objective, and their parameters for the plain loops."""
 
 import dataclasses
 import itertools
 import warnings
 
+import numpy as np
 import reference
 import torch
 
 from workbench.core.geometry import ADDITIVE_GUARDS
 from workbench.methods import METHODS, build
 
-CLASSIFIERS = [name for name in METHODS if name != "triplet"]  # triplet has no logits: see test_objectives.py
-STATE = {"t": 0.3, "lam": 5.0, "mu": 20.0, "sigma": 10.0, "s": 7.0, "step": 300.0}  # as if training were under way
-LENGTHS = torch.tensor([50.0, 5.0, 120.0, 30.0, 15.0, 90.0, 60.0])  # of the embeddings, where the length matters
+CLASSIFIERS = [name for name in METHODS if name != "triplet"]  # triplet has no logits: see losses/test_losses.py
+STATE = {"t": 0.3, "lam": 5.0, "mu": 20.0, "sigma": 10.0, "s": 7.0, "step": 300.0}  # a state as during training
+LENGTHS = torch.tensor([50.0, 5.0, 120.0, 30.0, 15.0, 90.0, 60.0])  # embedding norms of the methods that use them
 SIZES = {"B": 6, "C": 9, "D": 5}
 SMALL = {"B": 3, "C": 4, "D": 3}
 
@@ -22,7 +23,7 @@ def presets():
 
 
 def choices():
-    """Every choice of every field of every method: each guard, gradient, hard set, form, rule."""
+    """Every option of every method with each of its values: guards, gradients, hard sets, forms, rules."""
     out = []
     for name in CLASSIFIERS:
         for field, p in METHODS[name].parameters().items():
@@ -33,7 +34,7 @@ def choices():
     masks = ("misclassified", "soft", "topk", "all", "boundary")
     for coeffs, mask, product in itertools.product(("paper", "closed", "literal"), masks, ("cosθ·I", "I")):
         out.append(("recurricularface", {"coeffs": coeffs, "mask": mask, "product": product, "topk": 2}))
-    out += [(name, {"decay": 10}) for name in ("sphereface", "uniformface")]  # lambda at its least: psi counts most
+    out += [(name, {"decay": 10}) for name in ("sphereface", "uniformface")]  # small lambda: psi has its largest weight
     out.append(("arcnegface", {"smoothing": 0.1}))
     out.append(("uniface", {"lam": 0.3}))
     out.append(("mv_arc", {"form": "fixed", "mask": "soft"}))
@@ -42,25 +43,25 @@ def choices():
     return out
 
 
-def described(value):
+def parameter_id(value):
     return "-".join(map(str, value.values())) if isinstance(value, dict) else str(value)
 
 
-def quietly_built(name, classes, dim, **parameters):
-    """An objective; MagFace's warning about lam_g has a test of its own."""
+def build_quietly(name, classes, dim, **parameters):
+    """`build` without the warning of MagFace about lam_g, which has its own test."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="MagFace: lam_g")
         return build(name, classes, dim, **parameters)
 
 
 def relative(a, b):
-    """The largest difference over the largest entry of b."""
+    """The largest absolute difference, relative to the largest absolute entry of b."""
     a, b = torch.as_tensor(a, dtype=torch.float64), torch.as_tensor(b, dtype=torch.float64)
     assert a.shape == b.shape
     return float((a - b).abs().max() / b.abs().max().clamp_min(1e-300))
 
 
-def with_state(obj, **state):
+def set_state(obj, **state):
     with torch.no_grad():
         for name, value in state.items():
             if hasattr(obj, f"state_{name}"):
@@ -69,15 +70,15 @@ def with_state(obj, **state):
 
 
 def case(name, B=6, C=9, D=5, seed=3, dtype=torch.float64, **parameters):
-    """obj, x, y: embeddings near and far from their centers, so that hard and easy negatives and all guards occur.
+    """(obj, x, y): embeddings near and far from their centers, so that hard and easy negatives and all guards occur.
 
-    The numbers are those of float32 in any precision; the state is that of a training under way.
+    The random numbers are drawn in float32 for every dtype; the state is a state as during training.
     """
     g = torch.Generator().manual_seed(seed)
-    obj = quietly_built(name, C, D, **parameters).to(dtype)
+    obj = build_quietly(name, C, D, **parameters).to(dtype)
     W = torch.randn(obj.centers.weight.shape, generator=g)
     y = torch.randint(0, C, (B,), generator=g)
-    towards = torch.linspace(2.0, -1.5, B).roll(1)  # the farthest first: no order that is its own inverse
+    towards = torch.linspace(2.0, -1.5, B).roll(1)  # not sorted, so that a permutation error is detected
     x = towards[:, None] * W[y * (len(W) // C)] + 0.6 * torch.randn(B, D, generator=g)
     if name in ("magface", "adaface"):
         x = x * (LENGTHS.repeat(-(-B // len(LENGTHS)))[:B, None] / x.norm(dim=1, keepdim=True))
@@ -86,7 +87,7 @@ def case(name, B=6, C=9, D=5, seed=3, dtype=torch.float64, **parameters):
         if obj.centers.bias is not None:
             obj.centers.bias.copy_(0.3 * torch.randn(C, generator=g))
     means = {"means": 0.5 * torch.randn(C, D, generator=g)}
-    return with_state(obj, **(STATE | means)), x.to(dtype), y
+    return set_state(obj, **(STATE | means)), x.to(dtype), y
 
 
 def numbers(tensor):
@@ -94,7 +95,7 @@ def numbers(tensor):
 
 
 def view(obj, name, x, y):
-    """The parameters, the state and what the optimiser owns as the plain loops take them (see reference/margins.py)."""
+    """Parameters, state and learned tensors in the form of the plain loops (see reference/margins.py)."""
     p = obj.parameters_now() | {f"state_{key}": numbers(value) for key, value in obj.state.items()}
     if "means" in obj.state:
         p["state_c"] = numbers(obj.state["means"])
@@ -105,19 +106,19 @@ def view(obj, name, x, y):
     if name == "uniface":
         p["b"] = numbers(obj.learned["b"])
     if name.startswith("elasticface"):
-        p["eps"] = drawn(obj, len(x))
+        p["eps"] = elastic_eps(obj, len(x))
     return p
 
 
-def drawn(obj, n):
-    """ElasticFace's eps of each sample before any matching."""
+def elastic_eps(obj, n):
+    """The eps of ElasticFace for each sample, before they are assigned by `plus`."""
     plain = dataclasses.replace(obj.margin, plus="none")
     pos = torch.zeros(n, 1, dtype=torch.float64)
     return plain.context(pos, pos + 1, None, {}, obj.state).eps.flatten().double().tolist()
 
 
-def stepped(name, **settings):
-    """obj, x, y, p, loss after one step. UniformFace's term is taken by the loops from the means before the step."""
+def take_step(name, **settings):
+    """(obj, x, y, p, loss) after one step. The loops compute the term of UniformFace from the means before the step."""
     obj, x, y = case(name, **settings)
     before = obj.state.get("means")
     x.requires_grad_(True)
@@ -129,7 +130,7 @@ def stepped(name, **settings):
 
 
 def total(name, obj, x, y, p):
-    """The batch's loss by the plain loops."""
+    """The loss of the batch, computed by the plain loops."""
     return reference.total(name, numbers(x), y.tolist(), numbers(obj.centers.weight), p)
 
 
@@ -139,7 +140,7 @@ def per_sample(name, obj, x, y, p):
 
 
 def gradients(name, obj, x, y, p):
-    """By the plain loops: the gradient of the batch's loss by x, by the centers, and by what the optimiser owns."""
+    """Gradients of the loss with respect to x, centers and learned tensors, computed by the plain loops."""
     xs, W, y = numbers(x), numbers(obj.centers.weight), y.tolist()
     out = {
         "x": reference.gradient(lambda v: reference.total(name, v, y, W, p), xs),
@@ -149,20 +150,26 @@ def gradients(name, obj, x, y, p):
         if key in p:
             listed = p[key] if isinstance(p[key], list) else [p[key]]
 
-            def moved(v, key=key):
+            def loss_at(v, key=key):
                 return reference.total(name, xs, y, W, p | {key: v[0] if isinstance(p[key], list) else v[0][0]})
 
-            out[key] = reference.gradient(moved, [listed])[0]
+            out[key] = reference.gradient(loss_at, [listed])[0]
     return out
 
 
 def autograd(name, obj, x):
-    """The same from a loss that has been differentiated."""
-    found = {"x": x.grad, "W": obj.centers.weight.grad}
+    """The same gradients, from autograd after `backward`."""
+    grads = {"x": x.grad, "W": obj.centers.weight.grad}
     if obj.centers.bias is not None:
-        found["bias"] = obj.centers.bias.grad
+        grads["bias"] = obj.centers.bias.grad
     if name == "adaptiveface":
-        found["class_m"] = obj.learned["m"].grad
+        grads["class_m"] = obj.learned["m"].grad
     if name == "uniface":
-        found["b"] = obj.learned["b"].grad[None]
-    return found
+        grads["b"] = obj.learned["b"].grad[None]
+    return grads
+
+
+def random_cosines(samples=60, classes=7, seed=0):
+    """Cosines (samples, classes) and labels (samples,) at random."""
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, (samples, classes)), rng.integers(0, classes, samples)

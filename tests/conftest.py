@@ -1,17 +1,17 @@
-"""Shared fixtures: real test data that a user's clone does not have, and a real JupyterLab in a real browser."""
+"""Shared fixtures: optional test data outside the repository, Chromium, Node, and JupyterLab in a browser."""
 
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny tensors a second thread costs more than it gives
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: one thread is faster for small tensors
 
 import hypothesis
 import pytest
 from browsing import Lab, Notebooks, find_chromium, running_chromium, running_lab
 
-# The same examples in each run, and no limit of time: sound code is slow on a busy computer.
+# The same examples in every run, and no deadline, because the computer may be busy.
 hypothesis.settings.register_profile("workbench", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("workbench")
 
@@ -20,11 +20,11 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture
 def shared_data():
-    """The path of a file of the shared test data; skips with a reason where it is absent (a user's clone)."""
+    """path(name): a file of the optional test data; the test is skipped if it does not exist."""
 
     def path(name: str) -> Path:
         if not (SHARED / name).exists():
-            pytest.skip(f"test data {name} is not on this computer")
+            pytest.skip(f"test data {name} is not available")
         return SHARED / name
 
     return path
@@ -40,7 +40,7 @@ def artefacts() -> Path:
 
 @pytest.fixture(scope="session")
 def chromium():
-    """A headless Chromium driven by Playwright (a Browser). Without one: a failure in CI, a skip elsewhere."""
+    """A headless Chromium (Playwright Browser). If there is none, the test fails in CI and is skipped elsewhere."""
     path = find_chromium()
     if path is None:
         missing = "no Chromium in PATH (chromium, chromium-browser or google-chrome): the browser tests cannot run"
@@ -51,10 +51,10 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """The path of Node, for the tests of the scripts. Without it: a failure in CI, a skip elsewhere."""
+    """The path of Node. If there is none, the test fails in CI and is skipped elsewhere."""
     path = shutil.which("node")
     if path is None:
-        missing = "no node in PATH: the tests of the scripts cannot run"
+        missing = "no node in PATH: the JavaScript tests cannot run"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
     return path
 
@@ -68,9 +68,9 @@ def lab(chromium, tmp_path_factory) -> Iterator[Lab]:
 
 @pytest.fixture
 def open_notebook(chromium, lab) -> Iterator[Callable]:
-    """open_notebook(cells) -> the Playwright page of a JupyterLab notebook in which all these code cells have run.
+    """open_notebook(cells): run a JupyterLab notebook with these code cells and return its Playwright page.
 
-    The test fails where a page logs an error, throws one, or asks any address but the server's.
+    The test fails if a page logs or throws an error, or requests another host than the server.
     """
     notebooks = Notebooks(chromium.new_context(viewport={"width": 1400, "height": 1000}), lab)
     yield notebooks.open

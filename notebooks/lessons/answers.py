@@ -1,4 +1,4 @@
-"""What the notebooks' exercises ask for (a number, a letter, a margin), and what a check replies."""
+"""Types of exercises (the answer is a number, a letter or a margin) and the result of a check."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,24 +8,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.curves.check import check_margin
+from workbench import Margin, check_margin
 from workbench.curves.check.trials import batch, rows_of
 from workbench.losses.rows import DenseRows
-from workbench.margins.base import Margin
 
+THETA = math.radians(80)  # rad between the two class centers in the lessons
+M = 0.5  # rad, the margin of ArcFace in the lessons
 OTHER_UNIT = {"degrees": ("rad", math.radians), "rad": ("degrees", math.degrees), "": ("", None)}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check replies: right (True, False, or None where nothing was answered) and why."""
+    """Result of a check. right: True, False, or None without an answer; why: the explanation."""
 
     right: bool | None
     why: str
 
     @property
     def mark(self) -> str:
-        return {True: "✓ Right.", False: "✗ Not yet.", None: "… No answer yet."}[self.right]
+        return {True: "✓ Correct.", False: "✗ Not correct.", None: "… No answer yet."}[self.right]
 
     def __bool__(self) -> bool:
         return self.right is True
@@ -41,8 +42,8 @@ class Verdict:
 class Number:
     """An exercise whose answer is a number.
 
-    truth: the answer, in `unit`; right: what to say about it; slips: wrong number -> the thought that leads to it;
-    otherwise: what to do about any other number, as text or as a function of it; tolerance: relative.
+    truth: the answer, in `unit`; right: explanation of the answer; slips: common wrong number -> explanation;
+    otherwise: advice for any other number, as text or as a function of the number; tolerance: relative.
     """
 
     hint: str
@@ -66,7 +67,7 @@ class Number:
         other, convert = OTHER_UNIT[self.unit]
         if convert and self.near(value, convert(self.truth)):
             return Verdict(
-                False, f"The angle is right, but {value:g} is in {other}; the question asks for {self.unit}."
+                False, f"The angle is correct, but {value:g} is in {other}; the question asks for {self.unit}."
             )
         size = "large" if value > self.truth else "small"
         more = self.otherwise if isinstance(self.otherwise, str) else self.otherwise(value)
@@ -78,7 +79,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Choice:
-    """An exercise whose answer is a letter; each letter says whether it is right and why."""
+    """An exercise whose answer is a letter. reasons: letter -> (correct or not, explanation)."""
 
     hint: str
     reasons: Mapping[str, tuple[bool, str]]
@@ -90,15 +91,15 @@ class Choice:
         return Verdict(*self.reasons[letter])
 
 
-Targets = Callable[[Any, DenseRows], Tensor]  # T (B, 1) of the answer's own parameters, from row statistics
+Targets = Callable[[Any, DenseRows], Tensor]  # (margin, row statistics) -> T (B, 1)
 
 
 @dataclass(frozen=True)
 class OwnMargin:
-    """An exercise whose answer is a margin, given as an instance.
+    """An exercise whose answer is an instance of a margin.
 
-    T: what its target logit must be, with its own parameters; needs: the names of those; right: what to say about it;
-    slips: why -> the T that this thought leads to; otherwise: what to do about any other T.
+    T: the correct target logit, computed with the parameters of the answer; needs: names of these parameters; right:
+    explanation of the answer; slips: explanation -> T of a common error; otherwise: advice for any other T.
     """
 
     hint: str
@@ -111,14 +112,16 @@ class OwnMargin:
 
     def judge(self, answer: Any) -> Verdict:
         if not isinstance(answer, Margin):
-            return Verdict(False, f"{answer!r} is no margin; give an instance, such as ArcFace(m=0.4).")
+            return Verdict(False, f"{answer!r} is not a margin; give an instance, for example ArcFace(m=0.4).")
         missing = [name for name in self.needs if name not in answer.parameters()]
         if missing:
-            return Verdict(False, f"{type(answer).__name__} has no parameter {' and '.join(missing)}; keep the names.")
+            return Verdict(
+                False, f"{type(answer).__name__} has no parameter {' and '.join(missing)}; do not rename it."
+            )
         faults = [found for found in check_margin(answer).findings if not found.note]
         if faults and faults[0].law in ("computes", "finite"):
             where = f" (at {faults[0].where})" if faults[0].where else ""
-            return Verdict(False, f"{faults[0].says}{where}.")
+            return Verdict(False, f"{faults[0].message}{where}.")
         cos, norm, y = batch()
         state = {name: torch.full((), 0.7) for name in answer.states}
         rows = rows_of(answer, cos, state, norm, y)

@@ -1,7 +1,7 @@
-"""Checks for the lessons: exercise answers with an explanation of common errors, and tables of expected values.
+"""Checks for the lessons: answers of exercises, with explanations of common errors, and tables of expected values.
 
-`check(name, answer)` grades an exercise, `seen(rows)` verifies the numbers at the end of a lesson, `page()` fits
-static figures into the notebook page.
+`check(name, answer)` checks an answer, `expect(*rows)` compares results with expected values, `style_figures()` adapts
+static figures to the notebook page.
 """
 
 from typing import Any
@@ -14,15 +14,15 @@ from workbench.views.theme import CONFIG, GRID, INK
 
 
 def check(name: str, answer: Any) -> Verdict:
-    """Judge an answer; None gets the hint. A wrong answer never raises, an unknown exercise raises InputError."""
+    """Check an answer; for None, return the hint. A wrong answer does not raise. InputError: unknown exercise."""
     if name not in EXERCISES:
         raise unknown("exercise", name, EXERCISES)
     exercise = EXERCISES[name]
     return Verdict(None, f"Hint: {exercise.hint}") if answer is None else exercise.judge(answer)
 
 
-class Seen:
-    """What was expected and what was measured, as a table."""
+class Expected:
+    """A table of expected and measured values."""
 
     def __init__(self, rows: list[tuple[str, float, float]]) -> None:
         self.rows = rows
@@ -32,20 +32,20 @@ class Seen:
 
     def _repr_markdown_(self) -> str:
         lines = [f"| {what} | {digest(a)} | {digest(b)} |" for what, a, b in self.rows]
-        return "\n".join(["| what | you should have seen | measured here |", "|---|---|---|", *lines])
+        return "\n".join(["| quantity | expected | measured |", "|---|---|---|", *lines])
 
 
-def seen(*rows: tuple[str, float, float, float]) -> Seen:
-    """A table of (what, expected, measured, tolerance). AssertionError names the first row that is not as expected."""
+def expect(*rows: tuple[str, float, float, float]) -> Expected:
+    """A table of (quantity, expected, measured, tolerance). AssertionError names the first row out of tolerance."""
     for what, expected, measured, tolerance in rows:
         if not abs(measured - expected) <= tolerance:
             raise AssertionError(
                 f"{what}: expected {digest(expected)} within {digest(tolerance)}, measured {digest(measured)}"
             )
-    return Seen([row[:3] for row in rows])
+    return Expected([row[:3] for row in rows])
 
 
-# A static figure cannot know the page's theme; its ink is dark. Hover labels have a ground of their own.
+# A static figure has dark text whatever the theme of the page is. Hover labels have their own background.
 DARK = "body[data-jp-theme-light=false] .js-plotly-plot"
 STYLE = f"""<style>
 {DARK} text:not(.hoverlayer text) {{ fill: {INK[True]} !important; }}
@@ -54,11 +54,11 @@ STYLE = f"""<style>
 </style>"""
 
 
-def page() -> Any:
-    """Fit static figures into a notebook's page: JupyterLab's dark theme, no button that sends them to a server."""
+def style_figures() -> Any:
+    """Adapt static figures to the notebook page: text colors for the dark theme, no button that uploads the figure."""
     import plotly.io
     from IPython.display import HTML
 
-    # JupyterLab gives a responsive figure no height at all.
+    # A responsive figure has height 0 in JupyterLab.
     plotly.io.renderers["plotly_mimetype"].config = CONFIG | {"responsive": False}
     return HTML(STYLE)

@@ -26,7 +26,7 @@ from workbench.core.geometry import full
 from workbench.core.random import generator
 from workbench.core.record import Run
 from workbench.methods import build
-from workbench.mining.exact import compressed
+from workbench.mining.exact import quantize
 from workbench.mining.queue import HardNegativeQueue
 from workbench.training import checkpoint
 from workbench.training import fit as fitting
@@ -260,9 +260,9 @@ def test_a_rebuild_sees_the_centers_of_the_step_it_started_at_a_byte_a_number(mo
     made = objective(queued(refresh_every=4, refresh_delay=3))
     trained(made, 3)
     made.observe(*batch(3))  # the fourth step, which starts the rebuild before the rows move
-    expected = compressed(made.centers.weight)
+    expected = quantize(made.centers.weight)
     trained(made, 3, start=4)
-    assert not torch.equal(compressed(made.centers.weight), expected)
+    assert not torch.equal(quantize(made.centers.weight), expected)
     assert seen[0].dtype == torch.int8
     assert torch.equal(seen[0], expected)
     assert made.centers.queue.rebuilt.startswith("flat (")
@@ -461,7 +461,7 @@ def test_a_process_killed_leaves_its_checkpoint_and_nothing_ahead_of_it(tmp_path
     folder.mkdir()
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder), str(saved)],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
     )

@@ -1,34 +1,19 @@
-"""The command line as a person meets it: statuses, one-line errors, a light start; the import rules of the house."""
+"""The command line: exit statuses, one-line errors, light imports; which packages import which heavy libraries."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from loading import loaded_after
 
 from workbench.cli import lab
-from workbench.cli import main as cli
 from workbench.core.errors import InputError
 from workbench.core.record import Run
 from workbench.methods import METHODS
 from workbench.methods.method import markdown_table
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def call(*arguments, monkeypatch, capsys):
-    """Status, standard output and standard error of the command line."""
-    monkeypatch.setattr(sys, "argv", ["workbench", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return (stop.value.code, *capsys.readouterr())
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    return lambda *arguments: call(*arguments, monkeypatch=monkeypatch, capsys=capsys)
 
 
 def test_train_evaluate_and_refuse_to_overwrite(run, tmp_path):
@@ -44,6 +29,19 @@ def test_train_evaluate_and_refuse_to_overwrite(run, tmp_path):
     status, _, error = run("train", *small)
     assert status == 2
     assert error == f"workbench: {path} exists already; choose another --out, or remove it\n"
+
+
+def test_evaluate_prints_no_tar_of_too_few_impostor_pairs(run, tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (60, 16, 16), dtype=np.uint8)
+    np.savez(tmp_path / "small.npz", images=images, labels=np.arange(60) % 10)
+    options = ("--data", f"npz:{tmp_path / 'small.npz'}", "--steps", 2, "--dim", 4, "--batch", 8, "--test", 0.4)
+    assert run("train", *options, "--out", tmp_path / "run")[0] == 0
+    status, out, _ = run("evaluate", tmp_path / "run", "--no-report")
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert (status, lines["impostor"]) == (0, "216")
+    assert lines["tar@0.1"].replace(".", "").isdigit()
+    assert lines["tar@0.01"] == "needs 1,000 impostor pairs"
+    assert lines["tar@0.001"] == "needs 10,000 impostor pairs"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +88,14 @@ def test_evaluate_names_a_corrupt_run(run, tmp_path):
     assert "split.json" in error
 
 
+def test_ctrl_c_is_one_line_and_status_130(run, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("workbench.training.evaluate.evaluate", interrupt)
+    assert run("evaluate", tmp_path) == (130, "", "workbench: interrupted\n")
+
+
 def test_methods_and_data_lists(run):
     status, out, _ = run("methods")
     assert status == 0
@@ -99,7 +105,7 @@ def test_methods_and_data_lists(run):
     status, out, _ = run("data", "list")
     assert status == 0
     assert "heads" in out
-    assert "files as described" in out
+    assert "files: ok" in out
 
 
 def test_the_readme_has_the_methods_table():
@@ -109,7 +115,7 @@ def test_the_readme_has_the_methods_table():
 
 
 def test_lab_is_local_has_a_token_and_saves_no_widget_state():
-    command = lab.command(8899, browser=False)
+    command = lab.lab_command(8899, browser=False)
     assert "--ServerApp.ip=127.0.0.1" in command
     assert not any("token" in word for word in command)  # the server's own random token stays on
     folder = next(word.split("=", 1)[1] for word in command if "app_settings_dir" in word)
@@ -122,15 +128,8 @@ def test_demo_refuses_a_folder_that_no_demo_wrote(tmp_path):
 
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match=r"holds 'thesis\.tex'"):
-        run_demo(tmp_path, None, print)
+        run_demo(tmp_path, {})
     assert (tmp_path / "thesis.tex").exists()
-
-
-def loaded_after(statement: str) -> set[str]:
-    """The modules that a fresh interpreter has loaded after a statement."""
-    code = f"import sys; {statement}; print(' '.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return {name.split(".")[0] for name in done.stdout.split()}
 
 
 ROOMS = {
@@ -151,7 +150,7 @@ ROOMS = {
     "workbench.evaluation.verification, workbench.evaluation.identification": {"torch", "plotly", "sklearn"},
     "workbench.views.verification, workbench.views.similarity, workbench.views.hardness": {"torch", "ipywidgets"},
     "workbench.views.gradients, workbench.views.supervision, workbench.views.dimension": {"torch", "ipywidgets"},
-    "workbench.views.cost, workbench.views.queues": {"torch", "ipywidgets"},
+    "workbench.compare.cost.figures, workbench.views.queues": {"torch", "ipywidgets"},
     "workbench.training.live.session, workbench.training.live.replay": {"plotly", "ipywidgets", "umap", "faiss"},
     "workbench.probes.projections": {"torch", "umap", "plotly", "sklearn"},
     "workbench.mining.queue, workbench.mining.index": {"plotly", "ipywidgets", "faiss"},

@@ -17,17 +17,6 @@ from workbench.training.config import Config
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["workbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return (stop.value.code, *capsys.readouterr())
-
-    return call
-
-
-@pytest.fixture
 def odd(tmp_path):
     """Paths that nothing can be written to, by name."""
     (tmp_path / "file").touch()

@@ -5,28 +5,15 @@ import json
 import pytest
 
 from workbench.cli import demo
-from workbench.cli import main as cli
 from workbench.core.errors import InputError
 from workbench.core.locks import lock_folder
 from workbench.core.record import Run
 from workbench.training import checkpoint, processes
+from workbench.training import run as training
 from workbench.training.config import Config
 from workbench.training.run import CHECKPOINT, train
 
 TINY = {"data": "digits", "size": 16, "dim": 8, "width": 0.25, "batch": 16, "test": 0.4, "device": "cpu"}
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["workbench", *map(str, words)])
-        try:
-            cli.main()
-        except SystemExit as stop:
-            return (stop.code or 0, *capsys.readouterr())
-        return (0, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -53,36 +40,36 @@ def stopped(tmp_path):
         (("--epochs", 3), "--epochs 3.0: the run in {} has none"),
         (("--size", 32), "--size 32: the run in {} has 16"),
         (("--class-set", "rate=0.5"), "--class-set rate=0.5: the run in {} has none"),
-        (("--nproc", 2), "--nproc 2: processes share sharded centers only; these are full"),
+        (("--nproc", 2), "--nproc 2: needs --centers sharded; the centers are full"),
     ],
 )
-def test_a_resumed_run_refuses_settings_that_are_not_its_own(words, said, stopped, call):
+def test_a_resumed_run_refuses_settings_that_are_not_its_own(words, said, stopped, run):
     before = {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file()}
-    status, _, error = call("train", "--out", stopped, "--resume", *words)
+    status, _, error = run("train", "--out", stopped, "--resume", *words)
     assert status == 2
     assert said.format(stopped) in error
     assert error.count("\n") == 1
     assert {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file()} == before
 
 
-def test_a_resumed_run_takes_its_own_settings_again(stopped, call):
+def test_a_resumed_run_takes_its_own_settings_again(stopped, run):
     own = ("--steps", 6, "--lr", 0.2, "--method", "arcface", "--set", "m=0.3", "--size", 16, "--device", "cpu")
-    assert call("train", "--out", stopped, "--resume", *own)[0] == 0
+    assert run("train", "--out", stopped, "--resume", *own)[0] == 0
     assert Run.open(stopped).status == "finished"
 
 
-def test_a_run_with_an_owner_and_take_over_without_resume_are_one_line(stopped, call, tmp_path):
+def test_a_run_with_an_owner_and_take_over_without_resume_are_one_line(stopped, run, tmp_path):
     found = Run.open(stopped)
     found.finish("running")
     with lock_folder(stopped, ""):
-        status, _, error = call("train", "--out", stopped, "--resume")
+        status, _, error = run("train", "--out", stopped, "--resume")
     assert (status, error.count("\n")) == (2, 1)
     assert "is running: process" in error
-    status, _, error = call("train", "--out", tmp_path / "new", "--take-over")
+    status, _, error = run("train", "--out", tmp_path / "new", "--take-over")
     assert (status, error) == (2, "workbench: --take-over: only with --resume\n")
 
 
-def test_a_disk_that_fills_says_what_is_saved_and_how_to_go_on(tmp_path, call, monkeypatch):
+def test_a_disk_that_fills_says_what_is_saved_and_how_to_go_on(tmp_path, run, monkeypatch):
     save, calls = checkpoint.save, []
 
     def full(job, path):
@@ -94,11 +81,11 @@ def test_a_disk_that_fills_says_what_is_saved_and_how_to_go_on(tmp_path, call, m
     monkeypatch.setattr(checkpoint, "save", full)
     out = tmp_path / "run"
     words = [word for name, value in TINY.items() for word in (f"--{name}", value)]
-    status, _, error = call("train", "--out", out, "--steps", 4, "--snapshots", 2, *words)
+    status, _, error = run("train", "--out", out, "--steps", 4, "--snapshots", 2, *words)
     assert status == 1
     assert error.splitlines()[-1] == (
         f"workbench: cannot write to {out}: No space left on device, at step 4; the last checkpoint is whole;"
-        f" `workbench train --out {out} --resume` goes on from there"
+        f" `workbench train --out {out} --resume` resumes from it"
     )
     assert (out / CHECKPOINT).exists()
 
@@ -128,14 +115,14 @@ def test_processes_join_only_by_a_whole_set_of_variables(changes, found, monkeyp
             monkeypatch.delenv(name, raising=False)
         else:
             monkeypatch.setenv(name, value)
-    assert processes.group() == found
+    assert processes.process_ranks() == found
 
 
-def test_a_scheduler_does_not_change_a_training_whose_centers_are_not_sharded(tmp_path, monkeypatch, call):
+def test_a_scheduler_does_not_change_a_training_whose_centers_are_not_sharded(tmp_path, monkeypatch, run):
     for name, value in (FULL | {"RANK": "1"}).items():
         monkeypatch.setenv(name, value)
     words = [word for name, value in TINY.items() for word in (f"--{name}", value)]
-    status, said, _ = call("train", "--out", tmp_path / "run", "--steps", 2, *words)
+    status, said, _ = run("train", "--out", tmp_path / "run", "--steps", 2, *words)
     assert status == 0
     assert "is trained" in said  # this process prints although its RANK is 1
     assert Run.open(tmp_path / "run").status == "finished"
@@ -155,8 +142,7 @@ def quick_demo(monkeypatch, tmp_path):
     """A demo of two losses on small images, in a working folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "METHODS", ("norm_softmax", "arcface"))
-    real = demo.settings
-    monkeypatch.setattr(demo, "settings", lambda *given: Config(**TINY | {"method": real(*given).method}, steps=4))
+    monkeypatch.setattr(demo, "demo_config", lambda method, settings: Config(**TINY, method=method, steps=4))
     return tmp_path / "runs"
 
 
@@ -164,41 +150,41 @@ def contents(path):
     return {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
-def test_demo_twice_loses_nothing_and_says_where_it_wrote(quick_demo, call):
-    status, said, error = call("demo")
+def test_demo_twice_loses_nothing_and_says_where_it_wrote(quick_demo, run):
+    status, said, error = run("demo")
     assert status == 0, error
     assert "The demo writes to runs/demo\n" in said
     before = contents(quick_demo / "demo")
-    status, said, _ = call("demo")
+    status, said, _ = run("demo")
     assert (status, "The demo writes to runs/demo-2\n" in said) == (0, True)
     assert contents(quick_demo / "demo") == before
-    status, _, error = call("demo", "--out", "runs/demo")
+    status, _, error = run("demo", "--out", "runs/demo")
     assert status == 2
     assert "--out runs/demo holds a finished demo's report.html; choose another --out" in error
     assert contents(quick_demo / "demo") == before
 
 
-def test_an_unfinished_demo_goes_on_and_anything_else_is_left_alone(quick_demo, call, monkeypatch):
-    real = demo.train
+def test_an_unfinished_demo_goes_on_and_anything_else_is_left_alone(quick_demo, run, monkeypatch):
+    real = training.train
 
     def stop(config, *rest):
         if config.method == "arcface":
             raise KeyboardInterrupt
         return real(config, *rest)
 
-    monkeypatch.setattr(demo, "train", stop)
-    status, _, error = call("demo")
+    monkeypatch.setattr(training, "train", stop)
+    status, _, error = run("demo")
     assert status == 130
-    assert "the same command goes on from here, in runs/demo" in error
-    monkeypatch.setattr(demo, "train", real)
+    assert "run the same command again to resume the demo in runs/demo" in error
+    monkeypatch.setattr(training, "train", real)
     first = (quick_demo / "demo" / "norm_softmax" / "steps.csv").read_bytes()
-    status, said, _ = call("demo")
+    status, said, _ = run("demo")
     assert (status, "The demo writes to runs/demo\n" in said) == (0, True)
     assert (quick_demo / "demo" / "norm_softmax" / "steps.csv").read_bytes() == first
     mine = quick_demo / "mine" / "arcface"
     train(Config(**TINY, method="arcface", steps=2), mine)
     before = contents(mine)
-    status, _, error = call("demo", "--out", "runs/mine")
+    status, _, error = run("demo", "--out", "runs/mine")
     assert status == 2
     assert "--out runs/mine holds 'arcface' of other settings; choose another --out" in error
     assert contents(mine) == before

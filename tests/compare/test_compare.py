@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from workbench.cli import main as cli
 from workbench.compare import engine, parsing, task, variants
 from workbench.compare.engine import compare, execute, gather
+from workbench.compare.figures import differences_figure, seeds_figure, sweep_figure, variant_styles
 from workbench.compare.plan import prepare, round_steps
 from workbench.compare.results import METRICS
-from workbench.compare.tables import print_tables, write_tables
+from workbench.compare.tables import mean_and_std, print_tables, write_tables
 from workbench.compare.variants import Variant
 from workbench.core.errors import InputError
 from workbench.core.locks import lock_folder
@@ -30,9 +31,9 @@ from workbench.methods import METHODS, build
 from workbench.reports import comparison_words as words
 from workbench.reports.comparison import write_report
 from workbench.reports.sweeps import MAX_LINES, axis_title, lines_against, omitted_count, swept_names
+from workbench.training.batches import batch_indices
 from workbench.training.config import Config
-from workbench.training.fit import Job, TrainingFault, batch_indices
-from workbench.views.compare import differences_figure, looks, seeds_figure, sweep_figure
+from workbench.training.fit import Job, TrainingFault
 
 TINY = Config(data="digits", size=16, dim=8, steps=4, batch=8, test=0.4, snapshots=2, device="cpu")
 TWO = (Variant("ArcFace", "arcface"), Variant("NPCFace", "npcface"))
@@ -170,6 +171,13 @@ def test_a_seed_gives_every_method_the_same_split_weights_centers_and_batches():
 # What is shown
 
 
+def test_a_tar_of_too_few_impostor_pairs_is_not_shown(tmp_path):
+    found = replace(comparison_of([[0.5, 0.5], [1.0, 1.0]], "tar@0.01"), impostors=999)
+    assert mean_and_std(found, 1, "tar@0.01") == "needs 1,000 impostor pairs"
+    assert mean_and_std(found, 1, "eer").endswith("%")
+    assert "needs 1,000 impostor pairs" in write_report(found, tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_tables_figures_and_report(tmp_path, capsys):
     listed = variants.methods("arcface,npcface,norm_softmax", TINY)
     found = comparison_of(0.1 + np.random.default_rng(1).normal(size=(3, 4)) / 50, listed=listed)
@@ -194,7 +202,7 @@ def test_tables_figures_and_report(tmp_path, capsys):
     for figure in (seeds_figure(found), differences_figure(found, dark=True)):
         assert figure.layout.xaxis.title.text.count("EER")
     assert differences_figure(found).layout.yaxis.ticktext[0].startswith("NPCFace<br>− ArcFace<br>")
-    assert [look.colour for look in looks(found)] == ["#0072B2", "#009E73", "#8A8A8A"]
+    assert [look.color for look in variant_styles(found)] == ["#0072B2", "#009E73", "#8A8A8A"]
 
 
 def test_a_sweep_is_drawn_with_one_line_for_each_held_value(tmp_path):
@@ -203,11 +211,11 @@ def test_a_sweep_is_drawn_with_one_line_for_each_held_value(tmp_path):
     found = comparison_of(values, listed=listed)
     assert swept_names(found) == ["alpha", "t"]
     lines = lines_against(found, "alpha", "eer")
-    assert [line.look.label for line in lines] == ["NPCFace, t = 1", "NPCFace, t = 1.3"]
+    assert [line.style.label for line in lines] == ["NPCFace, t = 1", "NPCFace, t = 1.3"]
     assert np.allclose(lines[1].values[:, 0], np.arange(6) / 10 + 1.3)
-    assert len({(line.look.dash, line.look.marker) for line in lines}) == 2
+    assert len({(line.style.dash, line.style.marker) for line in lines}) == 2
     over_t = lines_against(found, "t", "eer")
-    assert [line.look.label for line in over_t][-1] == "MV-softmax (Arc)"
+    assert [line.style.label for line in over_t][-1] == "MV-softmax (Arc)"
     assert len(over_t) == MAX_LINES + 1
     assert omitted_count(found, "t") == 2
     assert axis_title(found, "alpha") == "α: cosine added to a hard negative"
@@ -233,7 +241,7 @@ def test_the_report_says_the_call_that_makes_it_again(tmp_path):
 
 
 def test_figures_need_no_torch_and_a_worker_listens_at_once():
-    for room in ("workbench.views.compare", "workbench.compare.worker"):
+    for room in ("workbench.compare.figures", "workbench.compare.worker"):
         code = f"import sys, {room}; print('torch' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
@@ -389,7 +397,7 @@ def test_a_budget_becomes_the_steps_of_the_slowest_and_is_measured_once(tmp_path
     monkeypatch.setattr(plans, "measure_steps", lambda plan: {"arcface": 0.02, "npcface": 0.03})
     plan = prepare(TWO, 1, TINY, tmp_path / "b", budget=30.1)
     assert plan.base.steps == 1000  # 30.1 / 0.03 = 1003
-    assert {task.config.steps for task in plan.tasks} == {1000}
+    assert {one.config.steps for one in plan.tasks} == {1000}
     monkeypatch.setattr(plans, "measure_steps", lambda plan: pytest.fail("measured again"))
     assert prepare(TWO, 1, TINY, tmp_path / "b", budget=30.1).base.steps == 1000
     info = json.loads((tmp_path / "b" / "compare.json").read_text())
@@ -442,7 +450,7 @@ def test_the_command_prints_tables_writes_a_report_and_survives_ctrl_c(run, tmp_
     monkeypatch.setattr(task, "train", interrupted)
     status, out, error = run(*asked)
     assert status == 130
-    assert "the same command goes on from here" in error
+    assert "run the same command again to resume" in error
     assert "missing: NPCFace, seed 0: not trained yet" in out
     assert (tmp_path / "c" / "report.html").exists()
     monkeypatch.setattr(task, "train", train)

@@ -6,10 +6,11 @@ import sys
 import pytest
 
 from workbench.cli import main as cli
-from workbench.cli.bench import numbers
+from workbench.cli.bench import parse_classes
 from workbench.compare.cost import classifiers as heads_module
 from workbench.compare.cost import scaling as scaling_module
 from workbench.compare.cost.classifiers import measure_classifiers
+from workbench.compare.cost.figures import heads_figure, scaling_figure
 from workbench.compare.cost.results import (
     COLUMNS,
     Cost,
@@ -34,7 +35,6 @@ from workbench.compare.cost.ways import (
     ways,
 )
 from workbench.core.errors import InputError
-from workbench.views.cost import heads_figure, scaling_figure
 
 
 def cost(way, classes=100, seconds=(1.0, 2.0, 3.0), size=2**20, **more):
@@ -232,10 +232,10 @@ def test_the_figures_draw_what_was_timed():
 
 
 def test_sizes_are_typed_as_people_write_them():
-    assert numbers("1e5,10000, 300") == [300, 10_000, 100_000]
+    assert parse_classes("1e5,10000, 300") == [300, 10_000, 100_000]
     for bad in ("", "1e4,x", "2.5", "inf", "nan"):
         with pytest.raises(InputError, match="whole numbers between commas"):
-            numbers(bad)
+            parse_classes(bad)
 
 
 def command(monkeypatch, capsys, *arguments):

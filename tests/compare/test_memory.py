@@ -11,7 +11,7 @@ import torch
 
 from workbench.centers.queued import QueuedCenters
 from workbench.centers.sampled import SampledCenters
-from workbench.cli import bench
+from workbench.cli.bench_memory import memory as memory_command
 from workbench.compare.cost import memory
 from workbench.compare.cost.memory import Need, Part, allocations, footprint, free_memory, needs, two_steps
 from workbench.core.errors import InputError
@@ -186,7 +186,7 @@ def test_the_command_says_what_fits(two_millions, capsys, monkeypatch):
     monkeypatch.setattr(memory, "needs", lambda *given: asked.append(given) or two_millions)
     monkeypatch.setattr(memory, "free_memory", lambda: 20 * 2**30)
     monkeypatch.setattr(memory, "free_gpu_memory", lambda: 2**30)
-    bench.memory(2e6, processes=4)
+    memory_command(2e6, processes=4)
     assert asked == [("npcface", 2_000_000, 512, 1024, 0.1, 8192, 32, 4)]
     out = capsys.readouterr().out
     for text in ("npcface, 2,000,000 classes, dim 512", "4,096,000,000", "5.25 x (B x C)", "3 x W + 2 x logits"):
@@ -195,5 +195,5 @@ def test_the_command_says_what_fits(two_millions, capsys, monkeypatch):
     assert computer.startswith("This computer's memory has 20.00 GiB free: full, streaming")
     assert "not full (55.34)" in computer
     assert gpu.startswith("This computer's GPU has 1.00 GiB free: queued, K = 32 (0.26) fits, not full")
-    with pytest.raises(InputError, match=r"--classes 2\.5: a whole number"):
-        bench.memory(2.5)
+    with pytest.raises(InputError, match=r"--classes 2\.5: expected a whole number"):
+        memory_command(2.5)

@@ -1,4 +1,4 @@
-"""Files that were damaged or edited: always one clear error or a valid reading, never another exception."""
+"""Damaged or edited files: reading them succeeds or raises InputError, and never another exception."""
 
 import copy
 import json
@@ -15,18 +15,19 @@ from workbench.core.errors import InputError
 from workbench.core.files import read_json, write_json
 from workbench.core.formats import RUN
 from workbench.core.record import Run
-from workbench.core.schema import DEPTH, ListOf, MapOf, Maybe, Number, Table, Text, Whole, check
+from workbench.core.schema import DEPTH, Integer, ListOf, MapOf, Maybe, Number, Table, Text, check
 from workbench.data import manifest
 from workbench.training import checkpoint
 from workbench.training.config import Config
+from workbench.training.evaluate import evaluate
 from workbench.training.fit import Job
-from workbench.training.live.replay import checked, record
+from workbench.training.live.replay import parse_record, record
 from workbench.training.live.session import LiveSession
-from workbench.training.run import evaluate, train
+from workbench.training.run import train
 
 SMALL = Config(data="digits", size=16, dim=8, steps=3, batch=8, test=0.4, snapshots=2, device="cpu", method="arcface")
 FORM = Table(
-    {"lr": Number(above=0), "name": Maybe(Text()), "list": ListOf(Whole(0, 9)), "map": MapOf()}, frozenset({"map"})
+    {"lr": Number(above=0), "name": Maybe(Text()), "list": ListOf(Integer(0, 9)), "map": MapOf()}, frozenset({"map"})
 )
 RIGHT = {"lr": 0.1, "name": None, "list": [1, 2]}
 
@@ -78,35 +79,35 @@ def test_json_has_no_nan_and_old_files_with_nan_are_read(tmp_path):
     assert read_json(tmp_path / "old.json") == {"a": None, "b": None}
 
 
-# ---- files changed at random -----------------------------------------------------------------------------------------
+# ---- random changes of files -----------------------------------------------------------------------------------------
 
 ODD = (
     None, True, -1, 0, 1.5, 1e308, 10**30, "", "x", "a\0b", "\udce9", "x" * 5000, [], [[]], {}, {"a": 1}, [None], ["x"],
 )  # fmt: skip
 
 
-def places(value, path=()):
-    """The paths of all fields and of the first items of lists in a JSON value."""
-    found = [path]
+def field_paths(value, path=()):
+    """The paths of all fields, and of the first items of lists, in a JSON value."""
+    paths = [path]
     items = value.items() if isinstance(value, dict) else enumerate(value[:3]) if isinstance(value, list) else ()
     for key, item in items:
-        found += places(item, (*path, key))
-    return found
+        paths += field_paths(item, (*path, key))
+    return paths
 
 
-def nested(depth):
+def nest(depth):
     deep = []
     for _ in range(depth):
         deep = [deep]
     return deep
 
 
-def changed(value, rng):
-    """A JSON value with one field replaced, dropped or added."""
+def change_field(value, rng):
+    """A copy of a JSON value with one field replaced, dropped or added."""
     value = copy.deepcopy(value)
-    *way, last = rng.choice([path for path in places(value) if path])
+    *parents, last = rng.choice([path for path in field_paths(value) if path])
     owner = value
-    for key in way:
+    for key in parents:
         owner = owner[key]
     kind = rng.choice(("replace", "replace", "replace", "drop", "add", "deep"))
     if kind == "drop":
@@ -114,12 +115,12 @@ def changed(value, rng):
     elif kind == "add" and isinstance(owner, dict):
         owner[f"{last}x"] = rng.choice(ODD)
     else:
-        owner[last] = nested(rng.choice((30, 300))) if kind == "deep" else rng.choice(ODD)
+        owner[last] = nest(rng.choice((30, 300))) if kind == "deep" else rng.choice(ODD)
     return value
 
 
-def damaged(content, rng):
-    """The bytes of a file cut off, of another encoding, with a mark or with other bytes in it."""
+def damage(content, rng):
+    """The bytes of a file truncated, in another encoding, with a byte order mark, or with other bytes inserted."""
     kind = rng.choice(("cut", "utf-16", "mark", "bytes", "digits", "brackets", "twice"))
     at = rng.randrange(len(content))
     return {
@@ -133,8 +134,8 @@ def damaged(content, rng):
     }[kind]()
 
 
-def refusal(load):
-    """The message of the InputError that a call raises; '' where it returns."""
+def error_message(load):
+    """The message of the InputError that a call raises; '' if it raises none."""
     try:
         load()
     except InputError as error:
@@ -142,21 +143,21 @@ def refusal(load):
     return ""
 
 
-def survives(path, load, seed, count=70):
-    """How often a changed file was refused; anything but InputError or a valid reading fails the test."""
-    rng, original, refused = random.Random(seed), path.read_bytes(), 0
+def count_errors(path, load, seed, count=70):
+    """The number of changed files that raise InputError. Any other exception fails the test."""
+    rng, original, errors = random.Random(seed), path.read_bytes(), 0
     value = json.loads(original)
     for _ in range(count):
         whole = rng.random() < 0.75
-        made = json.dumps(changed(value, rng)).encode() if whole else damaged(original, rng)
-        path.write_bytes(made)
-        message = refusal(load)
-        refused += bool(message)
+        content = json.dumps(change_field(value, rng)).encode() if whole else damage(original, rng)
+        path.write_bytes(content)
+        message = error_message(load)
+        errors += bool(message)
         assert "\n" not in message, message
         assert len(message) < 1500, message
     path.write_bytes(original)
     load()
-    return refused
+    return errors
 
 
 @pytest.fixture(scope="module")
@@ -167,25 +168,25 @@ def run(tmp_path_factory):
     return path
 
 
-def test_a_changed_run_is_refused_or_read(run):
+def test_a_changed_run_raises_or_is_read(run):
     def load():
-        found = Run.open(run)
-        Config.from_json(found.config)
-        return found.split, found.results
+        result = Run.open(run)
+        Config.from_json(result.config)
+        return result.split, result.results
 
-    assert survives(run / "run.json", load, 1, 150) > 60
-    assert survives(run / "split.json", load, 2) > 30
-    assert survives(run / "results.json", load, 3) > 30
+    assert count_errors(run / "run.json", load, 1, 150) > 60
+    assert count_errors(run / "split.json", load, 2) > 30
+    assert count_errors(run / "results.json", load, 3) > 30
 
 
-def test_a_changed_comparison_is_refused_or_read(tmp_path):
+def test_a_changed_comparison_raises_or_is_read(tmp_path):
     prepare(
         [Variant("ArcFace", "arcface"), Variant("t", "npcface", parameters={"t": 1.1}, swept=True)], 2, SMALL, tmp_path
     )
-    assert survives(tmp_path / "compare.json", lambda: Plan.open(tmp_path), 4, 150) > 60
+    assert count_errors(tmp_path / "compare.json", lambda: Plan.open(tmp_path), 4, 150) > 60
 
 
-def test_a_changed_session_is_refused_or_read(tmp_path):
+def test_a_changed_session_raises_or_is_read(tmp_path):
     session = LiveSession(data="digits", size=16, dim=3, method="npcface")
     try:
         session.set(m0=0.2)
@@ -195,28 +196,28 @@ def test_a_changed_session_is_refused_or_read(tmp_path):
     finally:
         session.stop()
     path = tmp_path / "session.json"
-    assert survives(path, lambda: checked(read_json(path), str(path)), 5, 150) > 60
+    assert count_errors(path, lambda: parse_record(read_json(path), str(path)), 5, 150) > 60
 
 
 @pytest.mark.parametrize("threads", ["2", 2.5, None, True, 0, 10**9, [1]])
-def test_a_session_of_odd_threads_is_refused(tmp_path, threads):
+def test_invalid_threads_of_a_session_raise(tmp_path, threads):
     with pytest.raises(InputError, match="threads"):
         LiveSession(data="digits", size=16, dim=3, threads=threads)
 
 
-def test_a_changed_checkpoint_is_refused_or_read(run, tmp_path):
+def test_a_changed_checkpoint_raises_or_is_read(run, tmp_path):
     tensors = load_file(run / "checkpoint.safetensors")
     job = Job.start(SMALL, 6, 16)
     header = {"step": 3, "lr": 0.2, "parameters": job.objective.parameters_now()}
     rng, path = random.Random(6), tmp_path / "c.safetensors"
     for _ in range(40):
         text = (
-            json.dumps(changed(header, rng))
+            json.dumps(change_field(header, rng))
             if rng.random() < 0.8
-            else damaged(json.dumps(header).encode(), rng).decode("latin-1")
+            else damage(json.dumps(header).encode(), rng).decode("latin-1")
         )
         save_file(tensors, path, metadata={"job": text})
-        assert "\n" not in refusal(lambda: checkpoint.load(Job.start(SMALL, 6, 16), path))
+        assert "\n" not in error_message(lambda: checkpoint.load(Job.start(SMALL, 6, 16), path))
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_a_changed_checkpoint_is_refused_or_read(run, tmp_path):
         lambda text: text.replace('kind = "', 'kind = ["', 1),
     ],
 )
-def test_a_changed_manifest_is_refused(tmp_path, edit):
+def test_a_changed_manifest_raises(tmp_path, edit):
     text = next(path for path in Path(manifest.FOLDER).glob("*.toml") if "path = " in path.read_text()).read_text()
     (tmp_path / "m.toml").write_text(edit(text))
     with pytest.raises(InputError) as caught:

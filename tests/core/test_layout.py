@@ -1,6 +1,7 @@
-"""The layout of the package: which package may import which, no cycles, sizes, names. Read from the source, not run."""
+"""The layout of the package (allowed imports, no cycles, names) and of the tests, read from the source."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -24,8 +25,8 @@ ORDER = [
     "probes",
     "evaluation",
     "training",
-    "compare",
     "views",
+    "compare",
     "reports",
     "panels",
     "cli",
@@ -104,3 +105,85 @@ def test_every_public_name_imports():
     assert all(getattr(workbench, name) is not None for name in workbench.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         workbench.nonsense  # noqa: B018
+
+
+# The tests: they use public names of the package only, and do not assert durations.
+
+TESTS = {p: ast.parse(p.read_text(encoding="utf-8")) for p in sorted((ROOT / "tests").rglob("*.py"))}
+PRIVATE = re.compile(r"(?:[\w.]*\.)?(_[a-z]\w*[a-z0-9])")  # not _repr_html_, which IPython calls
+FOREIGN = {"_esm", "_css"}  # attributes that anywidget reads
+CLOCKS = {"monotonic", "perf_counter", "process_time", "time_ns"}
+# Files that still use private names, or assert on a clock; remove a file from its list when it is clean.
+USE_PRIVATE_NAMES = {
+    "data/test_heads.py",
+    "panels/test_explorer.py",
+    "panels/test_lab.py",
+    "panels/test_live_charts.py",
+    "panels/test_live_curves.py",
+    "panels/test_live_queue.py",
+    "panels/test_live_sphere.py",
+    "panels/test_panels.py",
+    "probes/test_projections.py",
+}
+READ_A_CLOCK = {"panels/test_live_lab_browser.py"}  # timeouts of loops that wait for the page
+
+
+def private_definitions(trees: Iterator[ast.Module]) -> set[str]:
+    """The private functions, classes, attributes and variables that modules define."""
+    names = set()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(node.id if isinstance(node, ast.Name) else node.attr)
+    return {name for name in names if PRIVATE.fullmatch(name)} - FOREIGN
+
+
+def private_uses(tree: ast.Module, private: set[str]) -> set[str]:
+    """The names in `private` that a test imports, reads as an attribute, or quotes (getattr, monkeypatch)."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) != "self":
+            names.add(node.attr)
+        elif (
+            isinstance(node, ast.Constant) and isinstance(node.value, str) and (match := PRIVATE.fullmatch(node.value))
+        ):
+            names.add(match[1])
+    return names & private
+
+
+def clock_asserts(tree: ast.Module) -> list[int]:
+    """The lines of the assert statements that read a clock."""
+    asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    return [node.lineno for node in asserts for part in ast.walk(node.test) if getattr(part, "attr", "") in CLOCKS]
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT / "tests").as_posix()
+
+
+def test_tests_use_no_private_names_of_the_package():
+    private = private_definitions(iter(FILES.values()))
+    uses = {relative(path): private_uses(tree, private) for path, tree in TESTS.items()}
+    assert {path: names for path, names in uses.items() if names and path not in USE_PRIVATE_NAMES} == {}
+
+
+def test_tests_assert_no_durations():
+    lines = {relative(path): clock_asserts(tree) for path, tree in TESTS.items()}
+    assert {path: at for path, at in lines.items() if at and path not in READ_A_CLOCK} == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["widget._planted = 1", "from workbench.x import _planted", 'monkeypatch.setattr("workbench.x._planted", 1)'],
+)
+def test_a_private_name_in_a_test_is_detected(line):
+    definition = ast.parse("class Widget:\n    def __init__(self):\n        self._planted = 0\n")
+    assert private_uses(ast.parse(line), private_definitions(iter([definition]))) == {"_planted"}
+    assert private_uses(ast.parse("widget._repr_html_(), widget.state"), {"_planted"}) == set()
+
+
+def test_an_assert_on_a_clock_is_detected():
+    assert clock_asserts(ast.parse("start = time.monotonic()\nassert time.monotonic() - start < 1\n")) == [2]

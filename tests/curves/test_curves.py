@@ -1,4 +1,4 @@
-"""Curves and boundaries against closed forms, and against the logits that training uses."""
+"""Curves and boundaries against closed forms and against the logits of training."""
 
 import math
 
@@ -21,8 +21,8 @@ THETA = math.radians(80)
 @given(st.floats(0.5, 3.1), st.floats(0.0, 0.45))
 def test_arcface_boundary_is_half_of_what_the_margin_leaves(theta, m):
     # A sample theta - phi from the other center; theta + m must stay below pi for the closed form.
-    found = boundaries(ArcFace(m=m), theta)
-    assert found[0] == pytest.approx((theta - m) / 2, abs=1e-9)
+    positions = boundaries(ArcFace(m=m), theta)
+    assert positions[0] == pytest.approx((theta - m) / 2, abs=1e-9)
     assert ideal_boundaries(ArcFace(m=m), theta)[0] == pytest.approx((theta - m) / 2, abs=1e-9)
 
 
@@ -49,8 +49,8 @@ def test_norm_softmax_boundary_is_the_middle():
     ],
 )
 def test_published_boundaries_at_80_degrees(margin, t, degrees):
-    found = boundaries(margin, THETA, {"t": t})
-    assert math.degrees(found[0]) == pytest.approx(degrees, abs=0.06)
+    positions = boundaries(margin, THETA, {"t": t})
+    assert math.degrees(positions[0]) == pytest.approx(degrees, abs=0.06)
 
 
 def test_closed_coefficients_meet_the_ideal_boundary_exactly():
@@ -77,7 +77,7 @@ def test_a_guard_jump_of_T_is_found():
     assert len(curve(ArcFace(), math.pi).T_jumps) == 0
 
 
-STATE = {"t": 0.4, "lam": 5.0, "mu": 2.0, "sigma": 1.5}  # of a training under way
+STATE = {"t": 0.4, "lam": 5.0, "mu": 2.0, "sigma": 1.5}  # as during training
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.has_logits])
@@ -91,11 +91,11 @@ def test_a_curve_is_the_logits_of_training(name):
         for state in obj.margin.states:
             if state in STATE:
                 obj.get_buffer(f"state_{state}").fill_(STATE[state])
-    length = 1.0 if isinstance(obj.centers.similarity, Dot) else 3.0  # a dot product is a cosine at length 1 only
+    length = 1.0 if isinstance(obj.centers.similarity, Dot) else 3.0  # a dot product equals the cosine for norm 1 only
     c = curve(obj.margin, THETA, points=37, state=obj.state, norm=length)
     x = torch.tensor(np.stack([np.cos(c.phi), np.sin(c.phi)], 1)) * length
     both = obj.margin_logits(x, torch.zeros(37, dtype=torch.long)).detach().numpy()
-    inner = slice(1, -1)  # at the very ends a cosine rounds to 1
+    inner = slice(1, -1)  # at the ends a cosine rounds to 1
     assert np.abs(both[inner, 0] - c.T[inner]).max() < 1e-7
     assert np.abs(both[inner, 1] - c.N[inner]).max() < 1e-7
 

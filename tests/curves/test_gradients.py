@@ -1,4 +1,4 @@
-"""Gradient maps, slopes and the split of the supervision: against plain loops, finite differences and the papers."""
+"""Gradient maps and supervision against plain loops, finite differences and the equations of the papers."""
 
 import math
 import re
@@ -9,17 +9,16 @@ import plotly.graph_objects as go
 import pytest
 import reference
 import torch
-from cases import quietly_built, view
+from cases import build_quietly, view
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from workbench.centers.similarity import Dot
 from workbench.core.errors import InputError
-from workbench.curves.gradients import gradient_map, slopes
-from workbench.curves.supervision import emphasis, emphasis_over, hard_forms, margin_effect, supervision
+from workbench.curves.gradients import gradient_map
+from workbench.curves.supervision import emphasis, hard_forms, margin_effect, supervision
 from workbench.margins import (
     ArcFace,
-    ArcNegFace,
     Circle,
     CosFace,
     CurricularFace,
@@ -27,10 +26,9 @@ from workbench.margins import (
     MVSoftmax,
     NormSoftmax,
     NPCFace,
-    SphereFaceR,
 )
 from workbench.methods import METHODS, build
-from workbench.views.gradients import QUANTITIES, Mapped, colours, gradient_figure, slopes_figure
+from workbench.views.gradients import QUANTITIES, LabeledMap, color_axis, gradient_figure
 from workbench.views.supervision import effect_figure, emphasis_figure, supervision_figure
 from workbench.views.theme import DIVERGING
 
@@ -45,9 +43,9 @@ degrees = np.radians
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_the_map_is_the_gradient_of_the_plain_loops(name):
-    obj = quietly_built(name, 4, 3).double()
+    obj = build_quietly(name, 4, 3).double()
     theta_y, theta_j = degrees([21.0, 55.0, 83.0]), degrees([38.0, 61.0, 97.0])
-    found = gradient_map(obj, theta_y, theta_j, rest=1, theta_rest=1.3, norm=LENGTH)
+    result = gradient_map(obj, theta_y, theta_j, rest=1, theta_rest=1.3, norm=LENGTH)
     plane = [[math.cos(a), math.cos(b), math.cos(1.3)] for b in theta_j for a in theta_y]
     p = view(obj, name, torch.zeros(len(plane), 3), torch.zeros(len(plane), dtype=torch.long))
     p |= {"eps": [obj.margin.m] * len(plane)} if name.startswith("elasticface") else {}
@@ -59,8 +57,8 @@ def test_the_map_is_the_gradient_of_the_plain_loops(name):
         return len(plane) * reference.weighted(name, reference.per_sample(name, rows, norms, y, p), p)
 
     expected = np.array(reference.gradient(loss, plane)).reshape(3, 3, 3)
-    np.testing.assert_allclose(found.target, expected[..., 0], rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(found.negative, expected[..., 1], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(result.target, expected[..., 0], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(result.negative, expected[..., 1], rtol=1e-9, atol=1e-9)
 
 
 @given(st.floats(0.3, 2.4), st.floats(0.1, 3.0), st.floats(0.0, 0.6), st.floats(1.0, 64.0), st.integers(0, 5))
@@ -71,24 +69,24 @@ def test_arcface_against_finite_differences(theta_y, theta_j, m, s, rest):
         return math.log1p(others / math.exp(s * math.cos(math.acos(c_y) + m)))
 
     c_y, c_j, h = math.cos(theta_y), math.cos(theta_j), 1e-6
-    found = gradient_map(ArcFace(m=m), np.array([theta_y]), np.array([theta_j]), rest, 1.2, s)
+    result = gradient_map(ArcFace(m=m), np.array([theta_y]), np.array([theta_j]), rest, 1.2, s)
     target = (loss(c_y + h, c_j) - loss(c_y - h, c_j)) / (2 * h)
     negative = (loss(c_y, c_j + h) - loss(c_y, c_j - h)) / (2 * h)
-    assert found.target[0, 0] == pytest.approx(target, rel=1e-5, abs=1e-6)
-    assert found.negative[0, 0] == pytest.approx(negative, rel=1e-5, abs=1e-6)
-    assert found.loss[0, 0] == pytest.approx(loss(c_y, c_j), rel=1e-9)
-    assert found.p_y[0, 0] == pytest.approx(math.exp(-loss(c_y, c_j)), rel=1e-9)
+    assert result.target[0, 0] == pytest.approx(target, rel=1e-5, abs=1e-6)
+    assert result.negative[0, 0] == pytest.approx(negative, rel=1e-5, abs=1e-6)
+    assert result.loss[0, 0] == pytest.approx(loss(c_y, c_j), rel=1e-9)
+    assert result.p_y[0, 0] == pytest.approx(math.exp(-loss(c_y, c_j)), rel=1e-9)
 
 
 def test_softmax_pulls_and_pushes_and_nothing_else():
-    found = gradient_map(NormSoftmax(), s=20, rest=3)
-    assert (found.target <= 0).all()
-    assert (found.negative >= 0).all()
-    assert found.summary()["wrong target"] == found.summary()["wrong negative"] == 0
-    np.testing.assert_allclose(found.target, -20 * (1 - found.p_y), atol=1e-12)
+    result = gradient_map(NormSoftmax(), s=20, rest=3)
+    assert (result.target <= 0).all()
+    assert (result.negative >= 0).all()
+    assert result.summary()["wrong target"] == result.summary()["wrong negative"] == 0
+    np.testing.assert_allclose(result.target, -20 * (1 - result.p_y), atol=1e-12)
 
 
-def test_where_a_gradient_has_the_wrong_sign_it_is_told():
+def test_where_a_gradient_has_the_wrong_sign_it_is_reported():
     wrapped = gradient_map(ArcFace())
     assert wrapped.theta_y[wrapped.wrong_target.any(axis=0)].min() > math.pi - 0.5  # past pi the cosine turns up again
     assert not gradient_map(ArcFace(guard="mm")).wrong_target.any()
@@ -99,8 +97,8 @@ def test_where_a_gradient_has_the_wrong_sign_it_is_told():
 
 @pytest.mark.parametrize("margin", [NormSoftmax(), ArcFace(), MVSoftmax(), NPCFace(m1=0.6), CurricularFace()])
 def test_the_boundary_lies_where_T_is_N(margin):
-    found = gradient_map(margin)
-    line = found.boundary[~np.isnan(found.boundary[:, 0])]
+    result = gradient_map(margin)
+    line = result.boundary[~np.isnan(result.boundary[:, 0])]
     assert len(line) > 40
     step = 1e-6
     above, below = (
@@ -116,18 +114,18 @@ def test_an_angle_between_two_lines_of_the_boundary_is_a_gap():
 
 
 def test_the_grid_is_one_batch_for_a_loss_that_selects():
-    found = gradient_map(build("hm_softmax", 10, 2, keep=0.5))
-    assert (found.target == 0).mean() == pytest.approx(0.5, abs=0.01)
+    result = gradient_map(build("hm_softmax", 10, 2, keep=0.5))
+    assert (result.target == 0).mean() == pytest.approx(0.5, abs=0.01)
 
 
 def test_an_objective_is_not_changed_and_its_state_counts():
     obj = build("curricularface", 10, 2)
     obj.state_t.fill_(0.6)
     before = {name: value.clone() for name, value in obj.state_dict().items()}
-    found = gradient_map(obj)
+    result = gradient_map(obj)
     assert all(torch.equal(value, before[name]) for name, value in obj.state_dict().items())
     assert obj.centers.weight.grad is None
-    np.testing.assert_allclose(found.negative, gradient_map(obj.margin, state={"t": 0.6}).negative)
+    np.testing.assert_allclose(result.negative, gradient_map(obj.margin, state={"t": 0.6}).negative)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +135,7 @@ def test_an_objective_is_not_changed_and_its_state_counts():
         (lambda: gradient_map(ArcFace(), theta_y=np.array([-0.1])), r"theta_y = -0.1: an angle"),
         (lambda: gradient_map(ArcFace(), theta_rest=4.0), r"theta_rest = 4: an angle"),
         (lambda: gradient_map(ArcFace(), rest=-1), "rest = -1"),
-        (lambda: gradient_map(build("arcface", 4, 3), state={"t": 1}), "an objective has its own"),
+        (lambda: gradient_map(build("arcface", 4, 3), state={"t": 1}), "an objective has its own state"),
         (lambda: gradient_map(ArcFace(), state={"tt": 1}), "unknown state of ArcFace 'tt'"),
     ],
 )
@@ -147,62 +145,28 @@ def test_bad_input_is_one_line(call, message):
     assert "\n" not in str(caught.value)
 
 
-# The slopes
-
-
-def test_what_is_detached_does_not_reach_the_gradient():
-    theta = degrees([40.0, 60.0, 75.0])
-    found = slopes(NPCFace(m1=0.6), degrees(60), theta)
-    assert (found.T_of_j_trained == 0).all()  # m_tilde is a constant
-    m = 0.4 + 0.6 * np.cos(theta)
-    np.testing.assert_allclose(found.T_of_j, -0.6 * np.sin(degrees(60) + m), rtol=1e-12)
-    found = slopes(Circle(), degrees(60), theta)
-    np.testing.assert_allclose(found.N, 2 * np.cos(theta), rtol=1e-12)  # of (c + m)(c - m)
-    np.testing.assert_allclose(found.N_trained, np.cos(theta) + 0.25, rtol=1e-12)
-    found = slopes(SphereFaceR(), theta, degrees(60))
-    assert (found.T_trained == 1).all()
-    np.testing.assert_allclose(found.T, 1.7 * np.sin(1.7 * theta) / np.sin(theta), rtol=1e-9)
-
-
-@pytest.mark.parametrize(
-    "margin", [ArcFace(), MVSoftmax(), CurricularFace(), NPCFace(), CosFace(), Circle(), ArcNegFace()]
-)
-def test_the_training_gradient_is_the_trained_slope_times_the_probability(margin):
-    theta_j = degrees(np.array([50.0, 70.0, 95.0]))
-    found = gradient_map(margin, degrees([60.0]), theta_j, s=10)
-    slope = slopes(margin, degrees(60), theta_j)
-    np.testing.assert_allclose(found.target[:, 0] / (10 * (found.p_y[:, 0] - 1)), slope.T_trained, rtol=1e-9)
-    np.testing.assert_allclose(found.negative[:, 0] / (10 * (1 - found.p_y[:, 0])), slope.N_trained, rtol=1e-9)
-
-
-def test_nothing_is_left_changed_by_looking_at_slopes():
-    slopes(NPCFace(), 1.0, 1.0)
-    assert torch.is_grad_enabled()
-    assert not torch.ones(1, requires_grad=True).detach().requires_grad
-
-
 # NPCFace Eq. 3-10
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_the_pushes_sum_to_the_pull(name):
     cos = np.random.default_rng(0).uniform(-0.9, 0.9, (20, 12))
-    found = supervision(quietly_built(name, 12, 3), cos, norm=LENGTH)
-    np.testing.assert_allclose(found.negatives.sum(axis=1), -found.target, atol=1e-12 * np.abs(found.target).max())
-    assert found.summary()["difference"] <= 1e-12 * max(1.0, np.abs(found.target).max())
+    result = supervision(build_quietly(name, 12, 3), cos, norm=LENGTH)
+    np.testing.assert_allclose(result.negatives.sum(axis=1), -result.target, atol=1e-12 * np.abs(result.target).max())
+    assert result.summary()["difference"] <= 1e-12 * max(1.0, np.abs(result.target).max())
 
 
 def test_the_pull_is_s_times_what_is_missing_and_the_shares_are_the_probabilities():
     cos = np.array([0.5, 0.4, 0.1, -0.2])
-    found = supervision(NormSoftmax(), cos, s=10)
+    result = supervision(NormSoftmax(), cos, s=10)
     p = np.exp(10 * cos) / np.exp(10 * cos).sum()
-    assert -found.target[0] == pytest.approx(10 * (1 - p[0]), rel=1e-12)
-    np.testing.assert_allclose(found.share[0], p[1:] / p[1:].sum(), rtol=1e-12)
+    assert -result.target[0] == pytest.approx(10 * (1 - p[0]), rel=1e-12)
+    np.testing.assert_allclose(result.share[0], p[1:] / p[1:].sum(), rtol=1e-12)
 
 
 def test_a_threshold_of_its_own_breaks_the_identity():
-    found = supervision(build("uniface", 12, 3), np.linspace(0.6, -0.5, 12))
-    assert found.summary()["difference"] > 1
+    result = supervision(build("uniface", 12, 3), np.linspace(0.6, -0.5, 12))
+    assert result.summary()["difference"] > 1
 
 
 def test_a_positive_margin_strengthens_every_negative_alike_and_a_negative_one_does_not():
@@ -222,24 +186,23 @@ def test_a_positive_margin_strengthens_every_negative_alike_and_a_negative_one_d
 
 def test_a_step_of_t_multiplies_the_odds_as_the_equations_say():
     c = np.array([0.1, 0.3, 0.5])
-    found = emphasis(hard_forms(alpha=0.25), c, degrees(60), s=64)
-    mv, npc = found.log10_odds[:3] * math.log(10), found.log10_odds[3:] * math.log(10)
+    result = emphasis(hard_forms(alpha=0.25), c, degrees(60), s=64)
+    mv, npc = result.log10_odds[:3] * math.log(10), result.log10_odds[3:] * math.log(10)
     np.testing.assert_allclose(np.diff(mv, axis=0), [64 * 0.1 * (1 + c)] * 2, rtol=1e-9)  # Eq. 8
     np.testing.assert_allclose(np.diff(npc, axis=0), [64 * 0.1 * c] * 2, rtol=1e-9)  # Eq. 10
-    assert found.hard.all()
+    assert result.hard.all()
     easy = emphasis(hard_forms(), np.array([-0.5]), degrees(60))
     assert not easy.hard.any()
     assert (easy.added == 0).all()
 
 
 def test_the_push_is_p_s_t():
-    margins = {"MV": MVSoftmax(positive="arc", m=0.5), "NPC": NPCFace(m0=0.5, m1=0)}
-    t = np.array([1.0, 1.1, 1.3])
-    found = emphasis_over("t", t, margins, degrees(60), degrees(70), rest=0, s=20)
-    for row, added in zip(found.negative, found.added, strict=True):
-        N, T = math.cos(degrees(70)) + added, math.cos(degrees(60) + 0.5)
-        np.testing.assert_allclose(row, 20 * t / (1 + np.exp(20 * (T - N))), rtol=1e-9)  # Eq. 9
-    assert found.along == "t"
+    for t in (1.0, 1.1, 1.3):
+        margins = {"MV": MVSoftmax(positive="arc", m=0.5, t=t), "NPC": NPCFace(m0=0.5, m1=0, t=t)}
+        result = emphasis(margins, np.array([math.cos(degrees(70))]), degrees(60), rest=0, s=20)
+        for push, added in zip(result.negative, result.added, strict=True):
+            N, T = math.cos(degrees(70)) + added, math.cos(degrees(60) + 0.5)
+            np.testing.assert_allclose(push, 20 * t / (1 + np.exp(20 * (T - N))), rtol=1e-9)  # Eq. 9
 
 
 # A margin of one's own, and the figures
@@ -247,7 +210,7 @@ def test_the_push_is_p_s_t():
 
 @dataclass(frozen=True)
 class Leaning(Margin):
-    """Asks for a lead that nobody published."""
+    """An unpublished margin."""
 
     lean: float = 0.2
 
@@ -260,7 +223,7 @@ def test_a_margin_of_ones_own_has_its_map():
 
 
 def maps():
-    return [Mapped("ArcFace", gradient_map(ArcFace())), Mapped("NPCFace", gradient_map(NPCFace()))]
+    return [LabeledMap("ArcFace", gradient_map(ArcFace())), LabeledMap("NPCFace", gradient_map(NPCFace()))]
 
 
 def test_heat_maps_hold_the_gradients_and_the_boundary():
@@ -290,24 +253,20 @@ def test_a_difference_is_one_row_with_both_boundaries():
 
 @example([5e-324])
 @given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=50))
-def test_zero_is_the_middle_of_the_colours(values):
-    scale = colours([np.array(values)], apart=False, height=400)
+def test_zero_is_the_middle_of_the_colors(values):
+    scale = color_axis([np.array(values)], difference=False, height=400)
     assert -scale["cmin"] == scale["cmax"] > 0
     assert scale["cmax"] >= np.quantile(np.abs(values), 0.9) * (1 - 1e-6)
 
 
-def test_colours_differ_for_light_and_dark_pages():
+def test_colors_differ_for_light_and_dark_pages():
     for dark in (False, True):
         scale = gradient_figure(maps()[:1], dark=dark).layout.template.layout.colorscale.diverging
-        assert tuple(colour for _, colour in scale) == DIVERGING[dark]
+        assert tuple(color for _, color in scale) == DIVERGING[dark]
 
 
 def test_lines_break_where_a_negative_becomes_hard():
     theta = degrees(np.linspace(20, 120, 101))
-    figure = slopes_figure(slopes(NPCFace(), degrees(60), theta))
-    drawn, trained = (t for t in figure.data if t.name.startswith("dN"))
-    assert np.isnan(drawn.y[:-1]).sum() == np.isnan(trained.y[:-1]).sum() == 1
-    assert (drawn.line.dash, trained.line.dash) == ("solid", "dash")
     figure = emphasis_figure(emphasis(hard_forms(), np.linspace(-0.2, 0.6, 81), degrees(60)), "push")
     assert len({(t.line.color, t.line.dash) for t in figure.data}) == 6
     assert all(np.isnan(t.y[:-1]).sum() == 1 for t in figure.data)
@@ -331,7 +290,7 @@ def test_gradient_panel_in_jupyterlab(open_notebook, artefacts):
     from panels.test_panels_browser import BOXES, CUT_OFF, FITS
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=20_000)  # a busy computer is no failure
+    expect.set_options(timeout=20_000)  # for a loaded machine
     page = open_notebook(["from workbench.panels.gradient import GradientPanel\nGradientPanel('npcface')"])
     panel = page.locator(".workbench-panel")
     images, sentence = panel.locator(".heatmaplayer image"), panel.get_by_role("status")
@@ -354,5 +313,5 @@ def test_gradient_panel_in_jupyterlab(open_notebook, artefacts):
     page.evaluate(theme % "Dark")
     expect(panel.locator(".xtitle").first).to_have_css("fill", "rgb(236, 236, 236)")
     page.screenshot(path=artefacts / "gradients_dark.png")
-    page.evaluate(theme % "Light")  # the server keeps it for the tests that follow
+    page.evaluate(theme % "Light")  # the server keeps the theme for later tests
     expect(panel.locator(".xtitle").first).to_have_css("fill", "rgb(27, 27, 27)")

@@ -1,4 +1,4 @@
-"""Ladders against the exact curves: every rung is the margin itself, its marks are those of workbench.curves."""
+"""Ladders against the exact curves and marks of workbench.curves."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from workbench.core.errors import InputError
 from workbench.core.parameters import Param
 from workbench.curves import boundaries, curve, ideal_boundaries
-from workbench.curves.ladder import POINTS, RUNGS, climbs, ladder, moves, rung_values
+from workbench.curves.ladder import POINTS, RUNGS, has_range, ladder, moves, rung_values
 from workbench.margins import ArcFace, CosFace, CurricularFace, MagFace, Margin, NPCFace
 from workbench.methods import METHODS
 
@@ -24,7 +24,7 @@ STATE = {"t": 0.3, "lam": 5.0, "mu": 2.0, "sigma": 1.5}
 def test_every_rung_is_the_margin_itself(key):
     margin = METHODS[key].margin_of(METHODS[key].settings())
     for name, p in margin.parameters().items():
-        if not climbs(p):
+        if not has_range(p):
             continue
         for rung in ladder(margin, name, p, THETA, STATE, norm=3.0, rungs=4):
             same = dataclasses.replace(margin, **{name: rung.value})
@@ -49,13 +49,13 @@ def test_marks_are_those_of_the_exact_curves(margin, name):
     for rung in ladder(margin, name, margin.parameters()[name], THETA, STATE, rungs=8):
         same = dataclasses.replace(margin, **{name: rung.value})
         exact = curve(same, THETA, state=STATE)
-        for found, wanted in (
+        for positions, wanted in (
             (rung.T_jumps, exact.T_jumps),
             (rung.N_jumps, exact.N_jumps),
             (rung.actual, boundaries(same, THETA, STATE)),
             (rung.ideal, ideal_boundaries(same, THETA, STATE)),
         ):
-            assert found == pytest.approx(wanted, abs=1e-6)
+            assert positions == pytest.approx(wanted, abs=1e-6)
 
 
 def test_a_jump_of_T_is_found():
@@ -80,7 +80,7 @@ def test_rungs_cover_the_range_and_wide_ranges_in_equal_factors():
 
 @pytest.mark.parametrize("p", [Param("g", "", choices=("a", "b")), Param("v", ""), Param("λ", "", low=0, high=1e5)])
 def test_what_has_no_range_has_no_ladder(p):
-    assert not climbs(p)
+    assert not has_range(p)
     with pytest.raises(InputError, match=f"{p.symbol}: a ladder needs"):
         rung_values(p)
 

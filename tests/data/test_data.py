@@ -23,7 +23,7 @@ from workbench.data.pairs import Pairs, sample_pairs, split_identities
 
 
 def halves(height=40, width=40, top=200, bottom=40) -> np.ndarray:
-    """A grey picture that is bright above and dark below, so that a turn or a crop shows."""
+    """A gray picture that is bright above and dark below, so that a turn or a crop shows."""
     picture = np.full((height, width), bottom, np.uint8)
     picture[: height // 2] = top
     return picture
@@ -165,6 +165,7 @@ def test_a_folder_is_read_by_name(folder):
     assert loaded.labels.tolist() == [0, 0, 1, 1]
     assert loaded.images[:, 0, 0, 0].tolist() == [150, 200, 150, 200]
     assert loaded.notes == ()
+    assert loaded.extra["path"].tolist() == ["anna/0.png", "anna/1.png", "bela/0.png", "bela/1.png"]
     assert loaded.source == f"folder:{folder}"
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
@@ -195,7 +196,7 @@ def test_exif_orientation_that_swaps_the_sides(folder):
     assert image[20, 5, 0] < 60
 
 
-def test_grey_becomes_rgb(folder):
+def test_gray_becomes_rgb(folder):
     image = one(add(folder, Image.fromarray(halves())))
     assert image[0, 0].tolist() == [200, 200, 200]
 
@@ -206,7 +207,7 @@ def test_black_and_white_becomes_rgb(folder):
     assert image[39, 0].tolist() == [0, 0, 0]
 
 
-def test_transparent_pixels_show_mid_grey(folder):
+def test_transparent_pixels_show_mid_gray(folder):
     pixels = np.zeros((40, 40, 4), np.uint8)
     pixels[..., 0] = 250
     pixels[:20, :, 3] = 255
@@ -215,7 +216,7 @@ def test_transparent_pixels_show_mid_grey(folder):
     assert image[39, 0].tolist() == [128, 128, 128]
 
 
-def test_a_transparent_palette_entry_shows_mid_grey(folder):
+def test_a_transparent_palette_entry_shows_mid_gray(folder):
     palette = Image.fromarray((halves() > 100).astype(np.uint8)).convert("P")
     palette.putpalette([255, 0, 0, 0, 255, 0])
     image = one(add(folder, palette, "x.png", transparency=0))
@@ -224,7 +225,7 @@ def test_a_transparent_palette_entry_shows_mid_grey(folder):
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.tif", "x.pgm"])
-def test_sixteen_bit_grey_keeps_its_levels(folder, name):
+def test_sixteen_bit_gray_keeps_its_levels(folder, name):
     deep = halves().astype(np.uint16) * 257
     image = one(add(folder, Image.fromarray(deep), name))
     assert image[0, 0].tolist() == [200, 200, 200]
@@ -259,8 +260,8 @@ def test_nothing_is_cut_off_and_the_shorter_side_is_filled_up(folder):
     assert abs(image[:16, 8:32] - 10).max() <= 2  # the upper edge, repeated upwards
     assert abs(image[24:, 8:32] - 220).max() <= 2
     assert load(f"folder:{folder}").notes == (
-        "images not square, filled up at the edges: 1",
-        "identities with a single image, which forms no genuine pair: 1 of 3",
+        "non-square images, padded with edge pixels: 1",
+        "identities with a single image, so without a genuine pair: 1 of 3",
     )
 
 
@@ -358,8 +359,8 @@ def test_what_is_passed_over_is_noted(folder):
     (folder / "empty").mkdir()
     (folder / "loose.png").write_bytes((folder / "anna" / "0.png").read_bytes())
     assert load(f"folder:{folder}").notes == (
-        "sub-folders without an image of their own: 1 ('empty')",
-        "images outside the sub-folders, left out: 1 ('loose.png')",
+        "sub-folders without images: 1 ('empty')",
+        "images outside the sub-folders, skipped: 1 ('loose.png')",
     )
 
 
@@ -429,7 +430,7 @@ def test_npz_ink_is_scaled(tmp_path, dtype):
     assert any("scaled" in note for note in loaded.notes)
 
 
-def test_npz_transparent_pixels_show_mid_grey(tmp_path):
+def test_npz_transparent_pixels_show_mid_gray(tmp_path):
     assert load(npz(tmp_path, images=np.zeros((2, 40, 40, 4), np.uint8), labels=[0, 1])).images.max() == 128
 
 
@@ -459,7 +460,7 @@ def test_npz_carries_one_number_an_image_along(tmp_path):
     loaded = load(npz(tmp_path, images=SQUARES, labels=[0, 0, 1], **others))
     assert loaded.extra["yaw"].tolist() == [0.1, 0.2, 0.3]
     assert loaded.extra["odd"].tolist() == [True, False, True]
-    assert loaded.notes[0] == "arrays left out, not one number an image: at, things, who"
+    assert loaded.notes[0] == "ignored arrays, not one number per image: at, things, who"
 
 
 @pytest.mark.parametrize(
@@ -513,7 +514,7 @@ def test_orl_faces(shared_data):
     orl = load(f"npz:{shared_data('orl_faces/orl_faces.npz')}")
     assert (len(orl), orl.classes, orl.size) == (400, 40, 64)
     assert sorted(orl.extra) == ["shot"]
-    assert orl.notes == ("images not square, filled up at the edges: 400",)
+    assert orl.notes == ("non-square images, padded with edge pixels: 400",)
     assert np.array_equal(orl.images[..., 0], orl.images[..., 2])
 
 
@@ -523,7 +524,7 @@ def test_omniglot(shared_data):
     assert omniglot.images.max() == 255
     assert omniglot.notes == (
         "values 0..1 scaled to 0..255",
-        "arrays left out, not one number an image: alphabet, character",
+        "ignored arrays, not one number per image: alphabet, character",
     )
 
 
@@ -587,13 +588,13 @@ sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 """
 
 
-def written(tmp_path, text: str) -> Path:
+def write_manifest(tmp_path, text: str) -> Path:
     (tmp_path / "toy.toml").write_text(text)
     return tmp_path / "toy.toml"
 
 
 def test_a_manifest_is_read(tmp_path):
-    read = manifest.read(written(tmp_path, GOOD))
+    read = manifest.read(write_manifest(tmp_path, GOOD))
     assert read.name == "toy"
     assert read.split == manifest.Split(0.5, 1)
     assert [f.path for f in read.files] == ["toy/a.bin"]
@@ -607,30 +608,31 @@ def test_no_manifests_where_there_is_no_folder(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('name = "toy"', "", "field 'name' is missing"),
-        ('name = "toy"', 'name = ""', "'name' is ''; it must be text"),
-        ('licence = "', 'license = "', "unknown field 'license'; did you mean 'licence'?"),
-        ("images = 8", "images = 8.5", "'images' is 8.5; it must be a whole number"),
-        ("images = 8", "images = true", "'images' is True; it must be a whole number"),
-        ("images = 8", "images = 0", "'images' is 0; it must be at least 1"),
+        ('name = "toy"', "", "'name' is missing; expected text"),
+        ('name = "toy"', 'name = ""', "name is empty"),
+        ('licence = "', 'license = "', "'licence' is missing; expected text"),
+        ("size = 16", 'size = 16\nlicense = "x"', "unknown field 'license'; did you mean 'licence'?"),
+        ("images = 8", "images = 8.5", "images is 8.5; expected a whole number from 1"),
+        ("images = 8", "images = true", "images is True; expected a whole number from 1"),
+        ("images = 8", "images = 0", "images is 0; expected a whole number from 1"),
         ("size = 16", "size = 16\nsplit = 3\n[x]", "unknown field 'x'"),
-        ("test = 0.5", "", "split: field 'test' is missing; it must be a number"),
-        ("seed = 1", 'seed = "one"', "split: 'seed' is 'one'"),
-        ("seed = 1", "seed = -1", "split: seed -1 is negative"),
+        ("test = 0.5", "", "'split.test' is missing; expected a number"),
+        ("seed = 1", 'seed = "one"', "split.seed is 'one'"),
+        ("seed = 1", "seed = -1", "split.seed is -1"),
         ("test = 0.5", "test = 3", "split: test 3 holds out 3 of 4 identities"),
         ("ba7816", "BA7816", "files[0]: 'sha256' is 'BA7816"),
         ("ba7816", "a7816", "it must be 64 digits of 0-9a-f"),
         ("toy/a.bin", "../a.bin", "files[0]: 'path' is '../a.bin'; it must be relative"),
         ("toy/a.bin", "/etc/passwd", "'/etc/passwd'; it must be relative"),
         ("toy/a.bin", "C:/a.bin", "'C:/a.bin'; it must be relative"),
-        ("[[files]]", "[files]", "'files' is {"),
+        ("[[files]]", "[files]", "files is {"),
         ("images = 8", "images 8", "not a TOML file"),
     ],
 )
 def test_a_bad_manifest_is_refused_by_file_and_field(tmp_path, old, new, message):
     assert old in GOOD
     with pytest.raises(InputError) as caught:
-        manifest.read(written(tmp_path, GOOD.replace(old, new, 1).replace("split = 3\n[x]", "[x]", 1)))
+        manifest.read(write_manifest(tmp_path, GOOD.replace(old, new, 1).replace("split = 3\n[x]", "[x]", 1)))
     assert str(caught.value).startswith("toy.toml: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -645,7 +647,7 @@ def test_an_unreadable_manifest_is_refused(tmp_path):
 
 
 def test_files_are_ok_absent_or_changed(tmp_path):
-    toy = manifest.read(written(tmp_path, GOOD))
+    toy = manifest.read(write_manifest(tmp_path, GOOD))
     assert manifest.verify_files(toy, tmp_path) == {"toy/a.bin": "absent"}
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "a.bin").write_bytes(b"abc")  # the hash above is FIPS 180's example
@@ -655,7 +657,7 @@ def test_files_are_ok_absent_or_changed(tmp_path):
 
 
 def test_files_outside_the_repository_are_never_read(tmp_path):
-    toy = manifest.read(written(tmp_path, GOOD))
+    toy = manifest.read(write_manifest(tmp_path, GOOD))
     (tmp_path / "secret").mkdir()
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "toy").symlink_to(tmp_path / "secret")
@@ -697,7 +699,7 @@ def test_a_split_needs_two_identities_on_either_side(test):
 
 @pytest.mark.parametrize("test", [1.5, -0.2, 0.0, float("nan")])
 def test_a_split_that_is_no_share_is_refused(test):
-    with pytest.raises(InputError, match="neither a whole number of identities nor a share"):
+    with pytest.raises(InputError, match="neither a number of identities nor a fraction"):
         split_identities(10, test, 0)
 
 

@@ -1,4 +1,4 @@
-"""No meaning is guessed from one value or one name: ranges of pixels, columns, spellings, very short rows."""
+"""Ambiguous input is refused or noted: ranges of pixels, columns, spellings of names, very short rows."""
 
 import re
 import unicodedata
@@ -15,7 +15,7 @@ from workbench.core.record import Snapshot
 from workbench.data.embeddings import read
 from workbench.data.images import load
 from workbench.evaluation.verification import pair_scores
-from workbench.mining import audit as findings
+from workbench.mining import dataset
 
 BYTES = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3)).astype(np.uint8)
 BYTES[:, 0, 0] = 255
@@ -46,7 +46,7 @@ def test_a_small_overshoot_of_floats_is_clipped_and_noted(tmp_path, value):
 def test_floats_up_to_255_are_said_to_be_so(tmp_path):
     found = loaded(tmp_path, with_one(BYTES.astype(np.float64), 257.0))
     assert np.array_equal(found.images, with_one(BYTES, 255))
-    assert "floating-point values taken as 0..255" in found.notes
+    assert "floating-point values, range 0..255 assumed" in found.notes
     assert any(note.startswith("values outside 0..255 clipped: 1 ") for note in found.notes)
 
 
@@ -100,8 +100,8 @@ def test_an_index_of_pandas_is_no_part_of_an_embedding(tmp_path, metadata, colum
     found = read(table(tmp_path, metadata, **columns))
     assert np.array_equal(found.embeddings, ROWS)
     assert found.notes == (
-        "columns taken as the embedding: f0, f1, f2, f3",
-        f"columns left out, an index of pandas: {next(iter(columns))}",
+        "embedding columns: f0, f1, f2, f3",
+        f"ignored columns (pandas index): {next(iter(columns))}",
     )
 
 
@@ -114,13 +114,13 @@ def test_an_index_of_pandas_is_no_part_of_an_embedding(tmp_path, metadata, colum
     ],
 )
 def test_other_columns_of_numbers_are_asked_about(tmp_path, columns):
-    with pytest.raises(InputError, match=f"which columns are the embedding is not clear: .*{next(iter(columns))}"):
+    with pytest.raises(InputError, match=f"the embedding columns are ambiguous: .*{next(iter(columns))}"):
         read(table(tmp_path, **columns))
 
 
 def test_the_columns_that_were_taken_are_noted(tmp_path):
-    assert read(table(tmp_path)).notes == ("columns taken as the embedding: f0, f1, f2, f3",)
-    assert findings.read(table(tmp_path)).notes == ("columns taken as the embedding: f0, f1, f2, f3",)
+    assert read(table(tmp_path)).notes == ("embedding columns: f0, f1, f2, f3",)
+    assert dataset.read(table(tmp_path)).notes == ("embedding columns: f0, f1, f2, f3",)
 
 
 def test_a_damaged_page_of_a_table_is_refused(tmp_path):
@@ -139,7 +139,7 @@ def test_a_damaged_page_of_a_table_is_refused(tmp_path):
 
 def test_arrays_by_other_usual_names_are_read_and_missing_ones_listed(tmp_path):
     np.savez(tmp_path / "a.npz", embedding=ROWS, label=np.arange(12) // 3)
-    found = findings.read(tmp_path / "a.npz")
+    found = dataset.read(tmp_path / "a.npz")
     assert len(found.names) == 4
     np.savez(tmp_path / "b.npz", ROWS)
     with pytest.raises(InputError, match="it holds arr_0"):
@@ -165,7 +165,7 @@ def test_files_of_other_endings_are_counted_and_other_names_of_jpeg_are_read(peo
         (people / "p1" / name).write_bytes(b"x")
     found = load(f"folder:{people}")
     assert len(found) == 10
-    assert "files with other endings, left out (.heic 2, .avif 1): 3 ('p1/c.HEIC', ...)" in found.notes
+    assert "files with other suffixes, skipped (.heic 2, .avif 1): 3 ('p1/c.HEIC', ...)" in found.notes
 
 
 def test_a_folder_of_links_is_refused_with_the_reason(people, tmp_path):
@@ -248,7 +248,7 @@ def test_mining_reads_short_and_long_embeddings(tmp_path, length):
     x = VECTORS.numpy()
     np.savez(tmp_path / "e.npz", embeddings=x * np.float32(length), labels=np.arange(20) % 4)
     np.savez(tmp_path / "f.npz", embeddings=x, labels=np.arange(20) % 4)
-    assert torch.allclose(findings.read(tmp_path / "e.npz").x, findings.read(tmp_path / "f.npz").x, atol=1e-6)
+    assert torch.allclose(dataset.read(tmp_path / "e.npz").x, dataset.read(tmp_path / "f.npz").x, atol=1e-6)
 
 
 # ---- errors ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from workbench.data.heads import archive as heads
 from workbench.data.heads import load_heads, render
 from workbench.data.heads import scene as head_scene
 from workbench.data.heads.archive import NUISANCE
-from workbench.data.heads.look import random_look
+from workbench.data.heads.look import random_appearance
 from workbench.data.heads.model import expression_weights, head_model, shape_weights
 from workbench.data.heads.scene import random_nuisance
 
@@ -34,7 +34,7 @@ def embedded():
 
 
 def eer(scores: np.ndarray, same: np.ndarray) -> float:
-    """The false accept rate at the threshold where it is nearest to the false reject rate."""
+    """Equal error rate: the false accept rate at the threshold where it is nearest to the false reject rate."""
     same = same[np.argsort(-scores)]
     far, frr = np.cumsum(~same) / (~same).sum(), 1 - np.cumsum(same) / same.sum()
     return float(far[np.argmin(np.abs(far - frr))])
@@ -84,7 +84,7 @@ def test_expression_uses_the_units_asked_for():
         assert sum(bool(used & set(group)) for group in model.face_units) == units
 
 
-@pytest.mark.parametrize("draw", [random_look, random_nuisance])
+@pytest.mark.parametrize("draw", [random_appearance, random_nuisance])
 def test_the_same_generator_draws_the_same(draw):
     def arrays(seed):
         drawn = vars(draw(head_model(), np.random.default_rng(seed)))
@@ -95,11 +95,11 @@ def test_the_same_generator_draws_the_same(draw):
 
 
 def test_signs_of_the_angles():
-    """Yaw turns the face to the viewer's right, pitch lifts it, roll tilts it anticlockwise."""
+    """Positive yaw rotates the face to the viewer's right, pitch upwards, roll counterclockwise."""
     forward, right = np.array([0, 0, 1]), np.array([1, 0, 0])
-    np.testing.assert_allclose(head_scene._rotation(0.3, 0, 0) @ forward, [np.sin(0.3), 0, np.cos(0.3)])
-    np.testing.assert_allclose(head_scene._rotation(0, 0.3, 0) @ forward, [0, np.sin(0.3), np.cos(0.3)])
-    np.testing.assert_allclose(head_scene._rotation(0, 0, 0.3) @ right, [np.cos(0.3), np.sin(0.3), 0])
+    np.testing.assert_allclose(head_scene.rotation_matrix(0.3, 0, 0) @ forward, [np.sin(0.3), 0, np.cos(0.3)])
+    np.testing.assert_allclose(head_scene.rotation_matrix(0, 0.3, 0) @ forward, [0, np.sin(0.3), np.cos(0.3)])
+    np.testing.assert_allclose(head_scene.rotation_matrix(0, 0, 0.3) @ right, [np.cos(0.3), np.sin(0.3), 0])
 
 
 # --- rendering
@@ -141,11 +141,11 @@ def test_an_interrupted_render_resumes(small, tmp_path):
     finished = {file: file.stat().st_mtime_ns for file in part.glob("*.zip")}
     assert sorted(file.name for file in finished) == ["0000.zip", "0001.zip"]
 
-    def kept(done, total):
+    def check_unchanged(done, total):
         assert total == 3
         assert all(file.stat().st_mtime_ns == time for file, time in finished.items())
 
-    render(out, identities=3, progress=kept, **SETTINGS)
+    render(out, identities=3, progress=check_unchanged, **SETTINGS)
     assert out.read_bytes() == small.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["heads.zip"]
 
@@ -236,7 +236,7 @@ def test_embedded_nuisance_is_in_range(embedded):
 
 @pytest.mark.parametrize(("k", "j"), [(0, 0), (199, 13)])
 def test_embedded_nuisance_is_drawn_again_by_its_seed(embedded, k, j):
-    again = random_nuisance(head_model(), heads._generator(2026, k, j)).values()
+    again = random_nuisance(head_model(), heads.image_rng(2026, k, j)).values()
     stored = [values[14 * k + j] for values in embedded[2].values()]
     # the logarithm and exponential of a normal draw may differ in the last digit between C libraries
     np.testing.assert_allclose(np.array(again, np.float32), stored, rtol=2e-7)
@@ -307,7 +307,7 @@ def test_a_missing_archive_is_named(tmp_path):
 
 
 def test_an_archive_zipped_again_still_opens(small, tmp_path):
-    """A person may unzip the set, look at it, and zip it again, compressed and with entries for the folders."""
+    """Unzipped and zipped again: compressed, and with entries for the folders."""
     with zipfile.ZipFile(small) as archive:
         archive.extractall(tmp_path / "set")
     again = shutil.make_archive(tmp_path / "again", "zip", tmp_path / "set")

@@ -12,7 +12,7 @@ from scipy.stats import ks_2samp, vonmises_fisher
 
 from workbench.core.errors import InputError
 from workbench.data.identities import concentration, families, von_mises_fisher
-from workbench.probes.scale import Scale, scale
+from workbench.probes.scale import ScaleStudy, scale
 from workbench.views.scale import scale_figure
 from workbench.views.theme import INK
 
@@ -183,7 +183,7 @@ def test_the_probe_names_other_bad_input():
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_figure_has_every_line_and_its_words(dark):
-    study = Scale(
+    study = ScaleStudy(
         np.array([10, 100]), 30, np.array([np.nan, -0.5]), np.array([0, 25]), np.array([4, 8]),
         np.array([[0.9, 1.0], [0.5, 0.7]]), 0.1, np.array([0.1, 0.1]),
     )  # fmt: skip

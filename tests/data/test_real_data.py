@@ -4,7 +4,8 @@ import pytest
 
 from workbench.core.record import Run
 from workbench.training.config import Config
-from workbench.training.run import evaluate, train
+from workbench.training.evaluate import evaluate
+from workbench.training.run import train
 
 pytestmark = pytest.mark.slow
 

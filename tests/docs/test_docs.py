@@ -1,4 +1,4 @@
-"""The documents' own code runs: README's tour, CONTRIBUTING's margin."""
+"""The code blocks of README and CONTRIBUTING run."""
 
 import math
 import re
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from workbench import boundaries
 from workbench.centers.full import FullCenters
-from workbench.curves import boundaries
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.losses.scales import Fixed
 
@@ -21,24 +21,25 @@ def python_blocks(name: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_tour_of_the_readme_runs_and_prints_what_the_text_says(capsys):
-    _, tour, *_ = python_blocks("README.md")
-    assert len([line for line in tour.splitlines() if line.strip()]) <= 24
+def test_the_example_of_the_readme_runs_and_prints_the_numbers_of_the_text(capsys):
+    _, example, *_ = python_blocks("README.md")
+    assert len([line for line in example.splitlines() if line.strip()]) <= 24
     names: dict = {}
-    exec(tour, names)
+    exec(example, names)
     printed = capsys.readouterr().out
     assert "CurricularFace 0.0 actual 33.3°, ideal 25.7°" in printed
+    assert "ReCurricularFace 0.0 actual 31.9°, ideal 25.7°" in printed  # as in the caption of the panel
     assert "ReCurricularFace 1.0 actual 25.7°, ideal 25.7°" in printed
     assert names["job"].objective.margin.m0 != names["job"].config.settings()["m0"]
     assert names["step"].step == 19
 
 
 @pytest.mark.slow
-def test_the_lab_of_the_readme_opens_and_trains():
+def test_the_lab_of_the_readme_trains():
     block, *_ = python_blocks("README.md")
-    importing, call = block.strip().rsplit("\n\n", 1)
+    imports, call = block.strip().rsplit("\n\n", 1)
     names: dict = {}
-    exec(importing, names)
+    exec(imports, names)
     lab = eval(call, names)
     try:
         lab.session.run(2, block=True)
@@ -58,7 +59,7 @@ def test_the_loop_of_the_readme_trains():
 
 
 @pytest.mark.slow
-def test_the_margin_of_the_readme_is_sound_and_trains(tmp_path, capsys):
+def test_the_margin_of_the_readme_has_no_errors_and_trains(tmp_path, capsys):
     *_, block = python_blocks("README.md")
     file = tmp_path / "own.py"
     file.write_text(block, encoding="utf-8")

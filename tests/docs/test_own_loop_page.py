@@ -1,6 +1,5 @@
-"""The recipes of docs/own_loop.md run: plain loops here, several processes as scripts, other packages if installed."""
+"""The code blocks of docs/own_loop.md run: in this process, as scripts for several processes, with other packages."""
 
-import importlib
 import re
 import sys
 import warnings
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from packages import skip_without
 
 from workbench.training.processes import launch
 
@@ -16,24 +16,16 @@ BLOCK = re.compile(r"<!-- test: (.*?) -->\n```python\n(.*?)```", re.DOTALL)
 
 
 def blocks(kind):
-    """The recipes that are marked with a word, in order."""
+    """The code blocks with a mark, in order."""
     return [text for marks, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if kind in marks.split(", ")]
 
 
-def needs(package):
-    """Skip where a package cannot be imported."""
-    try:
-        importlib.import_module(package)
-    except (ImportError, RuntimeError) as error:
-        pytest.skip(f"{package} cannot be imported: {error}")
-
-
-def test_every_recipe_is_marked():
+def test_every_block_has_a_mark():
     text = PAGE.read_text(encoding="utf-8")
     assert text.count("```python") == len(BLOCK.findall(text)) == 10
 
 
-def test_the_plain_recipes_train():
+def test_the_plain_blocks_train():
     names = {}
     for text in blocks("plain"):
         before = names.get("criterion")
@@ -49,8 +41,8 @@ def test_the_plain_recipes_train():
 @pytest.mark.slow
 @pytest.mark.parametrize("package", ["timm", "lightning", "accelerate", "pytorch_metric_learning"])
 @pytest.mark.filterwarnings("ignore")
-def test_the_recipe_of_a_package_trains(package):
-    needs(package)
+def test_the_block_of_a_package_trains(package):
+    skip_without(package)
     (text,) = blocks(package)
     names = {}
     exec(text, names)
@@ -61,10 +53,10 @@ def test_the_recipe_of_a_package_trains(package):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1])
-def test_the_recipe_for_several_processes_keeps_them_equal(number, tmp_path):
+def test_the_blocks_for_several_processes_keep_them_equal(number, tmp_path):
     text = blocks("ranks")[number]
     if number:
-        needs("accelerate")
+        skip_without("accelerate")
     report = f'import os\ntorch.save(criterion.state_dict(), rf"{tmp_path}/" + os.environ["RANK"])\n'
     (tmp_path / "script.py").write_text(text + report, encoding="utf-8")
     assert launch([sys.executable, str(tmp_path / "script.py")], 2) == (0, "")

@@ -1,4 +1,4 @@
-"""Verification and identification against scikit-learn and against loops written from the definitions."""
+"""Verification and identification against scikit-learn and loops written from the definitions."""
 
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from workbench.core import arrays
 from workbench.core.errors import InputError
 from workbench.evaluation.identification import identify
-from workbench.evaluation.verification import all_pairs, pair_scores, verify
+from workbench.evaluation.verification import all_pairs, pair_scores, too_few_impostors, verify
 
 FARS = (0.05, 0.1, 0.25, 0.5)
 
@@ -61,7 +61,7 @@ def fold_accuracies_loop(scores, same, folds):
         best, threshold = -1, None
         for t in sorted({scores[i] for i in others}):
             right = sum((scores[i] >= t) == same[i] for i in others)
-            if right >= best:  # climbing thresholds: a tie takes the highest
+            if right >= best:  # ascending thresholds: ties take the highest
                 best, threshold = right, t
         held_out = [i for i in range(len(scores)) if folds[i] == fold]
         accuracies.append(sum((scores[i] >= threshold) == same[i] for i in held_out) / len(held_out))
@@ -72,28 +72,28 @@ def fold_accuracies_loop(scores, same, folds):
 @given(tied_pairs())
 def test_verification_follows_its_definitions_with_ties(pairs):
     scores, same, folds = pairs
-    found = verify(scores, same, folds, FARS)
+    result = verify(scores, same, folds, FARS)
     accuracies = fold_accuracies_loop(scores.tolist(), same.tolist(), folds.tolist())
-    assert found.accuracy == pytest.approx(np.mean(accuracies), abs=1e-12)
-    assert found.accuracy_std == pytest.approx(np.std(accuracies), abs=1e-12)
-    assert found.eer == pytest.approx(eer_loop(scores.tolist(), same.tolist()), abs=1e-12)
+    assert result.accuracy == pytest.approx(np.mean(accuracies), abs=1e-12)
+    assert result.accuracy_std == pytest.approx(np.std(accuracies), abs=1e-12)
+    assert result.eer == pytest.approx(eer_loop(scores.tolist(), same.tolist()), abs=1e-12)
     points = roc_loop(scores.tolist(), same.tolist())
     for target in FARS:
-        assert found.tar[target] == max(tar for far, tar in points if far <= target)
-    assert list(zip(found.roc.far, found.roc.tar, strict=True)) == points
-    assert (found.genuine, found.impostor) == (same.sum(), (~same).sum())
+        assert result.tar[target] == max(tar for far, tar in points if far <= target)
+    assert list(zip(result.roc.far, result.roc.tar, strict=True)) == points
+    assert (result.genuine, result.impostor) == (same.sum(), (~same).sum())
 
 
 @settings(max_examples=100)
 @given(tied_pairs())
 def test_roc_and_auc_agree_with_scikit_learn(pairs):
     scores, same, _ = pairs
-    found = verify(scores, same)
+    result = verify(scores, same)
     far, tar, thresholds = roc_curve(same, scores, drop_intermediate=False)
-    np.testing.assert_allclose(found.roc.far, far, atol=1e-15)
-    np.testing.assert_allclose(found.roc.tar, tar, atol=1e-15)
-    np.testing.assert_array_equal(found.roc.thresholds, thresholds)
-    assert found.auc == pytest.approx(roc_auc_score(same, scores), abs=1e-12)
+    np.testing.assert_allclose(result.roc.far, far, atol=1e-15)
+    np.testing.assert_allclose(result.roc.tar, tar, atol=1e-15)
+    np.testing.assert_array_equal(result.roc.thresholds, thresholds)
+    assert result.auc == pytest.approx(roc_auc_score(same, scores), abs=1e-12)
 
 
 @settings(max_examples=50)
@@ -118,9 +118,9 @@ def test_ten_blocks_in_order_are_the_default_folds(n):
     scores, same = random_pairs(n, seed=n)
     blocks = np.array_split(np.arange(n), 10)
     folds = np.concatenate([np.full(len(block), fold) for fold, block in enumerate(blocks)])
-    found = verify(scores, same)
-    assert found.accuracy == verify(scores, same, folds).accuracy
-    assert found.accuracy == pytest.approx(np.mean(fold_accuracies_loop(scores, same, folds)), abs=1e-12)
+    result = verify(scores, same)
+    assert result.accuracy == verify(scores, same, folds).accuracy
+    assert result.accuracy == pytest.approx(np.mean(fold_accuracies_loop(scores, same, folds)), abs=1e-12)
 
 
 def test_separated_and_useless_scores_are_the_two_ends():
@@ -172,17 +172,17 @@ GOOD = {"scores": np.linspace(0, 1, 12), "same": np.arange(12) % 2 == 0}
         ({"scores": np.append(np.linspace(0, 1, 11), np.nan)}, r"scores\[11\] is nan"),
         ({"scores": np.append(np.inf, np.linspace(0, 1, 11))}, r"scores\[0\] is inf"),
         ({"scores": np.ones(11)}, r"scores has shape \(11,\) and same \(12,\)"),
-        ({"scores": np.ones((12, 1)), "same": np.ones((12, 1))}, r"one entry a pair"),
+        ({"scores": np.ones((12, 1)), "same": np.ones((12, 1))}, r"one entry per pair"),
         ({"same": np.ones(12, dtype=bool)}, "no impostor pair among 12"),
         ({"same": np.zeros(12, dtype=bool)}, "no genuine pair among 12"),
         ({"same": np.tile([1, -1], 6)}, r"same\[1\] is -1"),
-        ({"fars": (0.1, 0.0)}, "fars holds 0.0"),
-        ({"fars": (1.0,)}, "fars holds 1.0"),
-        ({"fars": (np.nan,)}, "fars holds nan"),
-        ({"folds": np.zeros(12, dtype=int)}, "every pair into fold 0"),
+        ({"fars": (0.1, 0.0)}, "fars contains 0.0"),
+        ({"fars": (1.0,)}, "fars contains 1.0"),
+        ({"fars": (np.nan,)}, "fars contains nan"),
+        ({"folds": np.zeros(12, dtype=int)}, "every pair to fold 0"),
         ({"folds": np.zeros(11, dtype=int)}, r"folds has shape \(11,\)"),
-        ({"folds": np.arange(12) / 2}, "type float64; 12 pairs need 12 integers"),
-        ({"scores": np.arange(9.0), "same": np.arange(9) % 2}, "scores holds 9 pairs; 10 folds"),
+        ({"folds": np.arange(12) / 2}, "dtype float64; 12 pairs need 12 integers"),
+        ({"scores": np.arange(9.0), "same": np.arange(9) % 2}, "scores has 9 pairs; the default 10 folds"),
     ],
 )
 def test_verify_names_what_is_wrong(change, message):
@@ -213,7 +213,7 @@ def test_pairs_of_embeddings_give_their_cosines(chunk, dtype, atol, monkeypatch)
 def test_cosines_of_equal_rows_stay_within_one():
     x = np.random.default_rng(0).normal(size=(100, 64)).astype(np.float32)
     unit = arrays.unit_rows(x, "x")
-    assert np.einsum("nd,nd->n", unit, unit).max() > 1  # what rounding does to some of these rows
+    assert np.einsum("nd,nd->n", unit, unit).max() > 1  # by rounding
     assert pair_scores(x, np.arange(100), np.arange(100)).max() == 1
     assert all_pairs(np.repeat(x, 2, axis=0), np.zeros(200))[0].max() == 1
 
@@ -237,16 +237,16 @@ EYE = np.eye(3)
         (lambda: pair_scores(EYE, [0.5], [1]), "left has shape .* float64"),
         (lambda: all_pairs(EYE, [0, 1]), r"labels has shape \(2,\)"),
         (lambda: all_pairs(EYE[:1], [0]), "embeddings has one row"),
-        (lambda: identify(EYE, [0, 1, 2], EYE, [0, 1, 7]), "probe 2 is identity 7, which the gallery does not hold"),
-        (lambda: identify(EYE, ["a", "b", "c"], EYE[:1], ["d"]), "probe 0 is identity d"),
+        (lambda: identify(EYE, [0, 1, 2], EYE, [0, 1, 7]), "probe 2 has identity 7, which is not in the gallery"),
+        (lambda: identify(EYE, ["a", "b", "c"], EYE[:1], ["d"]), "probe 0 has identity d"),
         (lambda: identify(EYE, [0, 1], EYE, [0, 1, 2]), r"gallery_ids has shape \(2,\)"),
         (lambda: identify(EYE, [0, 1, 2], EYE, [0]), r"probe_ids has shape \(1,\)"),
         (lambda: identify(EYE, [0, 1, 2], np.eye(2), [0, 1]), "probes has 2 dimensions and gallery 3"),
         (lambda: identify(EYE, [0, 1, 2], EYE, [0, 1, 2], unknown=np.eye(4)), "unknown has 4 dimensions"),
         (lambda: identify(EYE, [0, 1, 2], EYE, [0, 1, 2], unknown=EYE[:0]), r"unknown has shape \(0, 3\)"),
         (lambda: identify(EYE * 0, [0, 1, 2], EYE, [0, 1, 2]), "gallery row 0 has norm 0.0"),
-        (lambda: identify(EYE, [0, 1, 2], EYE, [0, 1, 2], ranks=(0,)), "ranks holds 0"),
-        (lambda: identify(EYE, [0, 1, 2], EYE, [0, 1, 2], fpirs=(1.0,)), "fpirs holds 1.0"),
+        (lambda: identify(EYE, [0, 1, 2], EYE, [0, 1, 2], ranks=(0,)), "ranks contains 0"),
+        (lambda: identify(EYE, [0, 1, 2], EYE, [0, 1, 2], fpirs=(1.0,)), "fpirs contains 1.0"),
     ],
 )
 def test_bad_embeddings_are_named(call, message):
@@ -291,20 +291,20 @@ def test_identification_follows_its_definitions(seed, chunk, monkeypatch):
     gallery = people[gallery_ids] + 0.7 * rng.normal(size=(17, 5))
     probes = people[probe_ids] + 0.7 * rng.normal(size=(40, 5))
     unknown, fpirs = rng.normal(size=(23, 5)), (0.05, 0.3, 0.6)
-    found = identify(gallery, gallery_ids, probes, probe_ids, unknown, ranks=(1, 3, 50), fpirs=fpirs)
+    result = identify(gallery, gallery_ids, probes, probe_ids, unknown, ranks=(1, 3, 50), fpirs=fpirs)
     cmc, dir = identify_loop(gallery, gallery_ids.tolist(), probes, probe_ids.tolist(), unknown, fpirs)
-    np.testing.assert_allclose(found.cmc, cmc, atol=1e-12)
-    assert found.rank == pytest.approx({1: cmc[0], 3: cmc[2], 50: 1.0})
-    assert found.dir == pytest.approx(dir)
-    assert 0 < found.dir[0.05] < found.dir[0.6] <= found.rank[1] < 1  # a case in which every rule has something to do
+    np.testing.assert_allclose(result.cmc, cmc, atol=1e-12)
+    assert result.rank == pytest.approx({1: cmc[0], 3: cmc[2], 50: 1.0})
+    assert result.dir == pytest.approx(dir)
+    assert 0 < result.dir[0.05] < result.dir[0.6] <= result.rank[1] < 1  # not a trivial case
 
 
 def test_a_tie_in_the_gallery_counts_against_the_probe():
     gallery = np.array([[1.0, 0], [1, 0], [0, 1], [0, 2]])
-    found = identify(gallery, ["a", "b", "c", "c"], np.array([[2.0, 0], [0, 3]]), ["a", "c"], ranks=(1, 2))
-    assert found.rank == {1: 0.5, 2: 1.0}  # a ties with b; c has two equal entries, which are one identity
-    np.testing.assert_array_equal(found.cmc, [0.5, 1, 1])
-    assert found.dir == {}
+    result = identify(gallery, ["a", "b", "c", "c"], np.array([[2.0, 0], [0, 3]]), ["a", "c"], ranks=(1, 2))
+    assert result.rank == {1: 0.5, 2: 1.0}  # a ties with b; c has two equal entries, which are one identity
+    np.testing.assert_array_equal(result.cmc, [0.5, 1, 1])
+    assert result.dir == {}
 
 
 def test_an_alarm_must_be_beaten_not_equalled():
@@ -326,3 +326,20 @@ def test_identities_may_be_text_or_numbers_in_any_order():
     assert numbers.cmc.tolist() == text.cmc.tolist() == shuffled.cmc.tolist()
     assert 0 < numbers.rank[1] < 1
     assert list(numbers.summary()) == ["rank-1", "rank-5"]
+
+
+@pytest.mark.parametrize(
+    ("far", "impostors", "text"),
+    [
+        (0.001, 384, "needs 10,000 impostor pairs"),
+        (0.001, 9_999, "needs 10,000 impostor pairs"),
+        (0.001, 10_000, None),
+        (0.1, 99, "needs 100 impostor pairs"),
+        (0.1, 100, None),
+        (0.3, 33, "needs 34 impostor pairs"),
+        (1e-6, 10**7, None),
+    ],
+)
+def test_a_tar_needs_ten_impostor_pairs_above_its_threshold(far, impostors, text):
+    assert too_few_impostors(f"tar@{far:g}", impostors) == text
+    assert too_few_impostors("eer", impostors) is None

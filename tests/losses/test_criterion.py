@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from cases import quietly_built, relative
+from cases import build_quietly, relative
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -14,7 +14,7 @@ from workbench.core.random import generator
 from workbench.methods import METHODS
 
 C, D, B = 9, 5, 8
-STATEFUL = [name for name in METHODS if quietly_built(name, C, D).state]
+STATEFUL = [name for name in METHODS if build_quietly(name, C, D).state]
 PARTIAL = {"sampled": {"rate": 0.5, "precision": "fp64"}, "queued": {"max_active": 6, "K": 2, "precision": "fp64"}}
 
 
@@ -33,7 +33,7 @@ def same(a, b):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_training_forward_is_a_scalar_and_advances_the_state_as_step_does(name):
-    criterion, stepped = quietly_built(name, C, D), quietly_built(name, C, D)
+    criterion, stepped = build_quietly(name, C, D), build_quietly(name, C, D)
     for i in range(3):
         x, y = batch(i)
         a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -47,7 +47,7 @@ def test_a_training_forward_is_a_scalar_and_advances_the_state_as_step_does(name
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_forward_without_training_reads_only(name):
-    criterion = quietly_built(name, C, D)
+    criterion = build_quietly(name, C, D)
     x, y = batch()
     criterion(x.requires_grad_(), y)
     before, expected = state_of(criterion), criterion.loss(x, y).total.detach()
@@ -63,7 +63,7 @@ def test_a_forward_without_training_reads_only(name):
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.has_logits])
 @pytest.mark.parametrize("compute", ["dense", "streaming"])
 def test_under_inference_mode_every_reading_is_the_usual_one(name, compute):
-    criterion = quietly_built(name, C, D, compute=compute)
+    criterion = build_quietly(name, C, D, compute=compute)
     x, y = batch()
     expected = criterion.loss(x, y).per_sample.detach()
     with torch.inference_mode():
@@ -75,7 +75,7 @@ def test_under_inference_mode_every_reading_is_the_usual_one(name, compute):
 
 @pytest.mark.parametrize("kind", PARTIAL)
 def test_partial_class_sets_read_under_inference_mode(kind):
-    criterion = quietly_built("arcface", C, D, centers=kind, class_set=PARTIAL[kind])
+    criterion = build_quietly("arcface", C, D, centers=kind, class_set=PARTIAL[kind])
     x, y = batch()
     with torch.inference_mode():
         assert torch.isfinite(criterion(x, y))
@@ -83,7 +83,7 @@ def test_partial_class_sets_read_under_inference_mode(kind):
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.int64])
 def test_labels_have_any_integer_type(dtype):
-    criterion = quietly_built("npcface", 200, D)
+    criterion = build_quietly("npcface", 200, D)
     x, y = batch()
     y[0] = 100
     assert torch.equal(criterion.loss(x, y.to(dtype)).per_sample, criterion.loss(x, y).per_sample)
@@ -91,7 +91,7 @@ def test_labels_have_any_integer_type(dtype):
 
 def test_class_156_is_not_ignored_in_uint8():
     """-100 modulo 256."""
-    criterion = quietly_built("arcface", 200, D)
+    criterion = build_quietly("arcface", 200, D)
     x, _ = batch()
     assert len(criterion.loss(x, torch.full((B,), 156, dtype=torch.uint8)).per_sample) == B
 
@@ -99,7 +99,7 @@ def test_class_156_is_not_ignored_in_uint8():
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("ignore_index", [-100, 3])
 def test_ignored_rows_leave_loss_state_and_gradient(name, ignore_index):
-    whole, part = (quietly_built(name, C, D, ignore_index=ignore_index) for _ in range(2))
+    whole, part = (build_quietly(name, C, D, ignore_index=ignore_index) for _ in range(2))
     x, y = batch()
     keep = torch.tensor([True, False, True, True, False, True, True, True]) & (y != ignore_index)
     y = torch.where(keep, y, ignore_index)
@@ -113,7 +113,7 @@ def test_ignored_rows_leave_loss_state_and_gradient(name, ignore_index):
 
 
 def test_labels_that_cannot_be_used_are_named():
-    criterion = quietly_built("arcface", C, D)
+    criterion = build_quietly("arcface", C, D)
     x, y = batch()
     for bad, words in (
         (y - 1, "label -1 is outside 0..8 .* ignore_index = -100"),
@@ -128,21 +128,21 @@ def test_labels_that_cannot_be_used_are_named():
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize(("given", "held"), [(torch.float64, torch.float32), (torch.float32, torch.float64)])
 def test_embeddings_are_converted_to_the_type_of_the_centers(name, given, held):
-    criterion = quietly_built(name, C, D).to(held)
+    criterion = build_quietly(name, C, D).to(held)
     x, y = batch()
     a = x.to(given).requires_grad_()
     total = criterion(a, y)
     total.backward()
     assert total.dtype == held
     assert (a.grad.dtype, torch.isfinite(a.grad).all()) == (given, True)
-    assert float(total.detach()) == pytest.approx(float(quietly_built(name, C, D).step(x, y).total.detach()), rel=1e-5)
+    assert float(total.detach()) == pytest.approx(float(build_quietly(name, C, D).step(x, y).total.detach()), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_default_type_may_be_float64(name):
     torch.set_default_dtype(torch.float64)
     try:
-        criterion = quietly_built(name, C, D)
+        criterion = build_quietly(name, C, D)
         x, y = batch()
         for kind in ("dense", "streaming"):
             criterion.compute = kind
@@ -150,7 +150,7 @@ def test_the_default_type_may_be_float64(name):
         assert x.grad.dtype == torch.float64
         for kind, options in PARTIAL.items():
             if METHODS[name].has_logits:
-                partial = quietly_built(name, C, D, centers=kind, class_set=options)
+                partial = build_quietly(name, C, D, centers=kind, class_set=options)
                 partial(x, y).backward()
     finally:
         torch.set_default_dtype(torch.float32)
@@ -159,7 +159,7 @@ def test_the_default_type_may_be_float64(name):
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_under_autocast_the_margin_stays_in_float32(name, dtype):
-    criterion, plain = quietly_built(name, C, D), quietly_built(name, C, D)
+    criterion, plain = build_quietly(name, C, D), build_quietly(name, C, D)
     x, y = batch()
     net = nn.Linear(D, D)
     with torch.autocast("cpu", dtype=dtype):
@@ -172,7 +172,7 @@ def test_under_autocast_the_margin_stays_in_float32(name, dtype):
 
 def test_channels_last_networks_and_views_are_embeddings_too():
     net = nn.Sequential(nn.Conv2d(3, D, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).to(memory_format=torch.channels_last)
-    criterion = quietly_built("npcface", C, D)
+    criterion = build_quietly("npcface", C, D)
     images = torch.randn(B, 3, 8, 8).to(memory_format=torch.channels_last)
     x, y = net(images), batch()[1]
     criterion(x, y).backward()
@@ -190,7 +190,7 @@ def test_a_checkpointed_forward_advances_the_state_once(name, kind, reentrant):
     if kind != "full" and not METHODS[name].has_logits:
         return
     options = {} if kind == "full" else {"centers": kind, "class_set": PARTIAL[kind]}
-    plain, checkpointed = (quietly_built(name, C, D, **options) for _ in range(2))
+    plain, checkpointed = (build_quietly(name, C, D, **options) for _ in range(2))
     net = nn.Linear(D, D)
     for i in range(3):
         x, y = batch(i)
@@ -202,7 +202,7 @@ def test_a_checkpointed_forward_advances_the_state_once(name, kind, reentrant):
 
 
 def test_a_recomputation_after_another_batch_is_refused():
-    criterion = quietly_built("curricularface", C, D)
+    criterion = build_quietly("curricularface", C, D)
     losses = []
     for i in range(2):
         x, y = batch(i)
@@ -213,7 +213,7 @@ def test_a_recomputation_after_another_batch_is_refused():
 
 @pytest.mark.parametrize("name", ["curricularface", "adaface", "arcface"])
 def test_micro_batches_advance_the_state_once_each(name):
-    criterion, stepped = quietly_built(name, C, D), quietly_built(name, C, D)
+    criterion, stepped = build_quietly(name, C, D), build_quietly(name, C, D)
     optimizer = torch.optim.SGD(criterion.parameters(), lr=0.0)
     for i in range(4):
         x, y = batch(i)
@@ -233,7 +233,7 @@ def test_copies_and_state_dicts_go_on_with_the_same_bits(name):
     kinds = ["full", *PARTIAL] if METHODS[name].has_logits else ["full"]
     for kind in kinds:
         options = {} if kind == "full" else {"centers": kind, "class_set": PARTIAL[kind]}
-        criterion, loaded = (quietly_built(name, C, D, **options) for _ in range(2))
+        criterion, loaded = (build_quietly(name, C, D, **options) for _ in range(2))
         train(criterion, 2)
         copied = copy.deepcopy(criterion)
         loaded.load_state_dict(criterion.state_dict())
@@ -272,7 +272,7 @@ tracing = pytest.mark.filterwarnings("ignore:.*should not be instantiated:Deprec
 )
 def test_a_compiled_criterion_has_no_graph_break_and_the_same_numbers(name, backend):
     torch._dynamo.reset()
-    plain, other = quietly_built(name, C, D), quietly_built(name, C, D)
+    plain, other = build_quietly(name, C, D), build_quietly(name, C, D)
     compiled = torch.compile(other, backend=backend, fullgraph=True)
     for i in range(3):
         x, y = batch(i)
@@ -288,7 +288,7 @@ def test_a_compiled_criterion_has_no_graph_break_and_the_same_numbers(name, back
 @tracing
 def test_a_compiled_criterion_refuses_labels_outside_the_classes():
     torch._dynamo.reset()
-    compiled = torch.compile(quietly_built("arcface", C, D), backend="eager", fullgraph=True)
+    compiled = torch.compile(build_quietly("arcface", C, D), backend="eager", fullgraph=True)
     x, y = batch()
     for bad in (C, -1, -100):
         with pytest.raises(RuntimeError, match=r"label is outside 0\.\.8"):
@@ -298,7 +298,7 @@ def test_a_compiled_criterion_refuses_labels_outside_the_classes():
 @pytest.mark.parametrize("kind", PARTIAL)
 def test_partial_class_sets_work_beside_compiled_code(kind):
     torch._dynamo.reset()
-    plain, other = (quietly_built("arcface", C, D, centers=kind, class_set=PARTIAL[kind]) for _ in range(2))
+    plain, other = (build_quietly("arcface", C, D, centers=kind, class_set=PARTIAL[kind]) for _ in range(2))
     compiled = torch.compile(other, backend="eager")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

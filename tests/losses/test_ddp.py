@@ -19,7 +19,7 @@ from workbench.core.distributed import all_gather, processes, rank, shard_range
 from workbench.core.errors import InputError
 from workbench.core.random import generator
 from workbench.methods import METHODS, build
-from workbench.training.processes import joined, launch
+from workbench.training.processes import join_processes, launch
 
 C, D, B, STEPS = 9, 5, 7, 3
 SGD = {"momentum": 0.9, "weight_decay": 0.01}
@@ -189,7 +189,7 @@ TASKS = {"compare": compare, "misuse": misuse, "fsdp": sharded_by_fsdp}
 
 
 def work(task, folder):
-    with joined("cpu"):
+    with join_processes("cpu"):
         report, lines = folder / f"{task}-{rank()}.txt", []
         try:
             lines = list(TASKS[task](folder))

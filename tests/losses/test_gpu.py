@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from training.test_training import images, tiny
+from training.test_training import settings as tiny
+from trainings import noisy_images as images
 
 from workbench.methods import METHODS, build
 from workbench.training import checkpoint

@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from cases import quietly_built
+from cases import build_quietly
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -25,7 +25,7 @@ def batch(step=0):
 
 def parts(kind="full", name="arcface"):
     options = {} if kind == "full" else {"centers": kind, "class_set": PARTIAL[kind]}
-    return nn.Linear(D, D), quietly_built(name, C, D, **options)
+    return nn.Linear(D, D), build_quietly(name, C, D, **options)
 
 
 def loop(net, criterion, optimizer, steps, forward=None, zero=True):

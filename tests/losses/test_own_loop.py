@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import quietly_built, relative
+from cases import build_quietly, relative
 from torch import nn
 
 from workbench.core.random import generator
@@ -26,7 +26,7 @@ def parts(name, kind, **options):
     """A network and a criterion, in float64."""
     torch.manual_seed(0)
     given = {} if kind == "full" else {"centers": kind, "class_set": WHOLE[kind] | options}
-    return nn.Linear(D, D).double(), quietly_built(name, C, D, **given).double()
+    return nn.Linear(D, D).double(), build_quietly(name, C, D, **given).double()
 
 
 def train(net, criterion, steps=4, backward=lambda loss: loss.backward(), step=None, micro=1, groups=None, **settings):

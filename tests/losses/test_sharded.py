@@ -26,7 +26,7 @@ from workbench.methods import METHODS, build
 from workbench.training import checkpoint
 from workbench.training.config import Config
 from workbench.training.fit import Job, fit
-from workbench.training.processes import LOST, SharedBatchNorm, joined, launch, sum_gradients, verdict
+from workbench.training.processes import LOST, SharedBatchNorm, join_processes, launch, sum_gradients, verdict
 from workbench.training.run import CHECKPOINT
 
 DRAWN = [key for key, method in METHODS.items() if method.has_logits]
@@ -210,7 +210,7 @@ def images():
 def work(task, folder):
     """What one of the processes does: a report of every difference it finds, and of what it fails with."""
     made = {"heads": heads, "parts": parts, "trainings": lambda: trainings(folder)}[task]
-    with joined("cpu"):
+    with join_processes("cpu"):
         report, lines = folder / f"{task}-{rank()}.txt", []
         try:
             lines = [f"{what}: {where} {off}" for what, where, off in made() if not off < 1e-10]
@@ -266,7 +266,7 @@ def test_trainings_are_those_of_one_process_and_resume_with_any_number(tmp_path)
 def moving(job):
     """All weights and their momenta in one row."""
     weights = [*job.backbone.parameters(), *job.objective.parameters()]
-    momenta = [job.optimiser.state[weight]["momentum_buffer"] for weight in weights]
+    momenta = [job.optimizer.state[weight]["momentum_buffer"] for weight in weights]
     return torch.cat([value.detach().flatten() for value in weights + momenta])
 
 
@@ -294,7 +294,7 @@ def test_a_dead_process_is_told_in_one_line_and_the_run_resumes_to_the_same_bits
         said = running.stderr.read().splitlines()
     assert running.returncode == 1
     assert [line for line in said if not line.startswith("cut: ")] == [
-        f"workbench: process 1 of 2 was killed (SIGKILL); `workbench train --out {cut} --resume --nproc 2` goes on from"
+        f"workbench: process 1 of 2 was killed (SIGKILL); `workbench train --out {cut} --resume --nproc 2` resumes from"
         " the last checkpoint"
     ]
     assert Run.open(cut).status.startswith("failed: another process")

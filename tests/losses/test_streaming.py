@@ -2,7 +2,10 @@
 
 import gc
 import math
+import os
 import shutil
+import subprocess
+import sys
 import warnings
 import weakref
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.core.errors import InputError
-from workbench.losses import streaming, tiles
+from workbench.losses import compilation, streaming
 from workbench.losses.margin_softmax import MANY, MarginSoftmax
 from workbench.losses.streaming import used_statistics
 from workbench.margins import Margin, NPCFace
@@ -81,12 +84,18 @@ def test_streaming_equals_dense(key, parameters):
 @pytest.fixture
 def compiles(monkeypatch):
     """Every batch counts as large; what is compiled is traced and noted, but no machine code is made."""
-    graphs, real = [], torch.compile
-    monkeypatch.setattr(tiles, "LARGE", 0)
-    monkeypatch.setattr(torch, "compile", lambda f, **how: real(f, backend=lambda g, _: graphs.append(g) or g, **how))
-    tiles.Compiled.of.cache_clear()
+    graphs = []
+    use_backend(monkeypatch, lambda graph, _: graphs.append(graph) or graph)
     yield graphs
-    tiles.Compiled.of.cache_clear()
+    compilation.Compiled.of.cache_clear()
+
+
+def use_backend(monkeypatch, backend):
+    """Every batch counts as large; `backend` compiles instead of Inductor, without Inductor's options."""
+    real = torch.compile
+    monkeypatch.setattr(compilation, "LARGE", 0)
+    monkeypatch.setattr(torch, "compile", lambda f, options=None, **how: real(f, backend=backend, **how))
+    compilation.Compiled.of.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -104,7 +113,7 @@ def test_traced_tiles_equal_dense(compiles, key, parameters):
     x, y = batch(dense)
     assert max(relative(a, b) for a, b in zip(taken(tiled, x, y), taken(dense, x, y), strict=True)) < 1e-10
     assert len(compiles) == 2  # the sums and the slopes, whatever the size of a tile
-    assert tiles.way(tiled.margin, B, C) == "compiled"
+    assert compilation.way(tiled.margin, B, C) == "compiled"
 
 
 def test_a_moved_slider_and_another_batch_compile_nothing(compiles):
@@ -132,7 +141,38 @@ def test_what_cannot_be_compiled_is_eager_and_says_why(compiles):
     x, y = batch(dense)
     assert max(relative(a, b) for a, b in zip(taken(tiled, x, y), taken(dense, x, y), strict=True)) < 1e-10
     assert compiles == []
-    assert tiles.way(tiled.margin, B, C).startswith("eager: ")
+    assert compilation.way(tiled.margin, B, C).startswith("eager: ")
+
+
+def skip_columns(graph, _):
+    """A backend that plants a wrong kernel: it leaves out every second group of 8 columns of a tile."""
+
+    def seen(value):
+        tile = isinstance(value, torch.Tensor) and value.ndim == 2 and value.shape[1] > 1
+        return torch.where(torch.arange(value.shape[1]) % 16 < 8, value, 0) if tile else value
+
+    return lambda *args: graph(*map(seen, args))
+
+
+@pytest.mark.parametrize("key", ["npcface", "arcface", "uniface"])
+def test_a_wrong_kernel_is_replaced_by_eager_code_with_one_warning(monkeypatch, key):
+    dense, tiled = pair(key)
+    use_backend(monkeypatch, skip_columns)
+    x, y = batch(dense)
+    wanted = taken(dense, x, y)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            assert max(relative(a, b) for a, b in zip(taken(tiled, x, y), wanted, strict=True)) < 1e-10
+    told = [str(each.message) for each in caught if each.category is RuntimeWarning]
+    name = type(tiled.margin).__name__
+    assert [text.split(" differs")[0] for text in told] == [
+        f"{name}: compiled code of the {function}" for function in ("sums", "slopes")
+    ]
+    assert compilation.way(tiled.margin, B, C).startswith(
+        f"eager: {name}: compiled code of the sums differs from eager code"
+    )
+    compilation.Compiled.of.cache_clear()
 
 
 def test_a_wrong_formula_is_told_though_tiles_compile(compiles):
@@ -147,10 +187,10 @@ def test_a_wrong_formula_is_told_though_tiles_compile(compiles):
 
 
 def test_a_small_problem_compiles_nothing(monkeypatch):
-    monkeypatch.setattr(tiles, "compiled", None)  # so that asking for it fails
+    monkeypatch.setattr(compilation, "compiled", None)  # so that asking for it fails
     tiled = pair("npcface")[1]
     taken(tiled, *batch(tiled))
-    assert tiles.way(tiled.margin, B, C) == "eager"
+    assert compilation.way(tiled.margin, B, C) == "eager"
 
 
 @pytest.mark.slow
@@ -160,13 +200,37 @@ def test_machine_code_equals_eager_to_rounding_and_itself_to_the_bit(monkeypatch
     tiled = build(key, C, D, s=16, compute="streaming")
     x, y = (v.float() if v.is_floating_point() else v for v in batch(tiled))
     eager = taken(build(key, C, D, s=16, compute="streaming"), x, y)
-    monkeypatch.setattr(tiles, "LARGE", 0)
-    tiles.Compiled.of.cache_clear()
+    monkeypatch.setattr(compilation, "LARGE", 0)
+    compilation.Compiled.of.cache_clear()
     found = taken(tiled, x, y)
-    assert tiles.way(tiled.margin, B, C) == "compiled"
+    assert compilation.way(tiled.margin, B, C) == "compiled"
     assert max(relative(a, b) for a, b in zip(found, eager, strict=True)) < 3e-6
     again = taken(build(key, C, D, s=16, compute="streaming"), x, y)
     assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
+
+
+SHARING = """
+import warnings, torch
+from workbench.methods import build
+from workbench.losses import compilation
+warnings.simplefilter("error", RuntimeWarning)
+found = []
+x, y = torch.randn(7, 16, generator=torch.Generator().manual_seed(0)), torch.arange(7)
+for compilation.LARGE in (compilation.LARGE, 0):
+    objective, leaf = build("npcface", 150, 16, compute="streaming"), x.clone().requires_grad_()
+    objective(leaf, y).backward()
+    found.append(leaf.grad)
+assert compilation.way(objective.margin, 7, 150) == "compiled"
+assert (found[0] - found[1]).abs().max() < 3e-6 * found[0].abs().max()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+def test_a_compile_cache_is_shared_between_cpu_capabilities(tmp_path):
+    for capability in ({}, {"ATEN_CPU_CAPABILITY": "avx2"}, {"ATEN_CPU_CAPABILITY": "default"}):
+        env = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), **capability}
+        subprocess.run([sys.executable, "-c", SHARING], env=env, check=True)
 
 
 def test_label_smoothing_streams():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.cli.lab import app_command, command
+from workbench.cli.app import app_command
+from workbench.cli.lab import lab_command
 from workbench.core.errors import InputError
 from workbench.data.pairs import sample_pairs
 from workbench.evaluation.identification import identify
@@ -90,7 +91,7 @@ def test_a_small_test_set_names_the_option():
 @pytest.mark.parametrize("port", [-1, 0, 70_000])
 def test_ports_are_checked(port):
     with pytest.raises(InputError, match=f"--port {port}"):
-        command(port)
+        lab_command(port)
     with pytest.raises(InputError, match=f"--port {port}"):
         app_command({}, port)
 
@@ -99,4 +100,4 @@ def test_a_home_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "file" / "x"))
     with pytest.raises(InputError, match="cannot write to"):
-        command()
+        lab_command()

@@ -12,16 +12,16 @@ from cases import (
     CLASSIFIERS,
     SMALL,
     autograd,
+    build_quietly,
     case,
     choices,
-    described,
     gradients,
     numbers,
+    parameter_id,
     per_sample,
     presets,
-    quietly_built,
     relative,
-    stepped,
+    take_step,
     total,
     view,
 )
@@ -33,13 +33,13 @@ from workbench.core.geometry import GUARDS
 from workbench.margins import ArcFace
 from workbench.methods import METHODS, build
 
-SETTINGS = pytest.mark.parametrize(("name", "settings"), presets() + choices(), ids=described)
-EVERY_PRESET = pytest.mark.parametrize(("name", "settings"), presets(), ids=described)
+SETTINGS = pytest.mark.parametrize(("name", "settings"), presets() + choices(), ids=parameter_id)
+EVERY_PRESET = pytest.mark.parametrize(("name", "settings"), presets(), ids=parameter_id)
 
 
 @SETTINGS
 def test_logits_and_losses_equal_the_plain_loops(name, settings):
-    obj, x, y, p, loss = stepped(name, **settings)
+    obj, x, y, p, loss = take_step(name, **settings)
     rows = reference.table(name, numbers(x), numbers(obj.centers.weight), p)
     norms = [reference.length(u) for u in numbers(x)]
     assert relative(obj.margin_logits(x, y).detach(), reference.logits_of(name, rows, norms, y.tolist(), p)) < 1e-10
@@ -52,7 +52,7 @@ def test_logits_and_losses_equal_the_plain_loops(name, settings):
 def test_gradients_equal_those_of_the_plain_loops(name, settings):
     """By embeddings, centers and learned parameters; what a method holds constant, the loops hold constant too."""
     softer = {"s": 8} if "s" in METHODS[name].parameters() else {}
-    obj, x, y, p, loss = stepped(name, **(settings | softer | SMALL))
+    obj, x, y, p, loss = take_step(name, **(settings | softer | SMALL))
     loss.total.backward()
     expected, found = gradients(name, obj, x, y, p), autograd(name, obj, x)
     assert set(expected) == set(found)
@@ -62,7 +62,7 @@ def test_gradients_equal_those_of_the_plain_loops(name, settings):
 
 @EVERY_PRESET
 def test_float32_equals_the_plain_loops(name, settings):
-    obj, x, y, p, loss = stepped(name, dtype=torch.float32, **settings)
+    obj, x, y, p, loss = take_step(name, dtype=torch.float32, **settings)
     loss.total.backward()
     assert relative(loss.per_sample.detach(), per_sample(name, obj, x, y, p)) < 1e-5
     assert relative(loss.total.detach(), total(name, obj, x, y, p)) < 1e-5
@@ -75,7 +75,7 @@ def test_float32_equals_the_plain_loops(name, settings):
 )
 def test_the_loops_complex_step_equals_differences(name):
     """Where nothing is held constant the two ways of differentiating agree: a check of the oracle itself."""
-    obj, x, y, p, _ = stepped(name, **SMALL)
+    obj, x, y, p, _ = take_step(name, **SMALL)
 
     def loss(v):
         return reference.total(name, v, y.tolist(), numbers(obj.centers.weight), p)
@@ -109,7 +109,7 @@ def test_add_angle_with_every_guard_equals_math(c, m, guard):
 
 def poles(name, dtype, sign, B, settings):
     """Embeddings exactly on their centers or opposite them, also where rounding puts the cosine past 1."""
-    obj = quietly_built(name, 6, 37, **settings).to(dtype)
+    obj = build_quietly(name, 6, 37, **settings).to(dtype)
     y = torch.arange(B) % 6
     rows = len(obj.centers.weight) // 6 if name != "triplet" else 1
     x = (sign * 30 * obj.centers.weight.detach()[y * rows]).clone().requires_grad_(True)
@@ -119,7 +119,7 @@ def poles(name, dtype, sign, B, settings):
 @pytest.mark.parametrize(
     ("name", "settings"),
     [*presets(), *(("triplet", {"preset": preset}) for preset in METHODS["triplet"].presets)],
-    ids=described,
+    ids=parameter_id,
 )
 def test_finite_on_top_of_a_center_and_opposite_also_for_a_batch_of_one(name, settings):
     for precision, B, sign in product(("float32", "float64", "bfloat16", "float16"), (1, 6), (1.0, -1.0)):
@@ -200,7 +200,7 @@ def test_permuting_the_other_classes_permutes_N(name):
     assert torch.allclose(before[:, order], obj.margin_logits(x, y), atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "settings"), presets() + choices(), ids=described)
+@pytest.mark.parametrize(("name", "settings"), presets() + choices(), ids=parameter_id)
 def test_N_is_elementwise_and_sends_no_gradient_into_the_target(name, settings):
     obj, x, y = case(name, **settings)
     p = view(obj, name, x, y)
@@ -238,7 +238,7 @@ def test_every_parameter_is_declared_for_sliders_and_tables(name):
         assert p.choices or (math.isfinite(p.low) and math.isfinite(p.high)), key
     for preset in method.presets:
         assert set(method.settings(preset)) == set(method.parameters())
-        assert method.settings(preset) == quietly_built(name, 4, 4, preset=preset).parameters_now()
+        assert method.settings(preset) == build_quietly(name, 4, 4, preset=preset).parameters_now()
 
 
 @pytest.mark.parametrize("name", METHODS)

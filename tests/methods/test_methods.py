@@ -6,7 +6,7 @@ import warnings
 import pytest
 import reference
 import torch
-from cases import CLASSIFIERS, case, drawn, numbers, per_sample, quietly_built, relative, view
+from cases import CLASSIFIERS, build_quietly, case, elastic_eps, numbers, per_sample, relative, view
 
 from workbench.core.errors import InputError
 from workbench.methods import METHODS, build
@@ -110,7 +110,7 @@ def test_training_on_easy_clusters_lowers_the_loss(name):
     g = torch.Generator().manual_seed(0)
     y = torch.arange(24) % 6
     settings = {"s": 16} if METHODS[name].parameters().keys() & {"s"} else {}
-    obj = quietly_built(name, 6, 8, **settings)
+    obj = build_quietly(name, 6, 8, **settings)
     lengths = 20.0 if name in ("magface", "adaface") else 2.0
     x = torch.randn(24, 8, generator=g)
     x = (lengths * x / x.norm(dim=1, keepdim=True)).requires_grad_(True)
@@ -282,28 +282,28 @@ def test_adaface_statistics_are_moving_and_a_batch_of_one_keeps_sigma():
 def test_elastic_draws_by_seed_and_step_and_shows_its_mean_at_first(name):
     obj = build(name, 9, 5, seed=1).double()
     m, sigma = obj.margin.m, obj.margin.sigma
-    assert drawn(obj, 4) == [m] * 4
+    assert elastic_eps(obj, 4) == [m] * 4
     x, y = batches(1)[0]
     draws = []
     for _ in range(3):
         obj.observe(x.double(), y)
-        draws.append(drawn(obj, 4000))
-        assert drawn(obj, 4000) == draws[-1]
+        draws.append(elastic_eps(obj, 4000))
+        assert elastic_eps(obj, 4000) == draws[-1]
     assert draws[0] != draws[1] != draws[2]
     assert reference.mean(draws[0]) == pytest.approx(m, abs=4 * sigma / 4000**0.5)
     assert torch.tensor(draws[0]).std() == pytest.approx(sigma, rel=0.05)
     other = build(name, 9, 5, seed=2).double()
     other.observe(x.double(), y)
-    assert drawn(other, 4000) != draws[0]
+    assert elastic_eps(other, 4000) != draws[0]
     again = build(name, 9, 5, seed=1).double()
     again.observe(x.double(), y)
-    assert drawn(again, 4000) == draws[0]
+    assert elastic_eps(again, 4000) == draws[0]
 
 
 @pytest.mark.parametrize("name", ["elasticface_arc", "elasticface_cos"])
 def test_elastic_plus_matches_the_largest_draw_with_the_farthest_sample(name):
     obj, x, y = case(name, plus="matched", sigma=0.2)
-    eps = drawn(obj, len(x))
+    eps = elastic_eps(obj, len(x))
     own = [row[label] for row, label in zip(cosines(x, obj.centers.weight), y.tolist(), strict=True)]
     matched = reference.elastic_margins(eps, own, "matched")
     assert matched[own.index(min(own))] == max(eps)

@@ -5,7 +5,7 @@ import math
 import pytest
 import reference
 import torch
-from cases import case, described, numbers, quietly_built, view
+from cases import build_quietly, case, numbers, parameter_id, view
 
 from workbench.methods import METHODS, build
 
@@ -36,7 +36,7 @@ GOLDEN = [
 
 def logits_of_cosines(name, cos, state=None, norm=1.0, **settings):
     """T and N for given cosines with the target in column 0: an embedding and centers that have these cosines."""
-    obj = quietly_built(name, len(cos), len(cos) + 1, **settings).double()
+    obj = build_quietly(name, len(cos), len(cos) + 1, **settings).double()
     W = torch.zeros(len(cos), len(cos) + 1, dtype=torch.float64)
     for j, c in enumerate(cos):
         W[j, 0], W[j, j + 1] = c, math.sqrt(1 - c * c)
@@ -52,7 +52,7 @@ def logits_of_cosines(name, cos, state=None, norm=1.0, **settings):
     return obj.margin_logits(x, y)[0].tolist(), naive[0]
 
 
-@pytest.mark.parametrize(("name", "settings", "expected"), GOLDEN, ids=described)
+@pytest.mark.parametrize(("name", "settings", "expected"), GOLDEN, ids=parameter_id)
 def test_golden_vectors_hold_for_the_workbench_and_for_the_loops(name, settings, expected):
     found, naive = logits_of_cosines(name, A, **settings)
     assert found == pytest.approx(expected, abs=1e-4)
@@ -223,7 +223,7 @@ REDUCTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "settings", "simpler", "its"), REDUCTIONS, ids=described)
+@pytest.mark.parametrize(("name", "settings", "simpler", "its"), REDUCTIONS, ids=parameter_id)
 def test_reductions(name, settings, simpler, its):
     s = {"s": 20} if {"s"} <= METHODS[name].parameters().keys() & METHODS[simpler].parameters().keys() else {}
     obj, x, y = case(name, **(settings | s))

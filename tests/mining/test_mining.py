@@ -1,4 +1,4 @@
-"""Mining: indexes against the exact search, merging against a loop a person can read, findings that were planted."""
+"""Mining: indexes against the exact search, merging against a plain loop, planted duplicates and label errors."""
 
 import csv
 import re
@@ -13,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.cli import main as cli
+from workbench.core.arrays import unit
 from workbench.core.errors import InputError
+from workbench.core.record import Run, Snapshot
 from workbench.mining import cells
 from workbench.mining import exact as searching
 from workbench.mining import index as module
-from workbench.mining.audit import mine, read
-from workbench.mining.exact import Stopped, compressed, exact
-from workbench.mining.index import nearest
+from workbench.mining.audit import mine
+from workbench.mining.dataset import read
+from workbench.mining.exact import StopSearch, exact_neighbors, quantize
+from workbench.mining.index import nearest_neighbors
 from workbench.mining.measures import captured_mass, recall
 from workbench.mining.queue import HardNegativeQueue
 
@@ -49,7 +52,7 @@ def test_exhaustive_searches_are_the_oracle(kind, dtype, monkeypatch):
     monkeypatch.setattr(searching, "TILE", 37)  # many tiles, the last one narrower than K
     W = families(120, 16).to(dtype)
     ids, cos = oracle(W, 10)
-    found = nearest(W, 10, kind, device="cpu", chunk=50)
+    found = nearest_neighbors(W, 10, kind, device="cpu", chunk=50)
     assert (found.kind, found.recall, found.ids.dtype) == (kind, 1.0, torch.int32)
     torch.testing.assert_close(found.cosines, cos, atol=1e-5, rtol=0)
     assert recall(found.ids, ids) > 0.999
@@ -59,7 +62,7 @@ def test_exhaustive_searches_are_the_oracle(kind, dtype, monkeypatch):
 def test_an_approximate_search_says_the_recall_that_it_has(kind):
     W = families(2000, 128)
     ids, cos = oracle(W, 8)
-    found = nearest(W, 8, kind, device="cpu")
+    found = nearest_neighbors(W, 8, kind, device="cpu")
     assert found.kind == kind
     assert found.recall >= 0.95
     assert abs(recall(found.ids, ids) - found.recall) < 0.03
@@ -73,32 +76,32 @@ def test_an_approximate_search_says_the_recall_that_it_has(kind):
 @pytest.mark.parametrize("kind", ["cells", "ivf", "pq"])
 def test_the_same_seed_finds_the_same_bits(kind):
     W = families(1000, 16)
-    one, two = (nearest(W, 8, kind, device="cpu", seed=3) for _ in range(2))
+    one, two = (nearest_neighbors(W, 8, kind, device="cpu", seed=3) for _ in range(2))
     assert torch.equal(one.ids, two.ids)
     assert torch.equal(one.cosines, two.cosines)
 
 
 def test_auto_goes_by_size_and_by_what_a_sample_shows(monkeypatch):
     W = families(2000, 128, size=50)
-    assert nearest(W, 4, device="cpu").kind == "flat"
+    assert nearest_neighbors(W, 4, device="cpu").kind == "flat"
     monkeypatch.setattr(module, "SMALL", 100)
-    assert nearest(W, 4, device="cpu").kind == "cells"
+    assert nearest_neighbors(W, 4, device="cpu").kind == "cells"
     noise = torch.randn(1000, 128, generator=torch.Generator().manual_seed(0))
-    found = nearest(noise, 4, device="cpu")
+    found = nearest_neighbors(noise, 4, device="cpu")
     assert (found.kind, found.recall) == ("flat", 1.0)
-    assert "without families" in found.why
+    assert "without families" in found.reason
     monkeypatch.setitem(module.AFFORDABLE, "cpu", 1.0)
-    found = nearest(noise, 4, device="cpu")
+    found = nearest_neighbors(noise, 4, device="cpu")
     assert found.kind == "cells"
     assert found.recall < 0.98
 
 
 @pytest.mark.parametrize("kind", ["exact", "flat", "cells", "ivf", "pq"])
-def test_classes_too_near_are_no_neighbours(kind):
-    """However many there are: 60 copies of one class leave K others to find for each."""
+def test_classes_too_near_are_no_neighbors(kind):
+    """With 60 copies of one class, K other classes remain for each."""
     W = families(400, 64)
     W[:60] = W[0] * (1 + torch.rand(60, 1))
-    found = nearest(W, 6, kind, device="cpu", above=0.9)
+    found = nearest_neighbors(W, 6, kind, device="cpu", max_cosine=0.9)
     cos, ids = oracle_below(W, 6, 0.9)
     assert (found.ids >= 0).all()
     assert (found.cosines <= 0.9).all()
@@ -118,12 +121,12 @@ def oracle_below(W: torch.Tensor, K: int, above: float) -> tuple[torch.Tensor, t
 def test_codes_of_a_byte_a_number_point_where_the_centers_do(dtype, monkeypatch):
     monkeypatch.setattr(searching, "TILE", 37)
     W = families(300, 512).to(dtype)
-    codes = compressed(W)
+    codes = quantize(W)
     assert (codes.dtype, codes.abs().amax(dim=1).unique().tolist()) == (torch.int8, [127])
     between = [x @ x.T for x in (torch.nn.functional.normalize(a.double(), dim=1) for a in (W, codes))]
     assert (between[0] - between[1]).abs().mean() < 5e-4
     for kind in ("exact", "flat", "cells"):
-        assert recall(nearest(codes, 8, kind, device="cpu").ids, oracle(W, 8)[0]) > 0.95
+        assert recall(nearest_neighbors(codes, 8, kind, device="cpu").ids, oracle(W, 8)[0]) > 0.95
 
 
 def test_cells_find_families_that_no_cell_began_in(monkeypatch):
@@ -131,24 +134,24 @@ def test_cells_find_families_that_no_cell_began_in(monkeypatch):
     monkeypatch.setattr(cells, "CELLS", 160)
     monkeypatch.setattr(cells, "VISITED", 8)
     W = families(6000, 256, size=50)
-    found = nearest(W, 8, "cells", device="cpu")
+    found = nearest_neighbors(W, 8, "cells", device="cpu")
     assert found.recall > 0.9
 
 
 def test_without_faiss(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     W = families(100, 8)
-    found = nearest(W, 4, device="cpu")
+    found = nearest_neighbors(W, 4, device="cpu")
     assert found.kind == "exact"
-    assert found.why.endswith("FAISS is not installed")
+    assert found.reason.endswith("FAISS is not installed")
     assert recall(found.ids, oracle(W, 4)[0]) == 1
     with pytest.raises(InputError, match="kind 'ivf' needs FAISS"):
-        nearest(W, 4, "ivf")
+        nearest_neighbors(W, 4, "ivf")
 
 
 @pytest.mark.parametrize("kind", ["exact", "flat", "cells", "ivf", "pq"])
 def test_fewer_classes_than_asked_for(kind):
-    found = nearest(families(40, 8), 60, kind, device="cpu")
+    found = nearest_neighbors(families(40, 8), 60, kind, device="cpu")
     assert (found.ids[:, 39:] == -1).all()
     assert found.cosines[:, 39:].isneginf().all()
     if kind in ("exact", "flat"):
@@ -159,11 +162,11 @@ def test_fewer_classes_than_asked_for(kind):
 
 def test_progress_and_stop():
     W, seen = families(100, 8), []
-    nearest(W, 4, device="cpu", chunk=30, progress=lambda *a: seen.append(a))
+    nearest_neighbors(W, 4, device="cpu", chunk=30, progress=lambda *a: seen.append(a))
     assert seen == [(30, 100), (60, 100), (90, 100), (100, 100)]
     for kind in ("exact", "flat", "cells"):
-        with pytest.raises(Stopped):
-            nearest(W, 4, kind, device="cpu", chunk=30, stop=lambda: True)
+        with pytest.raises(StopSearch):
+            nearest_neighbors(W, 4, kind, device="cpu", chunk=30, stop=lambda: True)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +175,7 @@ def test_progress_and_stop():
         ({"kind": "ivv"}, "unknown kind of index 'ivv'; did you mean 'ivf'?"),
         ({"K": 0}, "K = 0: at least 1"),
         ({"chunk": 0}, "chunk = 0: at least 1"),
-        ({"wanted": 0.0}, "wanted = 0.0: a recall in"),
+        ({"min_recall": 0.0}, "min_recall = 0.0: a recall in"),
         ({"device": "tpu"}, "device = 'tpu' is not one of"),
         ({"W": torch.ones(1, 4)}, "W is torch.float32 (1, 4)"),
         ({"W": torch.ones(4)}, "W is torch.float32 (4,)"),
@@ -184,7 +187,7 @@ def test_progress_and_stop():
 def test_bad_arguments_of_a_search(change, words):
     arguments = {"W": torch.eye(4), "K": 2, "device": "cpu"} | change
     with pytest.raises(InputError, match=re.escape(words)):
-        nearest(**arguments)
+        nearest_neighbors(**arguments)
 
 
 @pytest.mark.gpu
@@ -192,13 +195,13 @@ def test_bad_arguments_of_a_search(change, words):
 @pytest.mark.parametrize("kind", ["auto", "flat", "cells", "ivf", "pq"])
 def test_searches_on_a_gpu(kind):
     W = families(3000, 64)
-    assert recall(nearest(W, 8, kind, device="cuda").ids, oracle(W, 8)[0]) > 0.95
+    assert recall(nearest_neighbors(W, 8, kind, device="cuda").ids, oracle(W, 8)[0]) > 0.95
 
 
 # ---- the queue
 
 
-def merged_by_hand(queue, own, offers, K, conflict, max_age):
+def merge_by_hand(queue, own, offers, K, conflict, max_age):
     """One class's queue [(id, float16 score, age)] after an offer [(id, score)], as one would write it down."""
     entries = {id_: (score, age + 1) for id_, score, age in queue}
     fresh = {}
@@ -238,7 +241,7 @@ def test_merging_is_what_one_would_do_by_hand(data, K, conflict, max_age):
         )
         queue.merge(torch.tensor(classes, dtype=torch.long), table[..., 0].long(), table[..., 1], conflict, max_age)
         for c, row in zip(classes, offers, strict=True):
-            by_hand[c] = merged_by_hand(by_hand[c], c, row, K, conflict, max_age)
+            by_hand[c] = merge_by_hand(by_hand[c], c, row, K, conflict, max_age)
     for c in range(C):
         assert entries_of(queue, c) == by_hand[c]
         held = len(by_hand[c])
@@ -270,11 +273,12 @@ def test_rebuild_makes_a_new_queue_beside_the_old_one():
     worker.start()
     worker.join()
     (new,) = made
-    assert (old.filled, new.filled) == (0.0, 1.0)
+    assert (old.ids == -1).all()
+    assert (new.ids >= 0).all()
     assert new.recall(W) == 1.0
     assert recall(new.of(torch.tensor([3, 5])), oracle(W, 8)[0][[3, 5]]) == 1
-    assert new.age_histogram().tolist() == [1600]
-    with pytest.raises(Stopped):
+    assert (new.ages == 0).all()
+    with pytest.raises(StopSearch):
         old.rebuild(W, stop=lambda: True)
 
 
@@ -284,25 +288,21 @@ def test_rebuild_leaves_out_what_conflicts():
     assert HardNegativeQueue(200, 8).rebuild(W, device="cpu").ids[0, 0] == 1
     new = HardNegativeQueue(200, 8).rebuild(W, device="cpu", conflict=0.99)
     assert 1 not in new.ids[0]
-    assert new.filled == 1.0
+    assert (new.ids >= 0).all()
     assert new.scores.max() <= 0.99
     none = HardNegativeQueue(200, 8).rebuild(W, device="cpu", conflict=-1.0)
-    assert none.filled == 0.0
+    assert (none.ids == -1).all()
 
 
-def test_churn_ages_and_recall_of_a_queue():
+def test_ages_and_recall_of_a_queue():
     W = families(200, 16)
     one = HardNegativeQueue(200, 4).rebuild(W, device="cpu")
     two = HardNegativeQueue(200, 4)
     two.load_state_dict(one.state_dict())
-    assert one.churn(two) == 0
     two.merge(torch.tensor([0]), torch.tensor([[int(two.ids[0, 1])]]), torch.tensor([[2.0]]))
-    assert (one.churn(two), one.churn(HardNegativeQueue(200, 4))) == (0, 1)
-    assert two.age_histogram().tolist() == [797, 3]
-    assert one.age_histogram().tolist() == [800]  # loading copies
+    assert torch.bincount(two.ages.flatten().long()).tolist() == [797, 3]
+    assert (one.ages == 0).all()  # loading copies
     two.ids[0] = torch.tensor([-1, -1, -1, int(two.ids[0, 3])])
-    assert one.churn(two) == pytest.approx(3 / 800)
-    assert two.churn(one) == 0
     assert two.recall(W, sample=200) == pytest.approx(797 / 800)
 
 
@@ -320,12 +320,11 @@ def test_a_saved_queue_that_does_not_fit_changes_nothing():
     [
         (lambda q: HardNegativeQueue(1, 4), "classes = 1: a queue needs 2"),
         (lambda q: HardNegativeQueue(5, -1), "K = -1: at least 0"),
-        (lambda q: q.merge(torch.tensor([1, 1]), torch.zeros(2, 1), torch.zeros(2, 1)), "one class twice"),
+        (lambda q: q.merge(torch.tensor([1, 1]), torch.zeros(2, 1), torch.zeros(2, 1)), "classes has a class twice"),
         (lambda q: q.merge(torch.tensor([5]), torch.zeros(1, 1), torch.zeros(1, 1)), "classes 5..5 are not in 0..4"),
         (lambda q: q.merge(torch.tensor([1]), torch.tensor([[7]]), torch.zeros(1, 1)), "candidates 7..7 are not in"),
         (lambda q: q.merge(torch.tensor([1]), torch.zeros(1, 2), torch.zeros(1, 1)), "(P,), (P, M), (P, M) are needed"),
         (lambda q: q.rebuild(torch.eye(4)), "W has 4 centers; the queue holds 5 classes"),
-        (lambda q: q.churn(HardNegativeQueue(4, 2)), "queues of 5 and 4 classes"),
     ],
 )
 def test_bad_arguments_of_a_queue(call, words):
@@ -365,7 +364,7 @@ def test_a_queue_captures_the_mass_of_families_and_not_of_noise():
 
 def test_exact_finds_a_samples_nearest_other_class():
     W = torch.eye(4)
-    ids, cos = exact(torch.tensor([[0.6, 0.8, 0, 0]]), W, 2, torch.tensor([1]))
+    ids, cos = exact_neighbors(torch.tensor([[0.6, 0.8, 0, 0]]), W, 2, torch.tensor([1]))
     assert ids[0, 0] == 0
     assert float(cos[0, 0]) == pytest.approx(0.6)
 
@@ -374,7 +373,7 @@ def test_exact_finds_a_samples_nearest_other_class():
 
 
 @pytest.fixture
-def planted(tmp_path):
+def planted_file(tmp_path):
     """Sixty classes of six samples: class 7 is class 3 again, samples 30 and 100 have wrong labels, one is alone."""
     rng = np.random.default_rng(0)
     centers = rng.normal(size=(61, 32))
@@ -401,9 +400,9 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_mine_finds_what_was_planted(planted, tmp_path, capsys, monkeypatch):
+def test_mine_finds_what_was_planted(planted_file, tmp_path, capsys, monkeypatch):
     out = tmp_path / "found"
-    status, said, _ = workbench(capsys, monkeypatch, "--embeddings", planted, "--k", 5, "--out", out)
+    status, said, _ = workbench(capsys, monkeypatch, "--embeddings", planted_file, "--k", 5, "--out", out)
     assert status == 0
     assert "<p03>  <p07>" in said
     assert [(r["class_a"], r["class_b"]) for r in rows(out / "duplicates.csv")] == [("<p03>", "<p07>")]
@@ -422,7 +421,7 @@ def test_mine_finds_what_was_planted(planted, tmp_path, capsys, monkeypatch):
     assert not re.search(r"(src|href)=.https?:", page)
     assert "not judged: 1 samples" in page
     assert sorted(p.name for p in out.iterdir()) == ["duplicates.csv", "index.html", "label_errors.csv", "pairs.csv"]
-    status, _, error = workbench(capsys, monkeypatch, "--embeddings", planted, "--out", out)
+    status, _, error = workbench(capsys, monkeypatch, "--embeddings", planted_file, "--out", out)
     assert (status, error.count("\n")) == (2, 1)
     assert "exists already" in error
 
@@ -449,6 +448,36 @@ def test_centers_alone_give_pairs_and_duplicates(tmp_path, capsys, monkeypatch):
     assert len(given.pairs.a) == 100 * 99 / 2
 
 
+def test_of_embeddings_and_centers_the_embeddings_are_mined(tmp_path, capsys, monkeypatch):
+    """The files that `train` writes have both."""
+    rng, y = np.random.default_rng(0), np.repeat(np.arange(12), 5)
+    W = rng.normal(size=(12, 8))
+    run = Run.create(tmp_path / "run", {"config": {}}, {})
+    run.add_snapshot(Snapshot(5, W[y] + 0.1 * rng.normal(size=(60, 8)), y, rng.normal(size=(12, 8))))
+    path = run.path / "snapshots" / "0000005.npz"
+    status, said, _ = workbench(capsys, monkeypatch, "--embeddings", path)
+    assert status == 0
+    assert said.splitlines()[0] == "0000005.npz: has embeddings and centers: the embeddings are used"
+    data = read(path)
+    assert len(data.x) == 60
+    assert ((data.centers @ torch.from_numpy(unit(W).astype(np.float32)).T).argmax(dim=1) == torch.arange(12)).all()
+
+
+def test_names_and_paths_of_the_file_are_reported(planted_file, tmp_path, capsys, monkeypatch):
+    with np.load(planted_file) as file:
+        arrays = dict(file)
+    names, arrays["labels"] = np.unique(arrays["labels"], return_inverse=True)
+    arrays |= {"names": names, "paths": np.array([f"a/{i}.png" for i in range(len(arrays["labels"]))])}
+    np.savez(tmp_path / "e.npz", **arrays)
+    out = tmp_path / "o"
+    status, said, _ = workbench(capsys, monkeypatch, "--embeddings", tmp_path / "e.npz", "--k", 5, "--out", out)
+    assert status == 0
+    assert "<p03>  <p07>" in said
+    errors = {r["path"]: r["label"] for r in rows(out / "label_errors.csv")}
+    assert errors["a/30.png"] == "<p50>"
+    assert all(r["path"] == f"a/{r['sample']}.png" for r in rows(out / "label_errors.csv"))
+
+
 E4, Y4 = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
 
 
@@ -456,7 +485,7 @@ E4, Y4 = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
     ("arrays", "options", "words"),
     [
         ({"features": E4}, (), "holds neither embeddings nor centers"),
-        ({"embeddings": E4, "centers": E4}, (), "either 'embeddings'"),
+        ({"embeddings": E4, "centers": E4}, (), "labels is missing"),
         ({"embeddings": E4}, (), "labels is missing"),
         ({"embeddings": E4, "labels": Y4[:3]}, (), "labels is int64 (3,)"),
         ({"embeddings": E4, "labels": Y4 * 0}, (), "labels name one class"),
@@ -464,7 +493,10 @@ E4, Y4 = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
         ({"embeddings": E4[0], "labels": Y4}, (), "embeddings is float32 (4,)"),
         ({"embeddings": E4 * (Y4[:, None] + 0), "labels": Y4}, (), "embeddings: row 0 has length 0"),
         ({"embeddings": E4[[0, 0, 1, 2]] * [[1], [-1], [1], [1]], "labels": Y4}, (), "one class cancel out: center 0"),
+        ({"centers": E4[:1]}, (), "centers (C, D) with C >= 2 are needed"),
         ({"centers": E4 * np.nan}, (), "centers: row 0 has length nan"),
+        ({"centers": E4, "names": np.array(["a"])}, (), "names has 1 entries; there are 4 centers"),
+        ({"embeddings": E4, "labels": Y4, "names": np.array(["a"])}, (), "labels hold 1; with 1 names"),
         ({"centers": E4, "images": np.zeros((3, 8, 8), np.uint8)}, (), "images is uint8 (3, 8, 8)"),
         ({"centers": E4, "images": np.zeros((4, 8, 8))}, (), "images is float64"),
         ({"centers": E4}, ("--k", 0), "--k 0: at least 1"),

@@ -1,4 +1,4 @@
-"""Exercise checks say why an answer is wrong, digests see a change, and the lessons' own views draw what they get."""
+"""The checks of the exercises explain wrong answers; digests detect changes; figures of the lessons show their data."""
 
 import math
 
@@ -6,22 +6,30 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 import torch
-from lessons.checks import check, page, seen
-from lessons.exercises import EXERCISES, THETA, Choice, Number
+from lessons.answers import THETA, Choice, Number
+from lessons.checks import check, expect, style_figures
+from lessons.exercises import EXERCISES
 
-from workbench.core.errors import InputError
+from workbench import (
+    ArcFace,
+    CosFace,
+    CurricularFace,
+    InputError,
+    MVSoftmax,
+    NPCFace,
+    ReCurricularFace,
+    boundaries,
+    build,
+)
 from workbench.core.record import Snapshot
-from workbench.curves import boundaries
 from workbench.losses.rows import DenseRows
-from workbench.margins import ArcFace, CosFace, CurricularFace, MVSoftmax, NPCFace, ReCurricularFace
-from workbench.methods import build
 from workbench.views.digest import digest, figure_digest
 from workbench.views.lines import Axis, Line, lines_figure
 from workbench.views.sphere import sphere_figure
 
 
 @pytest.mark.parametrize("name", EXERCISES)
-def test_no_answer_gets_the_hint_and_nonsense_a_reason(name):
+def test_no_answer_returns_the_hint_and_an_invalid_one_a_reason(name):
     nothing = check(name, None)
     assert not nothing
     assert nothing.right is None
@@ -32,10 +40,10 @@ def test_no_answer_gets_the_hint_and_nonsense_a_reason(name):
 
 
 @pytest.mark.parametrize("name", [name for name, e in EXERCISES.items() if isinstance(e, Number)])
-def test_the_truth_is_right_each_slip_has_its_own_reason_and_other_numbers_a_direction(name):
+def test_numbers_the_truth_is_correct_slips_are_explained_and_other_numbers_too_large_or_small(name):
     exercise = EXERCISES[name]
     assert check(name, exercise.truth)
-    assert check(name, str(exercise.truth)), "text that is a number is a number"
+    assert check(name, str(exercise.truth)), "a number may be given as text"
     for wrong, why in exercise.slips.items():
         verdict = check(name, wrong)
         assert verdict.right is False
@@ -47,7 +55,7 @@ def test_the_truth_is_right_each_slip_has_its_own_reason_and_other_numbers_a_dir
         assert "the question asks for" in check(name, other(exercise.truth)).why
 
 
-def test_every_letter_has_a_reason_and_one_is_right():
+def test_every_letter_has_a_reason_and_one_is_correct():
     for name, exercise in EXERCISES.items():
         if isinstance(exercise, Choice):
             verdicts = [check(name, letter.upper()) for letter in exercise.reasons]
@@ -75,7 +83,7 @@ def test_the_answers_hold_in_the_losses_themselves():
     truth = {name: e.truth for name, e in EXERCISES.items() if isinstance(e, Number)}
     phi = math.radians(truth["longer center"])
     assert math.cos(phi) == pytest.approx(2 * math.cos(THETA - phi))
-    at_60 = torch.zeros(1, 161, dtype=torch.float64)  # the last direction is nobody's center
+    at_60 = torch.zeros(1, 161, dtype=torch.float64)  # no center has the last direction
     at_60[0, 0], at_60[0, 160] = math.cos(math.radians(60)), math.sin(math.radians(60))
     undecided = build("norm_softmax", classes=160, dim=161, s=truth["scale for a half"]).double()
     undecided.centers.weight.data = torch.eye(160, 161, dtype=torch.float64)
@@ -85,15 +93,15 @@ def test_the_answers_hold_in_the_losses_themselves():
     assert turn.grad.item() == pytest.approx(0, abs=1e-12)
     cos = torch.tensor([[0.6, 0.5, 0.2, -0.1, 0.583]], dtype=torch.float64)
     one, y = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.long)
-    made = DenseRows(NPCFace(), cos, one, y, {}, {}).logits[0, 0].item()
-    assert made == pytest.approx(math.cos(math.acos(0.6) + truth["collaborative margin"]))
+    logit = DenseRows(NPCFace(), cos, one, y, {}, {}).logits[0, 0].item()
+    assert logit == pytest.approx(math.cos(math.acos(0.6) + truth["collaborative margin"]))
 
 
 def test_the_answers_about_npcface_hold_in_the_losses_themselves():
-    half = torch.tensor([[0.5, 0.5]], dtype=torch.float64)  # the negative looked at is hard for either loss
+    half = torch.tensor([[0.5, 0.5]], dtype=torch.float64)  # the negative is hard for both losses
     one, y = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.long)
-    alike = NPCFace(t=1.1, alpha=EXERCISES["same emphasis"].truth), MVSoftmax(t=1.3, positive="arc")
-    npcface, mv = (DenseRows(margin, half, one, y, {}, {}).N[0, 1].item() for margin in alike)
+    margins = NPCFace(t=1.1, alpha=EXERCISES["same emphasis"].truth), MVSoftmax(t=1.3, positive="arc")
+    npcface, mv = (DenseRows(margin, half, one, y, {}, {}).N[0, 1].item() for margin in margins)
     assert npcface == pytest.approx(mv)
 
     def m_tilde(*cosines: float) -> float:
@@ -102,49 +110,49 @@ def test_the_answers_about_npcface_hold_in_the_losses_themselves():
 
     assert m_tilde(0.8, 0.6, 0.41) == pytest.approx(0.52)
     assert m_tilde(0.8, 0.6, 0.45) == pytest.approx(0.505)
-    assert check("one more hard negative", "b")  # it falls
+    assert check("one more hard negative", "b")  # m̃ decreases
 
 
 def test_an_untrained_network_has_about_the_first_loss_of_the_exercise():
-    own = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     untrained = build("norm_softmax", classes=160, dim=128, s=24)
-    x = torch.randn(2000, 128, generator=own)
+    x = torch.randn(2000, 128, generator=rng)
     loss = untrained.loss(x, torch.arange(2000) % 160).total.item()
     assert loss == pytest.approx(EXERCISES["first loss"].truth, abs=0.3)
 
 
-def test_an_answer_that_a_margin_refuses_is_explained():
+def test_an_answer_outside_the_range_is_explained():
     assert "outside" in check("same boundary", 9.0).why
-    assert "vanished" in check("same boundary", 1.45).why
+    assert "does not exist" in check("same boundary", 1.45).why
 
 
-def test_an_unknown_exercise_names_the_nearest():
+def test_an_unknown_exercise_suggests_a_name():
     with pytest.raises(InputError, match="did you mean 'alpha'"):
         check("alfa", 1)
 
 
 def test_verdicts_show_their_mark():
-    assert repr(check("alpha", EXERCISES["alpha"].truth)).startswith("✓ Right. ")
-    assert check("alpha", 0.4)._repr_markdown_().startswith("**✗ Not yet.** ")
+    assert repr(check("alpha", EXERCISES["alpha"].truth)).startswith("✓ Correct. ")
+    assert check("alpha", 0.4)._repr_markdown_().startswith("**✗ Not correct.** ")
     assert repr(check("alpha", None)).startswith("… No answer yet. Hint: ")
 
 
-def test_seen_shows_a_table_and_names_the_row_that_is_not_so():
-    table = seen(("angle", 25.68, 25.676, 0.01), ("falls", True, True, 0))
+def test_expect_returns_a_table_and_names_the_row_out_of_tolerance():
+    table = expect(("angle", 25.68, 25.676, 0.01), ("falls", True, True, 0))
     assert repr(table) == "angle: expected 25.68, measured 25.68\nfalls: expected True, measured True"
     assert "| angle | 25.68 | 25.68 |" in table._repr_markdown_()
     with pytest.raises(AssertionError, match=r"second: expected 1 within 0\.1, measured 1\.2"):
-        seen(("first", 1, 1, 0), ("second", 1, 1.2, 0.1))
+        expect(("first", 1, 1, 0), ("second", 1, 1.2, 0.1))
     with pytest.raises(AssertionError, match="nan"):
-        seen(("undefined", 1, float("nan"), 0.1))
+        expect(("undefined", 1, float("nan"), 0.1))
 
 
-def test_the_page_follows_the_theme_and_figures_lose_the_button_that_sends_them_to_a_server(monkeypatch):
+def test_figures_follow_the_theme_and_have_no_upload_button(monkeypatch):
     import plotly.io
 
     renderer = plotly.io.renderers["plotly_mimetype"]
     monkeypatch.setattr(renderer, "config", {})
-    assert "data-jp-theme-light=false" in page().data
+    assert "data-jp-theme-light=false" in style_figures().data
     bundle = renderer.to_mimebundle(picture().to_plotly_json())
     assert bundle["application/vnd.plotly.v1+json"]["config"]["showSendToCloud"] is False
 
@@ -165,7 +173,7 @@ def picture(**change) -> go.Figure:
     return go.Figure(go.Scatter(trace)).update_xaxes(title_text="angle").update_yaxes(title_text="logit")
 
 
-def test_figure_digest_says_what_is_drawn():
+def test_figure_digest_lists_traces_and_axes():
     assert figure_digest(picture()) == (
         "scatter 'T' x: 3 in 0 to 2, mean 1 y: 2 in 1 to 3, mean 2\nxaxis 'angle'\nyaxis 'logit'"
     )
@@ -173,16 +181,16 @@ def test_figure_digest_says_what_is_drawn():
 
 
 @pytest.mark.parametrize("change", [{"x": [0, 1, 2.1]}, {"y": [1.0, 2.0, 3.0]}, {"name": "N"}])
-def test_figure_digest_sees_a_change(change):
+def test_figure_digest_changes_with_the_figure(change):
     assert figure_digest(picture(**change)) != figure_digest(picture())
 
 
-def test_figure_digest_ignores_what_no_reader_sees():
+def test_figure_digest_ignores_ids_and_rounding():
     assert figure_digest(picture(uid="1")) == figure_digest(picture(uid="2"))
     assert figure_digest(picture(y=[1.0 + 1e-9, float("nan"), 3.0])) == figure_digest(picture())
 
 
-# The lessons' own views
+# Figures of the lessons
 
 
 def test_lines_show_angles_in_both_units_and_jumps_as_gaps():
@@ -196,7 +204,7 @@ def test_lines_show_angles_in_both_units_and_jumps_as_gaps():
     assert figure.layout.shapes[0].x0 == pytest.approx(math.degrees(1.0))
 
 
-def test_sphere_shows_every_sample_on_the_unit_sphere_and_refuses_other_dimensions():
+def test_sphere_shows_unit_vectors_of_all_samples_and_raises_for_other_dimensions():
     rng = np.random.default_rng(0)
     shot = Snapshot(0, rng.normal(size=(20, 3)), np.arange(20) % 4, rng.normal(size=(4, 3)))
     figure = sphere_figure({"now": shot})
@@ -206,5 +214,5 @@ def test_sphere_shows_every_sample_on_the_unit_sphere_and_refuses_other_dimensio
         assert np.allclose(np.hypot(np.hypot(t.x, t.y), t.z), 1)
     assert len({(t.marker.color, t.marker.symbol) for t in samples}) == 4
     flat = Snapshot(0, shot.x, shot.y, shot.W[:, :2])
-    with pytest.raises(InputError, match="4 centers of 2 numbers"):
+    with pytest.raises(InputError, match="4 centers of dimension 2"):
         sphere_figure({"now": flat})

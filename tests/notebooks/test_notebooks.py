@@ -1,7 +1,4 @@
-"""The notebooks keep their rules, and a notebook that breaks one is caught.
-
-That the notebooks run, and print what they printed, is tested by nbval (`make notebooks-test`).
-"""
+"""Rules for the notebooks, and a bad example for each rule. nbval executes the notebooks (`make notebooks-test`)."""
 
 import json
 import re
@@ -10,12 +7,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lessons.exercises import EXERCISES
+from lessons.exercises import LESSONS
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 TEACHING = sorted(NOTEBOOKS.glob("*.ipynb"))
 REGRESSION = sorted((NOTEBOOKS / "regression").glob("*.ipynb"))
-LINES = 12  # a longer cell belongs into the package
+LINES = 12  # longer code belongs in the package
 BYTES = 200_000
 FORBIDDEN = {
     "a loss": r"def \w*loss",
@@ -25,7 +22,7 @@ FORBIDDEN = {
 }
 
 
-# The rules: each yields what is wrong with a notebook, as (text, notebook, is it a regression notebook).
+# The rules: (text, notebook, whether it is a regression notebook) -> messages.
 
 
 def valid(text: str, nb: dict, regression: bool):
@@ -45,13 +42,13 @@ def kernel(text: str, nb: dict, regression: bool):
     if name != "python3":
         yield f"kernel {name}; it must be python3"
     if surplus := nb["metadata"].keys() - {"kernelspec"}:
-        yield f"metadata {sorted(surplus)}, which differ from computer to computer"
+        yield f"metadata {sorted(surplus)}, which differs between computers"
 
 
-def titled(text: str, nb: dict, regression: bool):
+def title(text: str, nb: dict, regression: bool):
     first = "".join(nb["cells"][0]["source"])
     if nb["cells"][0]["cell_type"] != "markdown" or not first.startswith("# "):
-        yield "the first cell is no title"
+        yield "the first cell has no title"
     goals = len(re.findall(r"^- (?:\*\w+\*|\w+)", first.partition("**Goals.**")[2], re.MULTILINE))
     if not 3 <= goals <= 5:
         yield f"{goals} goals in the first cell; 3 to 5"
@@ -60,7 +57,7 @@ def titled(text: str, nb: dict, regression: bool):
             yield f"no {word} in the first cell"
 
 
-def stripped(text: str, nb: dict, regression: bool):
+def no_outputs(text: str, nb: dict, regression: bool):
     if regression:
         return
     for i, cell in code(nb):
@@ -68,7 +65,7 @@ def stripped(text: str, nb: dict, regression: bool):
             yield f"cell {i} is not stripped"
 
 
-def executed(text: str, nb: dict, regression: bool):
+def outputs(text: str, nb: dict, regression: bool):
     if not regression:
         return
     counts = [cell["execution_count"] for _, cell in code(nb)]
@@ -78,12 +75,12 @@ def executed(text: str, nb: dict, regression: bool):
         if bool(cell["outputs"]) == ("silent" in tags(cell)):
             yield f"cell {i} must either print or have the tag silent"
         if len(cell["outputs"]) > 1:
-            yield f"cell {i} has its text in {len(cell['outputs'])} pieces, cut at random; `make notebooks` joins them"
+            yield f"cell {i} has its text in {len(cell['outputs'])} outputs; `make notebooks` joins them"
         if any(output["output_type"] != "stream" or output["name"] != "stdout" for output in cell["outputs"]):
-            yield f"cell {i} has other outputs than printed text"
+            yield f"cell {i} has outputs other than printed text"
 
 
-def brief(text: str, nb: dict, regression: bool):
+def short(text: str, nb: dict, regression: bool):
     for i, cell in code(nb):
         if (lines := "".join(cell["source"]).count("\n") + 1) > LINES:
             yield f"cell {i} has {lines} lines; at most {LINES}"
@@ -93,25 +90,25 @@ def defines_nothing(text: str, nb: dict, regression: bool):
     for i, cell in enumerate(nb["cells"]):
         source = "".join(cell["source"])
         for what, pattern in FORBIDDEN.items():
-            if what == "a class" and "own-margin" in tags(cell):  # what a person writes is the lesson
+            if what == "a class" and "own-margin" in tags(cell):  # lesson 8 defines margins
                 continue
             if re.search(pattern, source, re.MULTILINE) and (cell["cell_type"] == "code" or "path" in what):
-                yield f"cell {i} has {what} of its own"
+                yield f"cell {i} defines {what}"
 
 
-def exercised(text: str, nb: dict, regression: bool):
-    asked = [name for _, cell in code(nb) if "exercise" in tags(cell) for name in checks(cell, r"^check")]
-    solved = [name for _, cell in code(nb) if "solution" in tags(cell) for name in checks(cell, r"^assert check")]
-    if asked != solved:
-        yield f"exercises {asked} but solutions {solved}"
-    if asked and "## What you should have seen" not in text:
-        yield "no numbers at the end of what you should have seen"
+def exercises(text: str, nb: dict, regression: bool):
+    tasks = [name for _, cell in code(nb) if "exercise" in tags(cell) for name in checks(cell, r"^check")]
+    solutions = [name for _, cell in code(nb) if "solution" in tags(cell) for name in checks(cell, r"^assert check")]
+    if tasks != solutions:
+        yield f"exercises {tasks} but solutions {solutions}"
+    if tasks and "## Expected results" not in text:
+        yield "no section 'Expected results'"
     for i, cell in code(nb):
         hidden = cell["metadata"].get("jupyter", {}).get("source_hidden", False)
         if hidden != ("solution" in tags(cell)):
-            yield f"cell {i} is {'folded' if hidden else 'an open solution'}"
+            yield f"cell {i} is {'collapsed' if hidden else 'a solution that is not collapsed'}"
         if "exercise" in tags(cell) and not re.search(r"^answer = None\b", "".join(cell["source"]), re.MULTILINE):
-            yield f"cell {i} gives an answer away"
+            yield f"cell {i} contains an answer"
 
 
 def without_widgets(text: str, nb: dict, regression: bool):
@@ -135,12 +132,12 @@ RULES: tuple[Callable, ...] = (
     valid,
     small,
     kernel,
-    titled,
-    stripped,
-    executed,
-    brief,
+    title,
+    no_outputs,
+    outputs,
+    short,
     defines_nothing,
-    exercised,
+    exercises,
     without_widgets,
 )
 
@@ -159,9 +156,12 @@ def test_there_are_notebooks_and_the_index_names_each():
     assert [path.name for path in TEACHING[1:] if f"({path.name})" not in index] == []
 
 
-def test_every_exercise_is_asked_in_a_notebook():
-    text = "".join(path.read_text(encoding="utf-8") for path in TEACHING)
-    assert [name for name in EXERCISES if f'check(\\"{name}\\", answer)' not in text] == []
+@pytest.mark.parametrize("number", range(1, len(LESSONS) + 1))
+def test_a_lesson_has_the_exercises_of_its_module(number):
+    (path,) = NOTEBOOKS.glob(f"{number:02d}_*.ipynb")
+    cells = [cell for _, cell in code(json.loads(path.read_text(encoding="utf-8"))) if "exercise" in tags(cell)]
+    names = [make.__name__.replace("_", " ") for make in LESSONS[number - 1].EXERCISES]
+    assert [name for cell in cells for name in checks(cell, r"^check")] == names
 
 
 # A bad notebook for each rule.
@@ -174,7 +174,7 @@ def good() -> dict:
         cell("x = 1"),
         cell('answer = None\ncheck("alpha", answer)', tags=["exercise"]),
         cell('answer = 1\nassert check("alpha", answer)', tags=["solution"], jupyter={"source_hidden": True}),
-        {"cell_type": "markdown", "id": "z", "metadata": {}, "source": "## What you should have seen"},
+        {"cell_type": "markdown", "id": "z", "metadata": {}, "source": "## Expected results"},
     ]
     kernelspec = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     return {"cells": cells, "metadata": kernelspec, "nbformat": 4, "nbformat_minor": 5}
@@ -193,27 +193,27 @@ def cell(source: str, **metadata) -> dict:
 
 
 def run(nb: dict) -> dict:
-    """The notebook as executed, each cell printing a line."""
+    """The notebook after execution; each cell has printed a line."""
     for count, (_, one) in enumerate(code(nb), start=1):
         one["execution_count"] = count
         one["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "1\n"}]
     return nb
 
 
-def broken_by(nb: dict, regression: bool) -> set[str]:
+def violations(nb: dict, regression: bool) -> set[str]:
     text = json.dumps(nb)
     return {rule.__name__ for rule in RULES if list(rule(text, nb, regression))}
 
 
 def test_a_good_notebook_passes():
-    assert broken_by(good(), regression=False) == set()
-    assert broken_by(run(good()), regression=True) == set()
+    assert violations(good(), regression=False) == set()
+    assert violations(run(good()), regression=True) == set()
 
 
-def test_a_margin_of_ones_own_may_be_written_in_a_cell_that_says_so():
+def test_a_margin_may_be_defined_in_a_tagged_cell():
     nb = good()
     nb["cells"].append(cell("class Mine(Margin):\n    pass", tags=["own-margin"]))
-    assert broken_by(nb, regression=False) == set()
+    assert violations(nb, regression=False) == set()
 
 
 def edit(change: Callable[[dict], object]) -> dict:
@@ -229,38 +229,38 @@ def edit(change: Callable[[dict], object]) -> dict:
         ("small", edit(lambda nb: nb["cells"].append(cell("# " + "x" * BYTES)))),
         ("kernel", edit(lambda nb: nb["metadata"]["kernelspec"].update(name="mine"))),
         ("kernel", edit(lambda nb: nb["metadata"].update(language_info={"version": "3.11.2"}))),
-        ("titled", edit(lambda nb: nb["cells"][0].update(source="no title"))),
-        ("titled", edit(lambda nb: nb["cells"][0].update(source="# Title\n\n**Goals.**\n\n- *see*\n**Time** **GPU**"))),
-        ("stripped", edit(lambda nb: nb["cells"][1].update(execution_count=1))),
-        ("stripped", run(good())),
-        ("brief", edit(lambda nb: nb["cells"][1].update(source="x = 1\n" * (LINES + 1)))),
+        ("title", edit(lambda nb: nb["cells"][0].update(source="no title"))),
+        ("title", edit(lambda nb: nb["cells"][0].update(source="# Title\n\n**Goals.**\n\n- *see*\n**Time** **GPU**"))),
+        ("no_outputs", edit(lambda nb: nb["cells"][1].update(execution_count=1))),
+        ("no_outputs", run(good())),
+        ("short", edit(lambda nb: nb["cells"][1].update(source="x = 1\n" * (LINES + 1)))),
         ("defines_nothing", edit(lambda nb: nb["cells"][1].update(source="def my_loss(x):\n    return x"))),
         ("defines_nothing", edit(lambda nb: nb["cells"][1].update(source="class Mine:\n    pass"))),
         ("defines_nothing", edit(lambda nb: nb["cells"][1].update(source="figure = go.Figure()"))),
         ("defines_nothing", edit(lambda nb: nb["cells"].append(cell("def a_loss(x):\n    x", tags=["own-margin"])))),
         ("defines_nothing", edit(lambda nb: nb["cells"][0].update(source="see /home/me/data"))),
-        ("exercised", edit(lambda nb: nb["cells"].pop(3))),
-        ("exercised", edit(lambda nb: nb["cells"].pop(4))),
-        ("exercised", edit(lambda nb: nb["cells"][2].update(source="answer = 0.35\ncheck('alpha', answer)"))),
-        ("exercised", edit(lambda nb: nb["cells"][3]["metadata"].pop("jupyter"))),
+        ("exercises", edit(lambda nb: nb["cells"].pop(3))),
+        ("exercises", edit(lambda nb: nb["cells"].pop(4))),
+        ("exercises", edit(lambda nb: nb["cells"][2].update(source="answer = 0.35\ncheck('alpha', answer)"))),
+        ("exercises", edit(lambda nb: nb["cells"][3]["metadata"].pop("jupyter"))),
         ("without_widgets", edit(lambda nb: nb["metadata"].update(widgets={}))),
     ],
 )
 def test_a_bad_notebook_is_caught(rule, nb):
-    assert rule in broken_by(nb, regression=False)
+    assert rule in violations(nb, regression=False)
 
 
 def test_a_bad_regression_notebook_is_caught():
-    assert "executed" in broken_by(good(), regression=True)  # stripped: nbval would pass it and compare nothing
+    assert "outputs" in violations(good(), regression=True)  # without outputs nbval compares nothing
     nb = run(good())
     nb["cells"][3]["execution_count"] = 7
-    assert "executed" in broken_by(nb, regression=True)
+    assert "outputs" in violations(nb, regression=True)
     nb = run(good())
     nb["cells"][1]["outputs"] = []
-    assert "executed" in broken_by(nb, regression=True)
+    assert "outputs" in violations(nb, regression=True)
     nb["cells"][1]["metadata"]["tags"] = ["silent"]
-    assert "executed" not in broken_by(nb, regression=True)
+    assert "outputs" not in violations(nb, regression=True)
     nb["cells"][2]["outputs"] *= 2
-    assert "executed" in broken_by(nb, regression=True)
+    assert "outputs" in violations(nb, regression=True)
     nb["cells"][2]["outputs"] = [{"output_type": "display_data", "data": {}, "metadata": {}}]
-    assert "executed" in broken_by(nb, regression=True)
+    assert "outputs" in violations(nb, regression=True)

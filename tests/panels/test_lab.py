@@ -10,7 +10,8 @@ import weakref
 
 import numpy as np
 import pytest
-from training.test_session import config, data
+from trainings import session_config as config
+from trainings import session_images as data
 
 from workbench.core.errors import InputError
 from workbench.margins import ArcFace
@@ -109,7 +110,7 @@ def test_what_cannot_be_is_said_and_taken_back(lab):
 
 def test_a_training_that_fails_says_so_with_its_traceback(lab, monkeypatch):
     shown = lab()
-    monkeypatch.setattr("workbench.training.live.session.train_step", lambda *_: 1 / 0)
+    monkeypatch.setattr("workbench.training.live.trainer.train_step", lambda *_: 1 / 0)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         shown.session.step()
     shown.refresh()

@@ -106,8 +106,8 @@ def test_rates_lie_on_the_roc_of_the_evaluation():
 @pytest.mark.parametrize(
     ("scores", "same", "says"),
     [
-        ([0.1, 0.2], [True], "one number and one bool a pair"),
-        ([0.1, 0.2], [1, 0], "one number and one bool a pair"),
+        ([0.1, 0.2], [True], "a number and a bool per pair"),
+        ([0.1, 0.2], [1, 0], "a number and a bool per pair"),
         ([0.1, 1.2], [True, False], r"scores\[1\] is 1.2"),
         ([0.1, np.nan], [True, False], r"scores\[1\] is nan"),
     ],

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from browsing import Notebooks, running_lab
 
-from workbench.cli.lab import app_command
+from workbench.cli.app import app_command
 
 pytestmark = [
     pytest.mark.browser,

@@ -11,13 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workbench.core.angles import format_angle
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.mining.queue import HardNegativeQueue
 from workbench.panels import queue_view as inspector
 from workbench.panels.kit.selection import Selection
 from workbench.panels.queue_view import QueueView
-from workbench.probes.rivals import center_cosines, most_confused, nearest_classes, rivals
+from workbench.probes.rivals import center_cosines, most_confused_class, nearest_classes, rivals
 
 
 def snapshot(classes=30, n=120, dim=8, step=0, sub=1, noise=1.0, seed=0):
@@ -69,10 +70,10 @@ def test_the_most_confused_class_has_the_most_samples_with_one_other():
     W = np.eye(3, dtype=np.float32)
     y = np.array([0, 0, 0, 1, 1, 1, 2])
     x = W[[1, 2, 0, 0, 0, 1, 2]]  # of class 0 one goes to 1 and one to 2, of class 1 two go to 0
-    assert most_confused(Snapshot(0, x, y, W)) == 1
+    assert most_confused_class(Snapshot(0, x, y, W)) == 1
     x = W[y] + np.float32([[0, 0, 0]] * 6 + [[0.6, 0, 0]])  # none is wrong; one of class 2 is the nearest to it
-    assert most_confused(Snapshot(0, x, y, W)) == 2
-    assert most_confused(Snapshot(0, x[:0], y[:0], W)) == 0
+    assert most_confused_class(Snapshot(0, x, y, W)) == 2
+    assert most_confused_class(Snapshot(0, x[:0], y[:0], W)) == 0
 
 
 def test_a_class_without_samples_has_rivals_all_the_same():
@@ -89,7 +90,7 @@ def test_a_class_without_samples_has_rivals_all_the_same():
 def test_the_table_shows_the_sixteen_nearest_of_the_most_confused_class():
     view, seen = QueueView(Selection(), [f"<{j}>" for j in range(30)]), snapshot()
     view.show(seen)
-    assert view.own == most_confused(seen)
+    assert view.own == most_confused_class(seen)
     table = shown(view)
     assert len(table["rows"]) == 16
     assert table["name"] == f"<{view.own}>"
@@ -99,7 +100,7 @@ def test_the_table_shows_the_sixteen_nearest_of_the_most_confused_class():
     assert cosines == sorted(cosines, reverse=True)
     first = table["rows"][0]
     angle = math.acos(view.result.cosine[0])
-    assert first["angle"] == f"{math.degrees(angle):.1f}° ({angle:.2f} rad)"
+    assert first["angle"] == format_angle(angle)
     for k, row in enumerate(table["rows"]):
         assert row["name"] == f"<{row['id']}>"
         assert row["why"].startswith("nearest centers")
@@ -201,7 +202,7 @@ def test_the_class_shown_follows_the_selection_and_the_wish():
     selection.classes = (99,)  # of another job
     assert view.own == 5
     view.told({"confused": True})
-    assert view.own == most_confused(seen)
+    assert view.own == most_confused_class(seen)
     for bad in (-2, 30):
         with pytest.raises(InputError, match="the classes are 0 to 29"):
             view.own = bad

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workbench.core.angles import format_angle
 from workbench.core.arrays import unit
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
@@ -106,7 +107,7 @@ def test_two_classes_are_isolated_in_their_plane(view, selection):
     right = x @ W[1] > x @ W[3]
     assert np.array_equal(points[:, 0] > 0, right)
     angle = np.arccos(W[1] @ W[3])
-    assert f"Dee and Bob {np.degrees(angle):.1f}° ({angle:.2f} rad) apart" in head["line"]
+    assert f"Dee and Bob {format_angle(angle)} apart" in head["line"]
 
 
 def test_without_a_wish_the_nearest_centers_are_isolated(view, selection):

@@ -23,7 +23,7 @@ from workbench.panels.kit.controls import step
 from workbench.panels.margin import MarginPanel
 from workbench.views import theme
 from workbench.views.canvas import Canvas
-from workbench.views.curves import Drawn, broken, curves_figure, drawing
+from workbench.views.curves import MarginCurve, curves_figure, drawing, split_at_jumps
 
 THETA = math.radians(80)
 DRAWN = [key for key, method in METHODS.items() if method.has_logits]
@@ -62,9 +62,9 @@ def texts(figure: go.Figure) -> list[str]:
 
 
 @functools.cache
-def drawn(margin: Margin, theta: float = THETA, colour: str = theme.BLUE, **other) -> Drawn:
+def drawn(margin: Margin, theta: float = THETA, color: str = theme.BLUE, **other) -> MarginCurve:
     lines = curve(margin, theta), boundaries(margin, theta), ideal_boundaries(margin, theta)
-    return Drawn(type(margin).__name__, colour, *lines, **other)
+    return MarginCurve(type(margin).__name__, color, *lines, **other)
 
 
 # The drawing
@@ -73,7 +73,7 @@ def drawn(margin: Margin, theta: float = THETA, colour: str = theme.BLUE, **othe
 def test_a_jump_is_a_gap_with_both_its_ends():
     phi = np.linspace(0, 1, 11)
     values = np.where(phi < 0.55, phi, phi + 1)
-    x, y, offs, ons = broken(phi, values, np.array([0.55]))
+    x, y, offs, ons = split_at_jumps(phi, values, np.array([0.55]))
     assert offs == [(0.55, pytest.approx(0.55))]
     assert ons == [(0.55, pytest.approx(1.55))]
     (gap,) = np.flatnonzero(np.isnan(y[:-1]))
@@ -84,7 +84,7 @@ def test_a_jump_is_a_gap_with_both_its_ends():
 @given(st.lists(st.floats(0.001, 0.999), max_size=6, unique=True).map(sorted))
 def test_no_piece_crosses_a_jump(jumps):
     phi = np.linspace(0, 1, 21)
-    x, _, offs, ons = broken(phi, phi.copy(), np.array(jumps))
+    x, _, offs, ons = split_at_jumps(phi, phi.copy(), np.array(jumps))
     pieces = np.split(x, np.flatnonzero(np.isnan(x)))
     for piece in pieces:
         inside = piece[~np.isnan(piece)]
@@ -144,7 +144,7 @@ def test_no_boundary_means_one_region():
 def test_drawing_in_place_ends_as_a_new_figure_would(story):
     canvas = Canvas(go.Figure, *drawing([drawn(ArcFace())], THETA, dark=False))
     for others, m, ghost, dark in story:
-        one = [drawn(METHODS["npcface"].margin(m0=m), colour=theme.GREEN)]
+        one = [drawn(METHODS["npcface"].margin(m0=m), color=theme.GREEN)]
         one += [drawn(ArcFace(m=0.1 * k)) for k in range(others)]
         one += [drawn(ArcFace(m=m), ghost=True)] if ghost else []
         canvas.draw(*drawing(one, THETA, dark))
@@ -165,7 +165,7 @@ def test_every_method_draws_what_curves_computes(key):
     np.testing.assert_array_equal(result.actual, boundaries(margin, THETA))
     np.testing.assert_array_equal(result.ideal, ideal_boundaries(margin, THETA))
     fresh = curves_figure(
-        [Drawn(result.label, theme.METHOD_COLOURS[key], expected, result.actual, result.ideal)], THETA
+        [MarginCurve(result.label, theme.METHOD_COLORS[key], expected, result.actual, result.ideal)], THETA
     )
     assert plain(shown(panel)) == plain(fresh)
 
@@ -308,7 +308,7 @@ def test_pins_stay_in_colours_of_their_own_and_follow_theta(panel):
     assert [p.label for p in panel.pins] == ["ArcFace (paper)", "ArcFace (paper, m = 0.2)"]
     names = [t for t in shown(panel).data if ": boundary" in t.name]
     assert len({t.line.color for t in names}) == 3
-    assert theme.METHOD_COLOURS["npcface"] == names[-1].line.color
+    assert theme.METHOD_COLORS["npcface"] == names[-1].line.color
     controls(panel, "theta")[0].value = 1.0
     assert [p.theta for p in panel.pins] == [1.0, 1.0]
     assert panel.pins[0].actual[0] == pytest.approx(0.25)

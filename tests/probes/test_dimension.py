@@ -1,4 +1,4 @@
-"""The dimension probe against a plain loop and closed forms; its view: every curve, its words, light and dark."""
+"""The dimension probe against a plain loop and closed forms; its figure."""
 
 import math
 import subprocess
@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from cases import random_cosines
 
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
@@ -14,13 +15,8 @@ from workbench.views.dimension import dimension_figure
 from workbench.views.theme import INK
 
 
-def random_cosines(samples=60, classes=7, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.uniform(-1, 1, (samples, classes)), rng.integers(0, classes, samples)
-
-
 def loop(cos, y, bins):
-    """The misclassified samples' cosines to the nearest other center, and the share of them in each bin."""
+    """The misclassified samples' cosines to the nearest other center, and their histogram."""
     nearest = [max(row) for row, label in zip(cos.tolist(), y.tolist(), strict=True) if row.index(max(row)) != label]
     counts = [0] * bins
     for c in nearest:
@@ -30,19 +26,19 @@ def loop(cos, y, bins):
 
 @pytest.mark.parametrize("bins", [1, 7, 50])
 def test_each_dimension_is_the_histogram_of_its_misclassified_samples(bins):
-    measured = {dim: random_cosines(seed=dim, classes=4) for dim in (512, 8, 64)}
-    found = dimension(measured, bins)
-    assert found.dims.tolist() == [8, 64, 512]
-    expected = [loop(*measured[dim], bins) for dim in (8, 64, 512)]
-    np.testing.assert_allclose(found.nearest, [shares for _, shares in expected])
-    np.testing.assert_allclose(found.mean, [np.mean(nearest) for nearest, _ in expected])
-    assert found.count.tolist() == [len(nearest) for nearest, _ in expected]
-    assert found.samples.tolist() == [60, 60, 60]
-    assert found.overlap == pytest.approx(sum(map(min, *(shares for _, shares in expected))))
-    summary = found.summary()
-    assert summary["mean@64"] == pytest.approx(found.mean[1])
-    assert summary["share@512"] == pytest.approx(found.count[2] / 60)
-    assert summary["count@8"] == found.count[0]
+    data = {dim: random_cosines(seed=dim, classes=4) for dim in (512, 8, 64)}
+    result = dimension(data, bins)
+    assert result.dims.tolist() == [8, 64, 512]
+    expected = [loop(*data[dim], bins) for dim in (8, 64, 512)]
+    np.testing.assert_allclose(result.nearest, [shares for _, shares in expected])
+    np.testing.assert_allclose(result.mean, [np.mean(nearest) for nearest, _ in expected])
+    assert result.count.tolist() == [len(nearest) for nearest, _ in expected]
+    assert result.samples.tolist() == [60, 60, 60]
+    assert result.overlap == pytest.approx(sum(map(min, *(shares for _, shares in expected))))
+    summary = result.summary()
+    assert summary["mean@64"] == pytest.approx(result.mean[1])
+    assert summary["share@512"] == pytest.approx(result.count[2] / 60)
+    assert summary["count@8"] == result.count[0]
 
 
 def test_overlap_is_one_for_the_same_cosines_and_zero_for_others():
@@ -54,11 +50,11 @@ def test_overlap_is_one_for_the_same_cosines_and_zero_for_others():
 
 def test_a_dimension_without_misclassified_samples_is_empty():
     cos = np.array([[0.9, 0.1], [0.1, 0.9]])
-    found = dimension({2: (cos, np.array([0, 1])), 3: (cos, np.array([1, 1]))}, bins=4)
-    assert found.nearest.tolist() == [[0, 0, 0, 0], [0, 0, 0, 1]]
-    assert found.share.tolist() == [0, 0.5]
-    assert math.isnan(found.mean[0])
-    assert math.isnan(found.overlap)
+    result = dimension({2: (cos, np.array([0, 1])), 3: (cos, np.array([1, 1]))}, bins=4)
+    assert result.nearest.tolist() == [[0, 0, 0, 0], [0, 0, 0, 1]]
+    assert result.share.tolist() == [0, 0.5]
+    assert math.isnan(result.mean[0])
+    assert math.isnan(result.overlap)
 
 
 def test_a_snapshot_is_measured_by_its_cosines():
@@ -66,7 +62,7 @@ def test_a_snapshot_is_measured_by_its_cosines():
     seen = Snapshot(1, rng.normal(size=(30, 5)), rng.integers(0, 4, 30), rng.normal(size=(4, 5)))
     a, b = dimension({5: seen}), dimension({5: (seen.cos, seen.y)})
     np.testing.assert_array_equal(a.nearest, b.nearest)
-    with pytest.raises(InputError, match="given for D = 6 is of a training in 5 dimensions"):
+    with pytest.raises(InputError, match="for D = 6 has embedding dimension 5"):
         dimension({6: seen})
 
 
@@ -74,20 +70,20 @@ COS, Y = random_cosines(4, 3)
 
 
 @pytest.mark.parametrize(
-    ("measured", "bins", "message"),
+    ("data", "bins", "message"),
     [
-        ({}, 50, "nothing is measured"),
+        ({}, 50, "data is empty"),
         ({8: (COS, Y)}, 0, "bins is 0"),
-        ({8: (COS * 30, Y)}, 50, "a cosine lies in"),
+        ({8: (COS * 30, Y)}, 50, "cosines must be in"),
         ({8: (COS, Y[:3])}, 50, r"y has shape \(3,\)"),
     ],
 )
-def test_what_is_wrong_is_named(measured, bins, message):
+def test_what_is_wrong_is_named(data, bins, message):
     with pytest.raises(InputError, match=message):
-        dimension(measured, bins)
+        dimension(data, bins)
 
 
-def result(counts=(60, 12, 0)):
+def example(counts=(60, 12, 0)):
     rng = np.random.default_rng(0)
     nearest = np.zeros((len(counts), 20))
     for k, count in enumerate(counts):
@@ -101,7 +97,7 @@ def result(counts=(60, 12, 0)):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_figure_has_a_curve_a_dimension_told_apart_twice(dark):
-    figure = dimension_figure(result(), dark)
+    figure = dimension_figure(example(), dark)
     whole, few, none = figure.data
     assert [trace.name for trace in figure.data] == [
         "D = 32: 60 of 80, mean 0.40",
@@ -121,7 +117,7 @@ def test_the_figure_has_a_curve_a_dimension_told_apart_twice(dark):
 
 
 def test_the_figure_of_nothing_misclassified_is_empty_and_says_so():
-    figure = dimension_figure(result((0,)))
+    figure = dimension_figure(example((0,)))
     assert figure.data[0].name == "D = 32: 0 of 80"
     assert np.isnan(figure.data[0].y).all()
 

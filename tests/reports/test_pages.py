@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from compare.made import comparison_of
 from reports.test_report import fake_run
-from training.test_session import config, data
+from trainings import session_config, session_images
 
 from workbench.compare.variants import Variant
-from workbench.mining.audit import mine, read
+from workbench.mining.audit import mine
+from workbench.mining.dataset import read
 from workbench.panels import export
 from workbench.reports import comparison, mining, pages, write_report
 from workbench.training.config import Config
 from workbench.training.live.session import LiveSession
+from workbench.views.theme import METHOD_STYLES
 
 EVIL = "<script>alert(1)</script>"
 SCRIPTS = {"report.html": 3, "compare.html": 3, "index.html": 2, "lab.html": 2}  # data, plotly for figures, our own
@@ -69,7 +71,7 @@ def mining_page(folder):
 
 
 def lab_page(folder):
-    session = LiveSession(config(dim=8), images=data(), name="evil")
+    session = LiveSession(session_config(dim=8), images=session_images(), name="evil")
     try:
         session.run(1, block=True)
         session.snapshot(EVIL)
@@ -111,9 +113,7 @@ def test_only_the_base_has_a_head_and_no_report_writes_html_by_hand():
 
 
 def test_every_mark_of_a_method_has_a_character():
-    from workbench.views.theme import METHOD_MARKERS
-
-    assert set(METHOD_MARKERS.values()) <= set(pages.MARKS)
+    assert {marker for _, marker in METHOD_STYLES.values()} <= set(pages.MARKS)
 
 
 def test_a_missing_value_is_an_error():

@@ -164,7 +164,8 @@ def test_the_table_shows_the_results(page, tmp_path):
     assert percent(measured["eer"]) in arcface
     assert percent(measured["tar@0.01"]) in arcface
     assert "87.5 %" in arcface
-    assert "31.4° (0.548)" in arcface  # (80° − 0.3 rad) / 2
+    assert "31.4° (0.548 rad)" in arcface  # (80° − 0.3 rad) / 2
+    assert "needs 10,000 impostor pairs" in arcface  # at a FAR of 0.001, of 2,000 pairs
 
 
 @pytest.mark.parametrize("key", METHODS)
@@ -227,8 +228,8 @@ def test_runs_of_one_method_are_told_apart_and_their_differences_said(tmp_path):
         fake_run(tmp_path / "b", Config(steps=120, seed=1, parameters={"m0": 0.1})),
     ]
     first, second = gather(runs)
-    assert (first.look.label, second.look.label) == ("NPCFace (a)", "NPCFace (b)")
-    assert first.look.dash != second.look.dash
+    assert (first.style.label, second.style.label) == ("NPCFace (a)", "NPCFace (b)")
+    assert first.style.dash != second.style.dash
     said = text_of(write_report(runs, tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "The runs differ in more than the loss" in said
     assert "m0 = 0.1" in said
@@ -257,7 +258,7 @@ def test_the_printed_command_trains_the_same_run(tmp_path, monkeypatch):
     )
     [one] = gather([fake_run(tmp_path / "run", replace(config, steps=120))])
     heard = []
-    monkeypatch.setattr("workbench.cli.train.train", lambda config, out, *rest: heard.append((config, str(out))))
+    monkeypatch.setattr("workbench.training.run.train", lambda config, out, *rest: heard.append((config, str(out))))
     done = CliRunner().invoke(cli.app, shlex.split(train_command(one, "runs/x").replace("\\\n", ""))[1:])
     assert done.exit_code == 0, done.output
     assert heard == [(replace(config, steps=120), "runs/x")]

@@ -58,7 +58,7 @@ def test_a_loss_that_was_made_harder_is_given_time():
     usual = expected_loss(health.objective, 10.0)
     for step in steps([usual] * (WINDOW - 1)):
         health.watch(step)
-    health.changed()
+    health.reset()
     assert health.watch(Step(WINDOW, usual, 0.1, 0.01, 10.0, 0.1)) is None
 
 
@@ -73,7 +73,7 @@ def test_a_collapse_is_said_with_what_to_try():
 def test_a_run_keeps_what_was_said(tmp_path):
     heard = []
     config = Config(method="arcface", data="digits", steps=3, batch=16, dim=16, snapshots=1)
-    run = train(config, tmp_path / "run", say=heard.append)
+    run = train(config, tmp_path / "run", on_message=heard.append)
     assert len(heard) == 1
     assert Run.open(run.path).health == heard
     assert np.isfinite(run.steps["alignment"]).all()

@@ -1,65 +1,38 @@
 """What a training run could lose: signals, two owners of one folder, torn files, a full disk."""
 
-import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from trainings import SHORT_STEPS, contents, cut_run, send_in_call, short
 
-from workbench.compare import engine, plan
-from workbench.compare.variants import Variant
 from workbench.core.errors import InputError
 from workbench.core.locks import LOCK, lock_folder, lock_state, this_owner
 from workbench.core.record import Run, Step
 from workbench.training import checkpoint, fit, run
-from workbench.training.config import Config
 from workbench.training.interrupts import Aborted, stop_requests
 from workbench.training.live.session import LiveSession
 from workbench.training.run import CHECKPOINT, resume, train
 
-STEPS = 10
 KINDS = {
     "dense": {},
     "streaming": {"compute": "streaming"},
     "sampled": {"centers": "sampled", "class_set": {"max_active": 5}},
 }
 TARGETS = {
-    "forward": (fit, "normalised"),
+    "forward": (fit, "normalize"),
     "backward": (torch.Tensor, "backward"),
     "optimizer": (torch.optim.SGD, "step"),
     "log": (Run, "add_step"),
     "checkpoint": (checkpoint, "save"),
 }
-
-
-def tiny(**changes):
-    given = {"data": "digits", "size": 16, "dim": 8, "width": 0.25, "steps": STEPS, "snapshots": 3, "batch": 16}
-    return Config(**given | {"test": 0.4, "device": "cpu"} | changes)
-
-
-def send_in_call(monkeypatch, target, at, *signals):
-    """Send signals to this process in the middle of a function, at its call number `at`: after its own work."""
-    owner, name = target
-    owner = importlib.import_module(owner) if isinstance(owner, str) else owner
-    real, calls = getattr(owner, name), []
-
-    def sends(*args, **given):
-        made = real(*args, **given)
-        calls.append(1)
-        if len(calls) == at:
-            for number in signals:
-                os.kill(os.getpid(), number)
-        return made
-
-    monkeypatch.setattr(owner, name, sends)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +43,7 @@ def whole(tmp_path_factory):
     def of(kind):
         if kind not in made:
             made[kind] = tmp_path_factory.mktemp("whole") / kind
-            train(tiny(**KINDS[kind]), made[kind])
+            train(short(**KINDS[kind]), made[kind])
         return (made[kind] / CHECKPOINT).read_bytes()
 
     return of
@@ -83,19 +56,19 @@ def test_ctrl_c_within_a_step_is_served_after_it_and_the_bits_stay(kind, place, 
     at = 2 if place == "checkpoint" else 6
     send_in_call(monkeypatch, TARGETS[place], at, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(**KINDS[kind]), path)
+        train(short(**KINDS[kind]), path)
     monkeypatch.undo()
     assert Run.open(path).status.startswith("stopped by hand at step ")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     resume(path)
     assert (path / CHECKPOINT).read_bytes() == whole(kind)
-    assert Run.open(path).steps["step"].tolist() == list(range(STEPS))
+    assert Run.open(path).steps["step"].tolist() == list(range(SHORT_STEPS))
 
 
 def test_sigterm_is_served_between_steps_as_well(whole, tmp_path, monkeypatch):
     send_in_call(monkeypatch, TARGETS["optimizer"], 7, signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(), tmp_path / "cut")
+        train(short(), tmp_path / "cut")
     monkeypatch.undo()
     assert Run.open(tmp_path / "cut").status == "stopped by hand at step 7"
     resume(tmp_path / "cut")
@@ -118,7 +91,7 @@ def test_a_second_ctrl_c_stops_at_once_and_saves_nothing(whole, tmp_path, monkey
     path = tmp_path / "cut"
     send_in_call(monkeypatch, TARGETS["backward"], 8, signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(), path)
+        train(short(), path)
     monkeypatch.undo()
     found = Run.open(path)
     assert found.status == "interrupted"
@@ -130,7 +103,7 @@ def test_a_second_ctrl_c_stops_at_once_and_saves_nothing(whole, tmp_path, monkey
 def test_ctrl_c_at_the_last_step_is_not_lost(tmp_path, monkeypatch):
     send_in_call(monkeypatch, (Run, "finish"), 1, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(), tmp_path / "run")
+        train(short(), tmp_path / "run")
     assert Run.open(tmp_path / "run").status == "finished"
 
 
@@ -142,30 +115,11 @@ def test_a_run_without_a_finite_loss_keeps_its_last_whole_checkpoint(tmp_path, m
 
     monkeypatch.setattr(fit, "train_step", spoiled)
     with pytest.raises(fit.TrainingFault, match="step 7"):
-        train(tiny(), path)
+        train(short(), path)
     assert Run.open(path).status.startswith("failed: step 7")
-    saved = run.resumed_job(Run.open(path), tiny(), False, print)[0]
-    assert saved.step in run.snapshot_steps(STEPS, 3)
+    saved = run.load_job(Run.open(path), short(), False, print)[0]
+    assert saved.step in run.snapshot_steps(SHORT_STEPS, 3)
     assert all(torch.isfinite(value).all() for value in saved.backbone.state_dict().values())
-
-
-def cut_run(path):
-    """A run that was killed after some steps: its status is what it was while it trained."""
-
-    class Killed(BaseException):
-        pass
-
-    def kill(done, total, what):
-        if what.startswith("loss") and done == 7:
-            raise Killed
-
-    with suppress(Killed):
-        train(tiny(), path, kill)
-    return path
-
-
-def contents(path):
-    return {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
 def test_a_second_owner_is_refused_in_a_line_and_writes_nothing(tmp_path):
@@ -177,7 +131,7 @@ def test_a_second_owner_is_refused_in_a_line_and_writes_nothing(tmp_path):
             resume(path, take_over=True)
         assert "\n" not in str(refused.value)
         with pytest.raises(InputError, match="exists already"):
-            train(tiny(), path)
+            train(short(), path)
     assert contents(path) == before
     assert Run.open(path).status == "interrupted"
 
@@ -279,7 +233,7 @@ def test_a_disk_that_fills_while_training_is_one_line_and_a_status(first, whole,
     monkeypatch.setattr(checkpoint, "save_file", full)
     words = "nothing was saved" if first else "the last checkpoint is whole"
     with pytest.raises(InputError, match=f"cannot write to .*No space left on device.*{words}") as stopped:
-        train(tiny(), path)
+        train(short(), path)
     assert isinstance(stopped.value, run.WriteFault) is not first
     assert Run.open(path).status.startswith("failed: cannot write to ")
     assert not [p for p in path.iterdir() if p.name.startswith(".") and p.name != LOCK]
@@ -290,7 +244,7 @@ def test_a_disk_that_fills_while_training_is_one_line_and_a_status(first, whole,
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write to .*file/run"):
-        train(tiny(), tmp_path / "file" / "run")
+        train(short(), tmp_path / "file" / "run")
 
 
 def test_what_was_cut_off_before_step_0_counts_as_nothing_and_other_files_stay(tmp_path):
@@ -299,81 +253,20 @@ def test_what_was_cut_off_before_step_0_counts_as_nothing_and_other_files_stay(t
     with lock_folder(path, ""):
         pass
     (path / "run.json").unlink()
-    train(tiny(steps=2), path)
+    train(short(steps=2), path)
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="exists already"):
-        train(tiny(), other)
+        train(short(), other)
     assert (other / "thesis.tex").exists()
 
 
-def comparison(out, **changes):
-    return plan.prepare([Variant("ArcFace", "arcface")], 1, tiny(**changes), out)
-
-
-def test_a_comparison_has_one_owner_and_removes_nothing(tmp_path):
-    made = comparison(tmp_path / "c")
-    with lock_folder(tmp_path / "c", ""):
-        before = contents(tmp_path / "c")
-        for call in (lambda: engine.execute(made, 1), lambda: comparison(tmp_path / "c")):
-            with pytest.raises(InputError, match="is being trained by another process"):
-                call()
-        assert contents(tmp_path / "c") == before
-    made.tasks[0].path.mkdir(parents=True)
-    (made.tasks[0].path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="exists already"):
-        engine.execute(made, 1)
-    assert (made.tasks[0].path / "notes.txt").read_text() == "mine"
-
-
-def test_a_run_of_a_comparison_that_met_a_full_disk_goes_on(tmp_path):
-    made = comparison(tmp_path / "c")
-    cut_run(made.tasks[0].path)
-    found = Run.open(made.tasks[0].path)
-    found.finish("failed: cannot write to c: No space left on device, step 7")
-    assert not engine.is_finished(made.tasks[0])
-    found.finish("failed: step 7: the loss is nan")
-    assert engine.is_finished(made.tasks[0])
-
-
-def test_ctrl_c_within_a_step_of_a_comparison_keeps_the_bits(tmp_path, monkeypatch):
-    whole, cut = comparison(tmp_path / "whole"), comparison(tmp_path / "cut")
-    engine.execute(whole, 1)
-    send_in_call(monkeypatch, TARGETS["optimizer"], 6, signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        engine.execute(cut, 1)
-    monkeypatch.undo()
-    engine.execute(cut, 1)
-    a, b = ((one.tasks[0].path / CHECKPOINT).read_bytes() for one in (whole, cut))
-    assert a == b
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to itself")
-def test_ctrl_c_while_workers_train_leaves_every_run_whole(tmp_path):
-    whole, cut = comparison(tmp_path / "whole", steps=60), comparison(tmp_path / "cut", steps=60)
-    engine.execute(whole, 1)
-    sent = []
-
-    def stop(done, total, what):
-        if done >= 5 and not sent:
-            sent.append(1)
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        engine.run_parallel(cut.tasks, 1, 1, engine.StepCounter(0, 1, 60, stop))
-    assert Run.open(cut.tasks[0].path).status.startswith("stopped by hand at step ")
-    engine.execute(cut, 1)
-    a, b = ((one.tasks[0].path / CHECKPOINT).read_bytes() for one in (whole, cut))
-    assert a == b
-
-
 def test_ctrl_c_pauses_a_session_after_its_step(monkeypatch):
-    session = LiveSession(replace(tiny(), steps=None, method="arcface"), name="interrupted")
+    session = LiveSession(replace(short(), steps=None, method="arcface"), name="interrupted")
     try:
         session.run(2, block=True)
-        send_in_call(monkeypatch, ("workbench.training.live.session", "train_step"), 3, signal.SIGINT)
+        send_in_call(monkeypatch, ("workbench.training.live.trainer", "train_step"), 3, signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             session.run(100_000, block=True)
         session.between(lambda: None)
@@ -389,7 +282,7 @@ def test_ctrl_c_pauses_a_session_after_its_step(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 def test_trainings_killed_at_random_moments_resume_to_the_same_bits():
-    script = Path(__file__).parents[1] / "benchmarks" / "kill_runs.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "kill_runs.py"
     done = subprocess.run(
         [sys.executable, script, "--count", "6", "--seed", "1"],
         capture_output=True,

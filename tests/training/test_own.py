@@ -96,13 +96,13 @@ class Acos(ArcFace):
 
 
 def test_a_right_margin_is_right():
-    assert check("repaired", ArcFace(m=0.5))
-    assert check("repaired", ArcFace(m=0.2))
+    assert check("finite arcface", ArcFace(m=0.5))
+    assert check("finite arcface", ArcFace(m=0.2))
     assert check("collaboration", Collaborative(m=0.4))
     assert check("collaboration", Collaborative(m=0.3, m1=0.7))
 
 
-@pytest.mark.parametrize("name", ["repaired", "collaboration"])
+@pytest.mark.parametrize("name", ["finite arcface", "collaboration"])
 def test_each_slip_has_its_reason(name):
     exercise = EXERCISES[name]
     for why, slip in exercise.slips.items():
@@ -117,12 +117,12 @@ def test_each_slip_has_its_reason(name):
 
 
 def test_other_answers_are_told_what_is_the_matter():
-    assert "the gradient of T is" in check("repaired", Acos()).why
-    assert "sine`" in check("repaired", Misspelt()).why
+    assert "the gradient of T is" in check("finite arcface", Acos()).why
+    assert "sine`" in check("finite arcface", Misspelt()).why
     assert "no parameter m1" in check("collaboration", ArcFace()).why
-    assert "is no margin" in check("collaboration", Collaborative).why
-    assert "degrees" not in check("repaired", CosFace(m=0.9, guard="gtm")).why
-    assert "from its center has T =" in check("repaired", CosFace(m=0.9, guard="gtm")).why
+    assert "is not a margin" in check("collaboration", Collaborative).why
+    assert "degrees" not in check("finite arcface", CosFace(m=0.9, guard="gtm")).why
+    assert "from its center has T =" in check("finite arcface", CosFace(m=0.9, guard="gtm")).why
 
 
 def test_the_exercise_finds_what_npcface_does():

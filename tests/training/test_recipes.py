@@ -6,14 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from trainings import tiny
 
 from workbench.cli import main as cli
 from workbench.core.errors import InputError
 from workbench.core.record import Run
+from workbench.training import batches
 from workbench.training import fit as fitting
 from workbench.training import run as runs
+from workbench.training.batches import mirror
 from workbench.training.config import RECIPES, Config
-from workbench.training.fit import Job, fit, learning_rate, mirrored
+from workbench.training.fit import Job, fit, learning_rate
 
 PRINTED = {  # batch, epochs, epochs at which the learning rate is divided by 10
     "npcface-casia": (128, 30, (16, 24, 28)),
@@ -22,9 +25,8 @@ PRINTED = {  # batch, epochs, epochs at which the learning rate is divided by 10
 }
 
 
-def tiny(**changes):
-    values = {"recipe": "npcface-casia", "data": "digits", "size": 16, "dim": 8, "device": "cpu", "snapshots": 3}
-    return Config(**(values | changes))
+def settings(**changes):
+    return tiny(**{"recipe": "npcface-casia"} | changes)
 
 
 def images(n=40, size=16):
@@ -45,7 +47,7 @@ def test_the_papers_recipes_are_as_printed(recipe):
             assert learning_rate(config.lr, step, config.steps, config.drops) == pytest.approx(expected, rel=1e-12)
     assert (config.augmentation, config.nesterov, config.schedule()) == ("flip", False, ())
     assert config.settings()["m0"] == 0.4
-    assert "paper silent" in RECIPES[recipe].says
+    assert "paper silent" in RECIPES[recipe].description
 
 
 @pytest.mark.parametrize("recipe", ["small", "preset"])
@@ -58,70 +60,70 @@ def test_the_other_recipes_are_as_they_were(recipe):
 
 
 def test_milestones_scale_with_the_epochs_and_with_the_steps():
-    assert tiny(epochs=3).for_images(640).drops == (8, 12, 14)  # 15 steps
-    assert tiny(steps=60).drops == (32, 48, 56)
-    assert tiny(epochs=0.01).for_images(40).steps == 1
-    assert tiny(recipe="small", epochs=2.5).for_images(640).steps == 25
+    assert settings(epochs=3).for_images(640).drops == (8, 12, 14)  # 15 steps
+    assert settings(steps=60).drops == (32, 48, 56)
+    assert settings(epochs=0.01).for_images(40).steps == 1
+    assert settings(recipe="small", epochs=2.5).for_images(640).steps == 25
 
 
 def test_a_persons_choice_goes_before_the_recipes():
-    config = tiny(steps=60, lr=0.05, batch=8, momentum=0.5, weight_decay=0.0)
+    config = settings(steps=60, lr=0.05, batch=8, momentum=0.5, weight_decay=0.0)
     assert (config.lr, config.batch, config.momentum, config.weight_decay) == (0.05, 8, 0.5, 0.0)
     assert config.for_images(10**6) is config
 
 
 def test_what_cannot_be_is_one_line():
     for make, words in [
-        (lambda: tiny(steps=5, epochs=2), "steps = 5 and epochs = 2: give one of them"),
-        (lambda: tiny(epochs=0), "epochs = 0 is outside"),
-        (lambda: tiny(width=0.01), "width = 0.01 is outside"),
-        (lambda: tiny().drops, r"epochs = 30: steps are not known before Config\.for_images"),
-        (lambda: tiny(recipe="small", epochs=2).schedule(), "epochs = 2: steps are not known"),
-        (lambda: tiny(recipe="npcface-cassia"), "did you mean 'npcface-casia'"),
+        (lambda: settings(steps=5, epochs=2), "steps = 5 and epochs = 2: give one of them"),
+        (lambda: settings(epochs=0), "epochs = 0 is outside"),
+        (lambda: settings(width=0.01), "width = 0.01 is outside"),
+        (lambda: settings().drops, r"epochs = 30: steps are not known before Config\.for_images"),
+        (lambda: settings(recipe="small", epochs=2).schedule(), "epochs = 2: steps are not known"),
+        (lambda: settings(recipe="npcface-cassia"), "did you mean 'npcface-casia'"),
     ]:
         with pytest.raises(InputError, match=words):
             make()
 
 
-def test_a_recipe_says_how_images_are_changed_and_how_the_optimiser_steps(monkeypatch):
+def test_a_recipe_says_how_images_are_changed_and_how_the_optimizer_steps(monkeypatch):
     x, y = images()
     for recipe, augmentation, nesterov in (("npcface-casia", "flip", False), ("preset", "affine", True)):
         seen = []
-        real = fitting.AUGMENTATIONS[augmentation]
+        real = batches.AUGMENTATIONS[augmentation]
         spy = lambda pixels, *rest, real=real, seen=seen: seen.append(len(pixels)) or real(pixels, *rest)  # noqa: E731
-        monkeypatch.setitem(fitting.AUGMENTATIONS, augmentation, spy)
-        job = Job.start(tiny(recipe=recipe, steps=3, batch=8), 4, 16)
+        monkeypatch.setitem(batches.AUGMENTATIONS, augmentation, spy)
+        job = Job.start(settings(recipe=recipe, steps=3, batch=8), 4, 16)
         steps = list(fit(job, x, y))
         assert seen == [8, 8, 8]
-        assert all(group["nesterov"] is nesterov for group in job.optimiser.param_groups)
+        assert all(group["nesterov"] is nesterov for group in job.optimizer.param_groups)
         expected = [learning_rate(job.lr, k, 3, job.config.drops) for k in range(3)]
         assert [step.lr for step in steps] == expected
 
 
 def test_fit_turns_epochs_into_steps_itself():
     x, y = images()
-    job = Job.start(tiny(epochs=2, batch=8), 4, 16)
+    job = Job.start(settings(epochs=2, batch=8), 4, 16)
     assert len(list(fit(job, x, y))) == 10
     assert job.config.steps == 10
 
 
 def test_width_reaches_the_network():
-    narrow, plain = (Job.start(tiny(steps=1, width=width), 4, 16).backbone[0][0] for width in (0.5, 1.0))
+    narrow, plain = (Job.start(settings(steps=1, width=width), 4, 16).backbone[0][0] for width in (0.5, 1.0))
     assert (narrow.out_channels, plain.out_channels) == (16, 24)
 
 
 def test_mirrored_images_are_themselves_or_their_mirror_image():
     x = torch.from_numpy(images()[0]).permute(0, 3, 1, 2)
-    out = mirrored(x, 3, 0)
+    out = mirror(x, 3, 0)
     kept, turned = ((out == other).flatten(1).all(dim=1) for other in (x, x.flip(3)))
     assert torch.equal(kept, ~turned)
     assert 8 < int(turned.sum()) < 32
-    assert torch.equal(out, mirrored(x, 3, 0))
-    assert not torch.equal(out, mirrored(x, 4, 0))
+    assert torch.equal(out, mirror(x, 3, 0))
+    assert not torch.equal(out, mirror(x, 4, 0))
 
 
 def test_a_papers_run_is_recorded_and_resumes_to_the_same_bits(tmp_path, monkeypatch):
-    config = tiny(backbone="resnet18", width=0.125, epochs=0.2, batch=32)
+    config = settings(backbone="resnet18", width=0.125, epochs=0.2, batch=32)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     runs.train(config, whole)
     run = Run.open(whole)

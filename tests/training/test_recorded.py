@@ -1,4 +1,4 @@
-"""A session that an earlier version of the workbench saved still trains to the same numbers."""
+"""Files that an earlier version of the workbench wrote: a session trains to the same numbers, a checkpoint loads."""
 
 import json
 import sys
@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from workbench.training import checkpoint
+from workbench.training.config import Config
+from workbench.training.fit import Job
 from workbench.training.live.replay import replay
 
-FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "recorded" / "session.json"
+FOLDER = Path(__file__).resolve().parents[1] / "fixtures" / "recorded"
+FIXTURE = FOLDER / "session.json"
 
 
 def cpu_name() -> str:
@@ -37,3 +41,12 @@ def test_a_recorded_session_replays_to_the_recorded_losses():
             assert measured == losses
     finally:
         session.stop()
+
+
+def test_a_recorded_checkpoint_loads_and_is_saved_as_the_same_file(tmp_path):
+    settings = {"data": "digits", "size": 16, "dim": 4, "width": 1 / 16, "batch": 16, "steps": 6, "device": "cpu"}
+    job = Job.start(Config(method="recurricularface", **settings), classes=6, size=16)
+    checkpoint.load(job, FOLDER / "checkpoint.safetensors")
+    assert job.step == 6
+    checkpoint.save(job, tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == (FOLDER / "checkpoint.safetensors").read_bytes()

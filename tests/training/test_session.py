@@ -1,54 +1,22 @@
 """LiveSession, its worker and replay: live changes, run controls, snapshots, forks, faults, and the same bits again."""
 
-import json
 import threading
 import time
 
 import numpy as np
 import pytest
 import torch
+from trainings import bits, session_config, session_images
 
 from workbench.core.errors import InputError
-from workbench.data.images import ImageSet
-from workbench.margins import ArcFace
+from workbench.methods import METHODS
 from workbench.training import fit as fitting
-from workbench.training.config import Config
+from workbench.training.batches import Feed
 from workbench.training.fit import Job
 from workbench.training.live import session as sessions
-from workbench.training.live.replay import fingerprint, record, replay, save
-from workbench.training.live.session import LiveSession
+from workbench.training.live import trainer
+from workbench.training.live.replay import fingerprint, record, replay
 from workbench.training.live.tuning import Tuning
-
-
-def data(n=48, classes=6, size=16, seed=0):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % classes
-    patterns = rng.integers(0, 256, (classes, size, size, 3))
-    images = np.clip(patterns[labels] + rng.normal(0, 30, (n, size, size, 3)), 0, 255).astype(np.uint8)
-    return ImageSet(images, labels, tuple("abcdef"[:classes]), "noise")
-
-
-def config(**changes):
-    return Config(**({"method": "npcface", "batch": 16, "dim": 4, "lr": 0.1, "steps": 60, "device": "cpu"} | changes))
-
-
-@pytest.fixture
-def live():
-    """A function that makes sessions, which are stopped at the end."""
-    made = []
-
-    def make(name="test", **changes):
-        own = {key: changes.pop(key) for key in ("margin", "sample") if key in changes}
-        made.append(LiveSession(config(**changes), images=data(), name=name, **own))
-        return made[-1]
-
-    yield make
-    for session in made:
-        session.stop()
-
-
-def bits(session):
-    return session.between(lambda: fingerprint(session.job))
 
 
 def test_runs_steps_and_pauses(live):
@@ -77,11 +45,11 @@ def test_blocking_run_is_the_fit_of_the_same_seed(live):
     """The learning rates differ by design, so both get the same constant one."""
     session = live(recipe="preset")
     session.run(8, block=True)
-    images = data()
-    job = Job.start(config(recipe="preset"), images.classes, images.size)
-    feed = fitting.Feed(job, images.images, images.labels, 1)
+    images = session_images()
+    job = Job.start(session_config(recipe="preset"), images.classes, images.size)
+    feed = Feed(job, images.images, images.labels, 1)
     for step in range(8):
-        fitting.train_step(job, *feed(step), 0.1 * min(1, (step + 1) / sessions.RAMP), time.perf_counter())
+        fitting.train_step(job, *feed(step), 0.1 * min(1, (step + 1) / trainer.RAMP), time.perf_counter())
     assert fingerprint(job) == bits(session)
 
 
@@ -120,11 +88,11 @@ def test_another_method_keeps_the_centers_and_their_momentum(live):
     session = live(recipe="preset")
     session.run(3, block=True)
     weight = session.job.objective.centers.weight
-    momentum = session.job.optimiser.state[weight]["momentum_buffer"].clone()
+    momentum = session.job.optimizer.state[weight]["momentum_buffer"].clone()
     session.set(method="curricularface")
     session.between(lambda: None)
     assert session.job.objective.centers.weight is weight
-    assert torch.equal(session.job.optimiser.state[weight]["momentum_buffer"], momentum)
+    assert torch.equal(session.job.optimizer.state[weight]["momentum_buffer"], momentum)
     assert session.log[-1].note == "centers kept; state of the margin new"
     session.run(2, block=True)
     assert float(session.job.objective.state["t"]) > 0
@@ -256,20 +224,20 @@ def test_nan_stops_says_so_and_can_be_taken_back(live, monkeypatch):
     session = live()
     session.run(sessions.KEEP, block=True)
     good = bits(session)
-    real = sessions.train_step
+    real = trainer.train_step
 
     def poisoned(job, pixels, y, *rest):
         if job.step == sessions.KEEP + 2:
             return real(job, pixels * float("nan"), y, *rest)
         return real(job, pixels, y, *rest)
 
-    monkeypatch.setattr(sessions, "train_step", poisoned)
+    monkeypatch.setattr(trainer, "train_step", poisoned)
     with pytest.raises(RuntimeError, match=f"step {sessions.KEEP + 2}: the embeddings are not finite"):
         session.run(10, block=True)
     assert session.status == "failed"
     with pytest.raises(InputError, match=r"failed: .*restore\(\)"):
         session.play()
-    monkeypatch.setattr(sessions, "train_step", real)
+    monkeypatch.setattr(trainer, "train_step", real)
     session.restore()
     assert bits(session) == good
     session.run(5, block=True)
@@ -295,121 +263,13 @@ def test_two_sessions_do_not_disturb_each_other(live):
     assert bits(a) == bits(alone)
 
 
-def changed_often(session, seed=0):
-    """50 changes, 2 snapshots and restores, one method switch, one reset of the weights, an undo."""
-    rng = np.random.default_rng(seed)
-    for i in range(50):
-        session.set(**{("m0", "m1", "s", "lr")[i % 4]: float(rng.uniform(0.05, 0.4)) * (60 if i % 4 == 2 else 1)})
-        if i % 3 == 0:
-            session.run(int(rng.integers(1, 4)), block=True)
-        if i in (10, 20):
-            session.snapshot(f"at {i}")
-        if i in (15, 30):
-            session.restore(f"at {10 if i == 15 else 20}")
-    session.reset_weights()
-    session.run(2, block=True)
-    session.set(method="arcface")
-    session.run(2, block=True)
-    session.undo()
-    session.step()
-
-
-def test_replay_gives_the_same_bits(live, tmp_path):
-    session = live()
-    changed_often(session)
-    path = save(session, tmp_path / "session.json")
-    again = replay(path, images=data())
-    try:
-        assert again.agrees
-        assert (again.at, again.job.step) == (session.at, session.job.step)
-        assert bits(again) == bits(session)
-        assert [e.events for e in again.log] == [e.events for e in session.log]
-        assert [s.loss for s in again.steps] == [s.loss for s in session.steps]
-    finally:
-        again.stop()
-
-
-def test_replay_of_changes_made_while_it_played(live):
-    session = live()
-    session.play()
-    for i in range(20):
-        session.set(m0=i / 100, t=1 + i / 100)
-        time.sleep(0.01)
-    session.pause()
-    again = replay(record(session), images=data())
-    try:
-        assert again.agrees
-    finally:
-        again.stop()
-
-
-def test_replay_of_a_margin_of_ones_own_asks_for_it(live):
-    session = live(margin=ArcFace(m=0.2), method="norm_softmax")
-    session.run(3, block=True)
-    session.set(m=0.1)
-    session.step()
-    saved = record(session)
-    with pytest.raises(InputError, match="give it as margin="):
-        replay(saved, images=data())
-    again = replay(saved, images=data(), margin=ArcFace(m=0.2))
-    try:
-        assert again.agrees
-    finally:
-        again.stop()
-
-
-def test_replay_that_ends_elsewhere_says_so(live):
-    session = live()
-    session.run(2, block=True)
-    saved = record(session) | {"fingerprint": "0", "versions": {"torch": "1.0"}}
-    again = replay(saved, images=data())
-    try:
-        assert again.agrees is False
-        assert "torch 1.0 then" in again.notes[-1]
-    finally:
-        again.stop()
-
-
-@pytest.mark.parametrize(
-    ("edit", "says"),
-    [
-        (lambda known: known.pop("schema"), "is not a saved session"),
-        (lambda known: known.update(schema=99), "schema 99"),
-        (lambda known: known.pop("log"), "'log' is missing"),
-        (lambda known: known["log"].append({"do": "set"}), r"log\[1\].at' is missing"),
-        (lambda known: known["config"].update(method="arcfase"), "arcface"),
-        (lambda known: known.update(images="0"), "other images"),
-        (lambda known: known.update(margin={}), "'margin.name' is missing"),
-        (lambda known: known.update(threads="2"), "threads is '2'; expected a whole number from 1 to 1024"),
-    ],
-)
-def test_a_bad_record_is_one_clear_line(live, tmp_path, edit, says):
-    session = live()
-    session.set(m0=0.2)
-    session.step()
-    path = save(session, tmp_path / "session.json")
-    known = json.loads(path.read_text())
-    edit(known)
-    path.write_text(json.dumps(known))
-    with pytest.raises(InputError, match=says) as caught:
-        replay(path, images=data())
-    assert "\n" not in str(caught.value)
-
-
-def test_a_cut_file_is_one_clear_line(live, tmp_path):
-    path = save(live(), tmp_path / "session.json")
-    path.write_text(path.read_text()[:100])
-    with pytest.raises(InputError, match=r"session\.json is missing or damaged"):
-        replay(path)
-
-
 def test_tuning_says_what_makes_one_of_another():
-    known = sessions.METHODS
-    a = Tuning.of(known, config(), "npcface", "paper")
-    b = a.changed(method="focal_softmax", gamma=3.0, lr=0.3)
+    known = METHODS
+    a = Tuning.of(known, session_config(), "npcface", "paper")
+    b = a.with_changes(method="focal_softmax", gamma=3.0, lr=0.3)
     assert b.differences(a) == {"method": "focal_softmax", "weighting": "focal", "gamma": 3.0, "lr": 0.3}
-    assert a.changed(**b.differences(a)) == b
-    assert b.changed(**a.differences(b)) == a
+    assert a.with_changes(**b.differences(a)) == b
+    assert b.with_changes(**a.differences(b)) == a
     assert a.differences(a) == {}
 
 
@@ -426,7 +286,7 @@ def test_options_of_the_class_set_change_while_it_trains_and_are_restored(live):
     for bad, says in (({"K": 3}, "may change"), ({"explore": 2}, "outside"), ("queued", "mapping")):
         with pytest.raises(InputError, match=says):
             session.set(class_set=bad)
-    again = replay(record(session), images=data())
+    again = replay(record(session), images=session_images())
     try:
         assert again.agrees
     finally:

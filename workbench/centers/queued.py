@@ -20,7 +20,7 @@ from workbench.centers.similarity import Cosine
 from workbench.core.errors import InputError
 from workbench.core.geometry import add_angle, full, unit
 from workbench.core.random import generator
-from workbench.mining.exact import compressed
+from workbench.mining.exact import quantize
 from workbench.mining.queue import HardNegativeQueue
 
 
@@ -155,7 +155,7 @@ class QueuedCenters(SampledCenters):
             self.queue, self.rebuild = self.rebuild.result(), None
         since = step - options.warmup
         if self.refresh_every and since >= 0 and since % self.refresh_every == 0:
-            make = partial(self.queue.rebuild, compressed(self.weight), options.index, conflict=options.conflict)
+            make = partial(self.queue.rebuild, quantize(self.weight), options.index, conflict=options.conflict)
             self.rebuild = Rebuild(make)
             self.adopt.fill_(step + options.refresh_delay)
 

@@ -1,89 +1,111 @@
-"""`workbench compare`: from the options to the tables and the report; Ctrl-C ends it early with what there is."""
+"""`workbench compare`: train losses over seeds, print the tables, write CSV files and the report."""
+
+from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-from workbench.compare.engine import SNAPSHOTS, execute, gather, job_count
-from workbench.compare.parsing import parse_duration
-from workbench.compare.plan import Plan, prepare
-from workbench.compare.results import get_metric
-from workbench.compare.tables import print_tables, write_tables
-from workbench.compare.variants import Variant, ablation, methods, sweeps
+from typer import Option
+
+from workbench.cli import options as opt
+from workbench.cli.terminal import INTERRUPTED, catch_interrupt, fail, parse_path, progress_bar
 from workbench.core.console import console
 from workbench.core.errors import InputError
-from workbench.core.progress import Progress
-from workbench.reports.comparison import write_report
-from workbench.reports.comparison_words import caution, training_length
-from workbench.training.config import Config
+
+if TYPE_CHECKING:
+    from workbench.compare.plan import Plan
 
 BUDGET = "60s"
 
-Bar = Callable[[str], AbstractContextManager[Progress]]
 
+def compare(
+    methods: Annotated[str | None, Option(help="Losses: METHOD or METHOD:PRESET, separated by commas.")] = None,
+    sweep: Annotated[
+        list[str] | None,
+        Option(
+            help="Parameter sweep METHOD.PARAMETER=VALUES, such as npcface.t=1.0,1.1 or npcface.alpha=0:0.5:0.05; may"
+            " be repeated."
+        ),
+    ] = None,
+    ablation: Annotated[str | None, Option(help="Ablation: npcface (its Table II).")] = None,
+    seeds: Annotated[int, Option(help="Number of seeds; each loss is trained with seeds 0, 1, ...")] = 5,
+    budget: Annotated[
+        str | None, Option(help=f"Time budget of each training, such as 60s, 2m or 1.5h (default: {BUDGET}).")
+    ] = None,
+    steps: Annotated[int | None, Option(help="Training steps of each training, instead of --budget.")] = None,
+    out: Annotated[Path, Option(help="Folder of the comparison; resumes the one it holds.", parser=parse_path)] = Path(
+        "runs/compare"
+    ),
+    metric: Annotated[str, Option(help="Metric of the ranking: eer, tar@0.01, rank-1, accuracy, ...")] = "eer",
+    jobs: Annotated[int | None, Option(help="Trainings in parallel (default: half the cores).")] = None,
+    threads: Annotated[int, Option(help="CPU threads of each training; results depend on it bitwise.")] = 1,
+    recipe: opt.Recipe = "small",
+    data: opt.Data = "heads",
+    size: opt.Size = None,
+    test: opt.Test = 0.2,
+    backbone: opt.Backbone = "small",
+    width: opt.Width = 1.0,
+    dim: opt.Dim = 128,
+    batch: opt.Batch = None,
+    lr: opt.LearningRate = None,
+    device: opt.Device = "auto",
+    skip_broken: opt.SkipBroken = False,
+) -> None:
+    """Compare losses over several seeds.
 
-def run(
-    settings: Mapping[str, Any],
-    listed: str | None,
-    sweep: Sequence[str],
-    ablated: str | None,
-    seeds: int,
-    budget: str | None,
-    out: Path,
-    metric: str,
-    jobs: int | None,
-    threads: int,
-    skip_broken: bool,
-    bar: Bar,
-) -> bool:
-    """Compare, print the tables, write CSV files and the report; False if it was interrupted.
-
-    settings: of Config, common to all runs; steps or `budget`, or BUDGET where neither is given. listed, sweep,
-    ablated: the values of --methods, --sweep and --ablation.
+    All losses are trained with the same settings and seeds; intervals of the differences show which are significant.
     """
-    steps = settings.get("steps")
+    options = dict(locals())
+    from workbench.compare.engine import SNAPSHOTS, execute, job_count
+    from workbench.compare.parsing import parse_duration
+    from workbench.compare.plan import prepare
+    from workbench.compare.results import get_metric
+    from workbench.compare.variants import ablation as ablation_variants
+    from workbench.compare.variants import methods as method_variants
+    from workbench.compare.variants import sweeps
+    from workbench.training.config import Config
+
     if steps is not None and budget is not None:
         raise InputError(f"--steps {steps} and --budget {budget}: give one of them")
+    settings = {name: value for name, value in options.items() if name in Config.__dataclass_fields__}
     base = Config(**{"snapshots": SNAPSHOTS, **settings, "steps": 1 if steps is None else steps})
-    time = parse_duration(BUDGET if budget is None else budget) if steps is None else None
+    time = parse_duration(budget or BUDGET) if steps is None else None
     get_metric(metric)
     jobs = job_count(base, jobs)
-    variants = asked(base, listed, sweep, ablated)
-    plan = prepare(variants, seeds, base, out, time, threads, skip_broken)
-    announce(plan, jobs)
-    complete = True
-    try:
-        with bar("comparing") as progress:
-            execute(plan, jobs, progress)
-    except KeyboardInterrupt:
-        complete = False
-    tell(plan, metric)
-    return complete
-
-
-def asked(base: Config, listed: str | None, sweep: Sequence[str], ablated: str | None) -> list[Variant]:
-    """The variants of the three options together, the ablation first: its baseline is what others are compared with."""
-    return [
-        *(ablation(ablated, base) if ablated is not None else ()),
-        *(methods(listed, base) if listed is not None else ()),
-        *sweeps(sweep, base),
+    variants = [  # the first one is the baseline
+        *(ablation_variants(ablation, base) if ablation is not None else ()),
+        *(method_variants(methods, base) if methods is not None else ()),
+        *sweeps(sweep or (), base),
     ]
+    plan = prepare(variants, seeds, base, out, time, threads, skip_broken)
+    print_plan(plan, jobs)
+    with catch_interrupt() as interrupted, progress_bar("comparing") as progress:
+        execute(plan, jobs, progress)
+    write_results(plan, metric)
+    if interrupted():
+        fail(f"stopped; run the same command again to resume the comparison in {out}", INTERRUPTED)
 
 
-def announce(plan: Plan, jobs: int) -> None:
-    """Say what will happen, before it takes long."""
-    many = f"{len(plan.variants)} losses x {len(plan.seeds)} seeds = {len(plan.tasks)} trainings"
-    print(f"{many}, {jobs} at a time; each of {training_length(plan.to_json())}", file=sys.stderr)
+def print_plan(plan: Plan, jobs: int) -> None:
+    """Print the number and the length of the trainings."""
+    from workbench.reports.comparison_words import training_length
+
+    trainings = f"{len(plan.variants)} losses x {len(plan.seeds)} seeds = {len(plan.tasks)} trainings"
+    print(f"{trainings}, {jobs} at a time; each of {training_length(plan.to_json())}", file=sys.stderr)
 
 
-def tell(plan: Plan, metric: str) -> None:
-    """The CSV files and the report of everything that is there by now, then the tables on the terminal."""
-    found = gather(plan, metric)
-    write_tables(found, plan.out)
-    report = write_report(found, plan.out / "report.html")
-    print_tables(found)
-    if found.ranking:
-        console().print(f"\n{caution(found)}")
-    print(f"The report: {report}")
+def write_results(plan: Plan, metric: str) -> None:
+    """Write CSV files and the report of all finished trainings, and print the tables."""
+    from workbench.compare.engine import gather
+    from workbench.compare.tables import print_tables, write_tables
+    from workbench.reports.comparison import write_report
+    from workbench.reports.comparison_words import caution
+
+    comparison = gather(plan, metric)
+    write_tables(comparison, plan.out)
+    report = write_report(comparison, plan.out / "report.html")
+    print_tables(comparison)
+    if comparison.ranking:
+        console().print(f"\n{caution(comparison)}")
+    print(f"Report: {report}")

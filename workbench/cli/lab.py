@@ -1,15 +1,12 @@
-"""Starting JupyterLab, or the live lab as a page of its own: on 127.0.0.1, with a token, widget state never saved."""
+"""`workbench lab`: JupyterLab on 127.0.0.1 with a token; widget state is never saved."""
 
-import importlib.util
 import json
 import os
-import secrets
-import socket
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
+from workbench.cli import options as opt
 from workbench.core.errors import InputError
 from workbench.core.files import check_writable
 
@@ -21,19 +18,24 @@ OVERRIDES = {
 }
 
 
-def settings_folder() -> Path:
-    """A folder with JupyterLab's default settings changed as above; for --LabApp.app_settings_dir."""
-    folder = Path(tempfile.mkdtemp(prefix="workbench-lab-"))
-    (folder / "overrides.json").write_text(json.dumps(OVERRIDES), encoding="utf-8")
-    return folder
+def lab(port: opt.Port = 8888, browser: opt.Browser = True) -> None:
+    """Start JupyterLab with the notebooks.
+
+    The server listens on 127.0.0.1 with a token and opens notebooks/00_index.ipynb.
+    """
+    arguments = lab_command(port, browser)
+    os.execv(arguments[0], arguments)
 
 
-def command(port: int = 8888, browser: bool = True) -> list[str]:
-    """The command line that starts JupyterLab in the notebooks' parent folder, at the index."""
-    if not 1 <= port <= 65535:
-        raise InputError(f"--port {port}: a number from 1 to 65535")
+def lab_command(port: int = 8888, browser: bool = True) -> list[str]:
+    """The command line that starts JupyterLab in the parent folder of the notebooks, at the index.
+
+    Raises InputError for a port out of range, where there are no notebooks, and where Jupyter's folders cannot be
+    written.
+    """
+    check_port(port)
     if not (NOTEBOOKS / "00_index.ipynb").is_file():
-        raise InputError(f"no notebooks at {NOTEBOOKS}: they come with a clone of the repository")
+        raise InputError(f"no notebooks at {NOTEBOOKS}: they are part of a clone of the repository")
     from jupyter_core.paths import jupyter_data_dir, jupyter_runtime_dir
 
     for folder in (jupyter_data_dir(), jupyter_runtime_dir()):
@@ -47,51 +49,19 @@ def command(port: int = 8888, browser: bool = True) -> list[str]:
         f"--ServerApp.port={port}",
         f"--ServerApp.open_browser={browser}",
         f"--LabApp.default_url=/lab/tree/{NOTEBOOKS.name}/00_index.ipynb",
-        f"--LabApp.app_settings_dir={settings_folder()}",
+        f"--LabApp.app_settings_dir={make_settings_folder()}",
         *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),  # containers
     ]
 
 
-def app_command(settings: dict[str, Any], port: int = 8866, browser: bool = True) -> tuple[list[str], str]:
-    """The command line that serves the live lab with these settings of a LiveSession by Voila, and the page's address.
-
-    Raises InputError where Voila is not installed, and for settings that cannot be.
-    """
-    if importlib.util.find_spec("voila") is None:
-        raise InputError("workbench app needs Voila: pip install -c constraints.txt -e '.[app]'")
+def check_port(port: int) -> None:
+    """Raise InputError for a number that is no TCP port."""
     if not 1 <= port <= 65535:
-        raise InputError(f"--port {port}: a number from 1 to 65535")
-    from workbench.training.config import Config
-
-    Config(**settings)
-    folder = Path(tempfile.mkdtemp(prefix="workbench-app-"))
-    call = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-    source = f"from workbench.panels.lab import Lab\n\nLab({call})"
-    cell = {"cell_type": "code", "id": "lab", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-    (folder / "live_lab.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
-    token, port = secrets.token_hex(24), free_port(port)
-    arguments = [
-        sys.executable,
-        "-m",
-        "voila",
-        str(folder / "live_lab.ipynb"),
-        "--Voila.ip=127.0.0.1",
-        f"--port={port}",
-        f"--token={token}",
-        f"--Voila.open_browser={browser}",
-    ]
-    return arguments, f"http://127.0.0.1:{port}/?token={token}"
+        raise InputError(f"--port {port}: expected a number from 1 to 65535")
 
 
-def free_port(wanted: int) -> int:
-    """The first port from `wanted` on that nothing on 127.0.0.1 listens on; InputError if none of 50 is free."""
-    for port in range(wanted, min(wanted + 50, 65536)):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise InputError(f"--port {wanted}: it and the next 49 ports are in use, or no ports (1 to 65535)")
+def make_settings_folder() -> Path:
+    """A folder with OVERRIDES of JupyterLab's default settings, for --LabApp.app_settings_dir."""
+    folder = Path(tempfile.mkdtemp(prefix="workbench-lab-"))
+    (folder / "overrides.json").write_text(json.dumps(OVERRIDES), encoding="utf-8")
+    return folder

@@ -1,86 +1,85 @@
-"""`workbench mine`: embeddings or centers in; tables on the screen, or CSV files and a page in a folder."""
+"""`workbench mine`: hard pairs, likely duplicates and likely label errors in a file of embeddings or centers."""
 
-import math
-from collections.abc import Callable, Iterable
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-from workbench.core.files import make_folder, refuse_existing, write_csv
-from workbench.core.progress import Progress
-from workbench.mining.audit import Collection, Findings, Pairs, mine, read
+from typer import Option, echo
 
-SAID = 5  # findings of each kind on the screen
+from workbench.cli import options as opt
+from workbench.cli.terminal import limit_threads, parse_path, progress_bar
+from workbench.core.files import make_folder, refuse_existing
+
+if TYPE_CHECKING:
+    from workbench.mining.audit import MiningResult
+    from workbench.mining.dataset import MiningData
+
+PRINTED = 5  # findings of each kind on the terminal
 
 
-def run(
-    path: Path,
-    K: int,
-    out: Path | None,
-    index: str,
-    device: str,
-    duplicate: float | None,
-    margin: float,
-    pairs: int,
-    seed: int,
-    progress: Progress,
-    say: Callable[[str], Any],
+def mine(
+    embeddings: Annotated[
+        Path,
+        Option(
+            help="File (.npz, .safetensors or .parquet) with `embeddings` and `labels`, or with `centers`;"
+            " `images` are optional.",
+            parser=parse_path,
+        ),
+    ],
+    k: Annotated[int, Option(help="Number of nearest classes of each class.")] = 32,
+    out: opt.OutFolder = None,
+    index: Annotated[str, Option(help="Index of the search: auto, exact, flat, ivf, hnsw or pq.")] = "auto",
+    duplicate: Annotated[
+        float | None,
+        Option(help="Cosine of centers above which two classes are likely duplicates (default: estimated)."),
+    ] = None,
+    margin: Annotated[
+        float, Option(help="Cosine difference to another center above which a label is likely wrong.")
+    ] = 0.1,
+    pairs: Annotated[int, Option(min=1, help="Number of hardest pairs in pairs.csv.")] = 10_000,
+    seed: Annotated[int, Option(help="Seed of the samples and of the index.")] = 0,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
 ) -> None:
-    """Mine one archive, say the worst findings, and write everything into `out` if given. Raises InputError."""
+    """Find duplicates and label errors in embeddings.
+
+    Lists hard pairs of classes, likely duplicate identities and likely label errors in any embeddings or centers.
+    The folder --out must be new or empty.
+    """
+    limit_threads(threads)
+    from workbench.mining.audit import mine as find
+    from workbench.mining.dataset import read
+
     if out is not None:
         refuse_existing(out)
-    data = read(path)
+    data = read(embeddings)
     for note in data.notes:
-        say(f"{path.name}: {note}")
-    found = mine(data, K, index, device, duplicate, margin, seed, progress)
-    tell(data, found, say)
+        echo(f"{embeddings.name}: {note}")
+    with progress_bar("mining") as progress:
+        findings = find(data, k, index, device, duplicate, margin, seed, progress)
+    print_findings(data, findings)
     if out is not None:
-        save(data, found, out, pairs, path.name)
-        say(f"The page: {out / 'index.html'}")
+        from workbench.mining.tables import write_tables
+        from workbench.reports.mining import write_report
+
+        make_folder(out)
+        write_tables(data, findings, out, pairs)
+        echo(f"Page: {write_report(data, findings, out / 'index.html', embeddings.name)}")
 
 
-def tell(data: Collection, found: Findings, say: Callable[[str], Any]) -> None:
-    """The number of findings of each kind, and the first few by name."""
-    say(f"{len(data.names)} classes, searched by {found.index}; recall {found.recall:.3f}")
-    for title, pairs in (("hard pairs", found.pairs), (f"likely duplicates ({found.measured})", found.duplicates)):
-        say(f"{title}: {len(pairs.a)}")
-        for a, b, cos in list(zip(pairs.a, pairs.b, pairs.cosine, strict=True))[:SAID]:
-            say(f"  {cos:.3f}  {data.names[a]}  {data.names[b]}")
-    if found.errors is None:
+def print_findings(data: MiningData, findings: MiningResult) -> None:
+    """Print the number of findings of each kind, and the first few by name."""
+    echo(f"{len(data.names)} classes; index: {findings.index}; recall {findings.recall:.3f}")
+    kinds = (("hard pairs", findings.pairs), (f"likely duplicates ({findings.measured})", findings.duplicates))
+    for title, pairs in kinds:
+        echo(f"{title}: {len(pairs.a)}")
+        for a, b, cos in zip(pairs.a[:PRINTED], pairs.b[:PRINTED], pairs.cosine[:PRINTED], strict=True):
+            echo(f"  {cos:.3f}  {data.names[a]}  {data.names[b]}")
+    if (e := findings.errors) is None:
         return
-    e = found.errors
-    say(f"likely label errors: {len(e.sample)}; alone in their class, so not judged: {found.single}")
-    for i in range(min(SAID, len(e.sample))):
-        names = data.names[e.label[i]], data.names[e.nearer[i]]
-        cosines = f"{e.own_cosine[i]:.3f} to its own, {e.nearer_cosine[i]:.3f} to {names[1]}"
-        say(f"  sample {e.sample[i]}, labelled {names[0]}: {cosines}")
-
-
-def save(data: Collection, found: Findings, out: Path, pairs: int, source: str) -> None:
-    """pairs.csv (the hardest `pairs`), duplicates.csv, label_errors.csv and index.html in a new folder."""
-    from workbench.reports.mining import write_report
-
-    make_folder(out)
-    heads = ("class_a", "class_b", "cosine", "angle_degrees")
-    write_csv(out / "pairs.csv", [heads, *rows_of(data, found.pairs, pairs)])
-    write_csv(out / "duplicates.csv", [heads, *rows_of(data, found.duplicates, None)])
-    if found.errors is not None:
-        e, name = found.errors, data.names
-        write_csv(
-            out / "label_errors.csv",
-            [
-                ("sample", "label", "nearer", "own_cosine", "nearer_cosine", "gap"),
-                *(
-                    (int(i), name[y], name[z], f"{own:.6f}", f"{cos:.6f}", f"{cos - own:.6f}")
-                    for i, y, z, own, cos in zip(
-                        e.sample, e.label, e.nearer, e.own_cosine, e.nearer_cosine, strict=True
-                    )
-                ),
-            ],
-        )
-    write_report(data, found, out / "index.html", source)
-
-
-def rows_of(data: Collection, pairs: Pairs, limit: int | None) -> Iterable[tuple[str, str, str, str]]:
-    for a, b, cos in zip(pairs.a[:limit], pairs.b[:limit], pairs.cosine[:limit], strict=True):
-        angle = math.degrees(math.acos(min(1.0, max(-1.0, float(cos)))))
-        yield data.names[a], data.names[b], f"{cos:.6f}", f"{angle:.3f}"
+    echo(f"likely label errors: {len(e.sample)}; not judged: {findings.single} samples alone in their class")
+    for i in range(min(PRINTED, len(e.sample))):
+        label, nearer = data.names[e.label[i]], data.names[e.nearer[i]]
+        cosines = f"cosine {e.own_cosine[i]:.3f} to its center, {e.nearer_cosine[i]:.3f} to {nearer}"
+        echo(f"  sample {e.sample[i]}, label {label}: {cosines}")

@@ -1,40 +1,45 @@
-"""What the commands share on a terminal: progress bars, numbers typed as options, a limit on threads."""
+"""What all commands use on a terminal: exit lines, Ctrl-C, progress bars, and parsers of option values."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NoReturn
 
 import typer
 
 from workbench.core.errors import InputError, quote
 from workbench.core.progress import Progress, log_progress
 
-MOST_THREADS = 1024
-MOST_PROCESSES = 1024
-Threads = Annotated[int | None, typer.Option(help="CPU threads; default: as many as there are cores.")]
-Port = Annotated[int, typer.Option(min=1, max=65535, help="Port; the next free one is taken if it is in use.")]
+MAX_THREADS = 1024
+INTERRUPTED = 130  # exit status after Ctrl-C
 
 
-def path(text: str | Path) -> Path:
-    """The path that an option names; an empty one is refused, since it would be the current folder."""
-    if not str(text).strip():
-        raise typer.BadParameter("the path is empty; give a file or folder, or . for the current folder")
-    if "\0" in str(text):
-        raise typer.BadParameter("the path holds a null character")
-    return Path(text)
+def fail(message: str, status: int) -> NoReturn:
+    """Print one line on standard error, unless `message` is empty, and exit with `status`."""
+    if message:
+        typer.echo(f"workbench: {' '.join(message.splitlines())}", err=True)
+    sys.exit(status)
 
 
 @contextmanager
-def bar(title: str) -> Iterator[Progress]:
-    """A progress bar as a function of (done, total, what). Without a terminal: a line now and then."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def catch_interrupt() -> Iterator[Callable[[], bool]]:
+    """End the block at Ctrl-C; the yielded function returns whether that happened."""
+    interrupts: list[KeyboardInterrupt] = []
+    try:
+        yield lambda: bool(interrupts)
+    except KeyboardInterrupt as interrupt:
+        interrupts.append(interrupt)
 
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """A progress bar on standard error; log lines where standard error is no terminal."""
     if not sys.stderr.isatty():
         yield log_progress(title)
         return
     from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         "{task.description}",
@@ -52,8 +57,17 @@ def bar(title: str) -> Iterator[Progress]:
         yield advance
 
 
-def number_or_word(text: str) -> Any:
-    """The value of --set NAME=VALUE: a number, true or false where it reads like one, else the word."""
+def parse_path(text: str | Path) -> Path:
+    """The path in an option; refuses the empty path, which would be the current folder."""
+    if not str(text).strip():
+        raise typer.BadParameter("the path is empty; give a file or folder, or . for the current folder")
+    if "\0" in str(text):
+        raise typer.BadParameter("the path holds a null character")
+    return Path(text)
+
+
+def parse_value(text: str) -> Any:
+    """The value in NAME=VALUE: an integer, a float or a boolean where the text reads as one, else the text."""
     if text in ("true", "false"):
         return text == "true"
     for kind in (int, float):
@@ -62,24 +76,31 @@ def number_or_word(text: str) -> Any:
     return text
 
 
-def assignments(pairs: list[str], option: str = "--set") -> dict[str, Any]:
-    """--set NAME=VALUE ... as a dictionary."""
+def parse_assignments(pairs: Sequence[str], option: str = "--set") -> dict[str, Any]:
+    """NAME=VALUE texts as a dictionary. Raises InputError that names the option."""
     for pair in pairs:
         if "=" not in pair:
             raise InputError(f"{option} {quote(pair)}: expected NAME=VALUE")
-    return {name.strip(): number_or_word(value.strip()) for name, value in (pair.split("=", 1) for pair in pairs)}
+    return {name.strip(): parse_value(value.strip()) for name, value in (pair.split("=", 1) for pair in pairs)}
 
 
-def on_command_line(ctx: typer.Context, name: str) -> bool:
-    """Whether a person gave an option, by its parameter's name."""
+def is_given(ctx: typer.Context, name: str) -> bool:
+    """Whether the parameter `name` of a command was given on the command line, not by its default."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
 def limit_threads(threads: int | None) -> None:
+    """Set torch's number of CPU threads; None keeps it. Raises InputError for a number out of range."""
+    if threads is None:
+        return
+    if not 1 <= threads <= MAX_THREADS:
+        raise InputError(f"--threads {quote(threads)}: at least 1, at most {MAX_THREADS}")
     import torch
 
-    if threads is not None:
-        if not 1 <= threads <= MOST_THREADS:
-            raise InputError(f"--threads {quote(threads)}: at least 1, at most {MOST_THREADS}")
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: example command lines, without `workbench`."""
+    return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  workbench {line}" for line in lines)])

@@ -1,92 +1,159 @@
-"""`workbench train`: options against a run that is resumed, processes to launch, and how each end is reported."""
+"""`workbench train`: start a run, resume a run, or launch the processes of a run with sharded centers."""
 
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from workbench.core.distributed import PartnerLost
+from typer import Context, Option, echo
+
+from workbench.cli import options as opt
+from workbench.cli.terminal import (
+    INTERRUPTED,
+    catch_interrupt,
+    fail,
+    is_given,
+    limit_threads,
+    parse_assignments,
+    parse_path,
+    progress_bar,
+)
 from workbench.core.errors import InputError
 from workbench.core.progress import Progress, no_progress
-from workbench.core.record import Run
-from workbench.training.config import Config
-from workbench.training.fit import TrainingFault
-from workbench.training.processes import LOST, launch, launched, leads
-from workbench.training.run import WriteFault, resume, silent, train
 
-Bar = Callable[[str], AbstractContextManager[Progress]]
-FREE = ("device",)  # settings that a resumed run may have otherwise
+PAIRS = {"parameters": "--set", "class_set": "--class-set"}  # settings that repeated NAME=VALUE options give
+MAY_DIFFER = ("device",)  # settings of a resumed run that may change
 
 
-def run(
-    settings: Mapping[str, Any],
-    given: Mapping[str, Any],
-    out: Path,
-    resumed: bool,
-    take_over: bool,
-    nproc: int,
-    skip_broken: bool,
-    bar: Bar,
-    echo: Callable[[str], None],
-) -> tuple[int, str]:
-    """Train, or resume the run in `out`: the exit status, and one line for standard error ("": none).
+def train(
+    ctx: Context,
+    out: Annotated[Path, Option(help="Folder of the run; must be new or empty.", parser=parse_path)],
+    method: opt.Method = "npcface",
+    preset: Annotated[str, Option(help="Preset: `paper`, or a released code.")] = "paper",
+    recipe: opt.Recipe = "small",
+    parameters: Annotated[list[str] | None, Option("--set", help="Loss parameter NAME=VALUE; repeatable.")] = None,
+    data: opt.Data = "heads",
+    size: opt.Size = None,
+    test: opt.Test = 0.2,
+    backbone: opt.Backbone = "small",
+    width: opt.Width = 1.0,
+    dim: opt.Dim = 128,
+    steps: Annotated[int | None, Option(help="Training steps (default: the recipe's).")] = None,
+    epochs: Annotated[float | None, Option(help="Training epochs, instead of --steps (default: the recipe's).")] = None,
+    batch: opt.Batch = None,
+    lr: opt.LearningRate = None,
+    momentum: Annotated[float | None, Option(help="Momentum of SGD (default: the recipe's).")] = None,
+    weight_decay: Annotated[float | None, Option(help="Weight decay (default: the recipe's).")] = None,
+    snapshots: Annotated[int, Option(help="Number of snapshots of embeddings and class centers.")] = 12,
+    seed: opt.Seed = 0,
+    device: opt.Device = "auto",
+    precision: Annotated[str, Option(help="Precision of the network: fp32, bf16, or auto (bf16 on a GPU).")] = "auto",
+    compute: Annotated[
+        str, Option(help="Computation of the loss: dense, streaming (tiles of classes), auto.")
+    ] = "auto",
+    centers: Annotated[str, Option(help="Class centers: full, sampled (Partial FC), queued, sharded.")] = "full",
+    class_set: Annotated[list[str] | None, Option(help="Option of the class centers NAME=VALUE; repeatable.")] = None,
+    nproc: Annotated[int, Option(min=1, max=1024, help="Processes to launch here (--centers sharded only).")] = 1,
+    skip_broken: opt.SkipBroken = False,
+    resume: Annotated[bool, Option("--resume", help="Resume the run in --out with its own settings.")] = False,
+    take_over: Annotated[bool, Option("--take-over", help="Resume even if another host may be training it.")] = False,
+    threads: opt.Threads = None,
+) -> None:
+    """Train a network with one loss and record it as a run."""
+    options = dict(locals())
+    limit_threads(threads)
+    from workbench.training.config import Config
 
-    settings: of Config; given: those of them that were asked for, which must be the run's where one is resumed. Raises
-    InputError for input that cannot be used.
-    """
-    if take_over and not resumed:
+    settings = {name: value for name, value in options.items() if name in Config.__dataclass_fields__}
+    settings |= {name: parse_assignments(options[name] or [], option) for name, option in PAIRS.items()}
+    if take_over and not resume:
         raise InputError("--take-over: only with --resume")
-    if resumed:
-        refuse_other_settings(out, given)
-    centers = Run.open(out).config["centers"] if resumed else settings["centers"]
-    sharded = centers == "sharded"
-    if nproc > 1 and not sharded:
-        raise InputError(f"--nproc {nproc}: processes share sharded centers only; these are {centers}")
+    if resume:
+        from workbench.core.record import Run
+
+        recorded = Run.open(out)
+        refuse_other_settings(recorded, {name: v for name, v in settings.items() if is_given(ctx, name)})
+        centers = recorded.config["centers"]
+    if nproc > 1 and centers != "sharded":
+        raise InputError(f"--nproc {nproc}: needs --centers sharded; the centers are {centers}")
     again = f"`workbench train --out {shlex.quote(str(out))} --resume{f' --nproc {nproc}' if nproc > 1 else ''}`"
-    if nproc > 1 and not launched():
-        status, said = launch([sys.executable, "-m", "workbench.cli", *sys.argv[1:]], nproc)
-        going_on = f"; {again} goes on from the last checkpoint" if said and (out / "run.json").exists() else ""
-        return status, said + going_on
-    first = leads(sharded)
+    if nproc > 1:
+        launch_processes(nproc, out, again)
+
+    def start(progress: Progress, log: Callable[[str], None]) -> None:
+        from workbench.training import run
+
+        if resume:
+            run.resume(out, progress, skip_broken, log, device if is_given(ctx, "device") else None, take_over)
+        else:
+            run.train(Config(**settings), out, progress, skip_broken, log)
+
+    run_training(start, out, centers == "sharded", again)
+
+
+def launch_processes(nproc: int, out: Path, again: str) -> None:
+    """Run this command in `nproc` processes and exit with their status; in one of them, return at once.
+
+    again: the command that resumes the run.
+    """
+    from workbench.training.processes import is_launched, launch
+
+    if is_launched():
+        return
+    status, message = launch([sys.executable, "-m", "workbench.cli", *sys.argv[1:]], nproc)
+    if message and (out / "run.json").exists():
+        message += f"; {again} resumes from the last checkpoint"
+    fail(message, status)
+
+
+def run_training(
+    start: Callable[[Progress, Callable[[str], None]], None], out: Path, sharded: bool, again: str
+) -> None:
+    """Train or resume the run in `out`; where this fails, exit with one line that says how to resume.
+
+    start: trains or resumes, with a progress callback and a function that prints a line; again: the resuming command.
+    """
+    from workbench.core.distributed import PartnerLost
+    from workbench.training.fit import TrainingFault
+    from workbench.training.processes import LOST, is_launched, is_leader
+    from workbench.training.run import WriteFault, no_message
+
+    first = is_leader(sharded)
+    bar = progress_bar(out.name) if first else nullcontext(no_progress)
     try:
-        with bar(out.name) if first else nullcontext(no_progress) as progress:
-            say = echo if first else silent
-            if resumed:
-                resume(out, progress, skip_broken, say, given.get("device"), take_over)
-            else:
-                train(Config(**settings), out, progress, skip_broken, say)
+        with catch_interrupt() as interrupted, bar as progress:
+            start(progress, echo if first else no_message)
     except TrainingFault as fault:
-        return 1, f"{fault}. The run up to there is in {out}"
+        fail(f"{fault}. The run up to this step is in {out}", 1)
     except WriteFault as fault:
-        return 1, f"{fault}; {again} goes on from there"
+        fail(f"{fault}; {again} resumes from it", 1)
     except PartnerLost as lost:
-        return LOST, "" if launched() else f"{lost}; {again} goes on from the last checkpoint"
-    except KeyboardInterrupt:
-        return 130, f"stopped; {again} goes on from here" if (out / "run.json").exists() else "stopped before step 0"
+        fail("" if is_launched() else f"{lost}; {again} resumes from the last checkpoint", LOST)
+    if interrupted():
+        recorded = (out / "run.json").exists()
+        fail(f"stopped; {again} resumes the run" if recorded else "stopped before step 0", INTERRUPTED)
     if first:
         echo(f"{out} is trained; next: workbench evaluate {shlex.quote(str(out))}")
-    return 0, ""
 
 
-def refuse_other_settings(out: Path, given: Mapping[str, Any]) -> None:
-    """InputError, which names the option, where a setting that was asked for is not that of the run in `out`."""
-    run = Run.open(out)
-    mine = dict(run.config)
-    if mine.get("size") is None:
-        mine["size"] = run.info.get("data", {}).get("size")
-    mine["parameters"] = mine.get("settings", mine.get("parameters", {}))
+def refuse_other_settings(run: Any, given: Mapping[str, Any]) -> None:
+    """Raise InputError that names the option where a given setting differs from that of the run to be resumed."""
+    config = dict(run.config)
+    if config.get("size") is None:
+        config["size"] = run.info.get("data", {}).get("size")
+    config["parameters"] = config.get("settings", config.get("parameters", {}))
     for name, value in given.items():
-        if name in FREE:
+        if name in MAY_DIFFER:
             continue
-        words = {"parameters": "--set {}=", "class_set": "--class-set {}="}.get(name)
-        pairs = value.items() if words else [(name, value)]
-        for key, asked in pairs:
-            has = mine.get(name, {}).get(key) if words else mine.get(name)
-            if has != asked:
-                option = words.format(key) if words else f"--{name.replace('_', '-')} "
+        if name in PAIRS:
+            pairs = [(f"{PAIRS[name]} {key}=", asked, config.get(name, {}).get(key)) for key, asked in value.items()]
+        else:
+            pairs = [(f"--{name.replace('_', '-')} ", value, config.get(name))]
+        for option, asked, recorded in pairs:
+            if asked != recorded:
                 raise InputError(
-                    f"{option}{asked}: the run in {out} has {'none' if has is None else has}; a resumed run keeps its"
-                    " settings: leave the option out, or train into another --out"
+                    f"{option}{asked}: the run in {run.path} has {'none' if recorded is None else recorded}; a resumed"
+                    " run keeps its settings: omit the option, or train into another --out"
                 )

@@ -8,5 +8,6 @@ engine.py      compare: trains what is missing, in one process or several, and r
 statistics.py  intervals and p-values of paired differences, Holm's correction
 results.py     Comparison: results, verdicts, ranking
 tables.py      CSV files and tables on the terminal
+figures.py     values with intervals, paired differences, sweeps
 cost/          seconds and memory of the classifier of a loss (`workbench bench`)
 """

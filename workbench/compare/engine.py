@@ -7,6 +7,7 @@ Each training is a run in its own folder, OUT/VARIANT/seed-N. Finished runs are 
 whose loss became infinite or nan is kept as it is: that is its result.
 """
 
+import math
 import multiprocessing
 import os
 import signal
@@ -25,13 +26,13 @@ from workbench.compare.results import METRICS, Comparison, get_metric
 from workbench.compare.task import run_task
 from workbench.compare.variants import Variant
 from workbench.compare.worker import work
+from workbench.core.device import resolve_device
 from workbench.core.errors import InputError, quote
 from workbench.core.progress import Progress, no_progress
 from workbench.core.record import Run
 from workbench.training.config import Config
-from workbench.training.fit import device
 from workbench.training.interrupts import stop_requests
-from workbench.training.run import owned_folder
+from workbench.training.run import lock_run
 
 MAX_JOBS = 1024
 POLL = 0.2  # s between two checks for a signal
@@ -77,7 +78,7 @@ def job_count(base: Config, jobs: int | None = None) -> int:
         if not 1 <= jobs <= MAX_JOBS:
             raise InputError(f"--jobs {quote(jobs)}: at least 1, at most {MAX_JOBS}")
         return jobs
-    return 1 if device(base.device).type == "cuda" else max(1, (os.cpu_count() or 1) // 2)
+    return 1 if resolve_device(base.device).type == "cuda" else max(1, (os.cpu_count() or 1) // 2)
 
 
 def execute(plan: Plan, jobs: int, progress: Progress = no_progress) -> None:
@@ -86,7 +87,7 @@ def execute(plan: Plan, jobs: int, progress: Progress = no_progress) -> None:
     The results do not depend on `jobs`: each run uses the plan's number of threads. After KeyboardInterrupt every run
     can be resumed. Raises InputError if another process trains this comparison.
     """
-    with owned_folder(plan.out, busy_message(plan.out)):
+    with lock_run(plan.out, busy_message(plan.out)):
         tasks = [task for task in plan.tasks if not is_finished(task)]
         if tasks:
             counter = StepCounter(len(plan.tasks) - len(tasks), len(plan.tasks), plan.base.steps, progress)
@@ -200,7 +201,7 @@ def gather(plan: Plan, metric: str = "eer") -> Comparison:
     chosen = get_metric(metric)
     shape = (len(plan.variants), len(plan.seeds))
     values = {name: np.full(shape, np.nan) for name in METRICS}
-    times, missing, paths = np.full(shape, np.nan), {}, {}
+    times, missing, paths, impostors = np.full(shape, np.nan), {}, {}, math.inf
     for v, variant in enumerate(plan.variants):
         for s, seed in enumerate(plan.seeds):
             task = plan.task(variant, seed)
@@ -211,8 +212,9 @@ def gather(plan: Plan, metric: str = "eer") -> Comparison:
             measured = run.results["verification"] | run.results["identification"]
             for name in METRICS:
                 values[name][v, s] = measured[name]
+            impostors = min(impostors, measured["impostor"])
             times[v, s] = run.steps["seconds"].sum()
-    return Comparison(plan.variants, plan.seeds, values, times, missing, paths, chosen, plan.to_json())
+    return Comparison(plan.variants, plan.seeds, values, times, missing, paths, chosen, plan.to_json(), impostors)
 
 
 def missing_reason(task: Task) -> str | None:

@@ -23,7 +23,7 @@ from workbench.data.images import ImageSet, load
 from workbench.data.pairs import sample_pairs, split_identities
 from workbench.training.config import Config
 from workbench.training.fit import Job, fit
-from workbench.training.run import owned_folder
+from workbench.training.run import lock_run
 
 NAME = "compare.json"
 WARM_UP_STEPS, TIMED_STEPS = 5, 20  # of a calibration: not timed, timed
@@ -127,7 +127,7 @@ def prepare(
     if earlier:
         check_same(plan, read_json(plan.out / NAME))
     make_folder(plan.out)
-    with owned_folder(plan.out, busy_message(plan.out)):
+    with lock_run(plan.out, busy_message(plan.out)):
         write_json(plan.out / NAME, plan.to_json())
     return plan
 

@@ -104,7 +104,8 @@ class Comparison:
     """Results of V variants by S seeds; a run that is missing or failed is nan.
 
     values: {metric: (V, S)} shares; seconds: (V, S) s of training; missing: {(variant, index of the seed): reason};
-    paths: the folders of all other runs; metric: of the ranking; info: the plan as in compare.json.
+    paths: the folders of all other runs; metric: of the ranking; info: the plan as in compare.json;
+    impostors: the smallest number of impostor pairs of a run.
     """
 
     variants: tuple[Variant, ...]
@@ -115,6 +116,7 @@ class Comparison:
     paths: dict[tuple[int, int], Path]
     metric: Metric
     info: dict[str, Any]
+    impostors: float = math.inf
 
     def of(self, variant: int, metric: str | None = None) -> np.ndarray:
         """The values (S,) of one variant, nan where a run is missing. metric: None for that of the ranking."""

@@ -9,6 +9,7 @@ from workbench.compare.results import METRICS, Comparison, Metric, place_note, v
 from workbench.compare.statistics import LEVEL, MIN_SEEDS, interval
 from workbench.core.console import print_table
 from workbench.core.files import write_csv
+from workbench.evaluation.verification import too_few_impostors
 
 NOTHING = "–"
 PERCENT = f"{100 * LEVEL:.0f}"
@@ -61,7 +62,9 @@ def shown_metrics(comparison: Comparison) -> list[Metric]:
 
 
 def mean_and_std(comparison: Comparison, variant: int, metric: str) -> str:
-    """'7.2 ± 0.4 %', without the standard deviation for one seed."""
+    """'7.2 ± 0.4 %'; '7.2 %' for one seed; for a TAR of too few impostor pairs, the number that it needs."""
+    if needed := too_few_impostors(metric, comparison.impostors):
+        return needed
     mean, std = 100 * comparison.mean(variant, metric), 100 * comparison.std(variant, metric)
     text = NOTHING if math.isnan(mean) else f"{mean:.2f} %" if math.isnan(std) else f"{mean:.2f} ± {std:.2f} %"
     return text.replace(" ", "\N{NO-BREAK SPACE}")

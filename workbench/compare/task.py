@@ -4,8 +4,9 @@ from workbench.compare.plan import Task
 from workbench.core.errors import InputError
 from workbench.core.progress import Progress
 from workbench.core.record import Run
+from workbench.training.evaluate import evaluate
 from workbench.training.fit import TrainingFault
-from workbench.training.run import evaluate, resume, train
+from workbench.training.run import resume, train
 
 
 def run_task(task: Task, progress: Progress) -> None:

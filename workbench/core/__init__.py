@@ -1,1 +1,1 @@
-"""Core: errors, geometry, parameters, random numbers, devices, processes, files. No state."""
+"""Core: errors, geometry, parameters, random numbers, devices, processes, files. Nothing here keeps state."""

@@ -1,4 +1,4 @@
-"""Operations on numpy arrays that measurements share: rows of unit length, and blocks of rows of bounded size."""
+"""Shared operations on numpy arrays: normalization of rows, and blocks of rows of bounded size."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,12 +7,12 @@ import numpy as np
 
 from workbench.core.errors import InputError
 
-CHUNK = 1 << 24  # numbers held at once by a product of embeddings: 64 MiB in float32
-SAFE = (1e-15, 1e15)  # lengths whose squares float32 sums without overflow or underflow
+CHUNK = 1 << 24  # elements of a block of a matrix product: 64 MiB in float32
+SAFE = (1e-15, 1e15)  # norms whose squares neither overflow nor underflow in float32
 
 
 def as_array(a: Any) -> np.ndarray:
-    """An array, list or tensor as a numpy array; InputError for what is none."""
+    """Convert an array, list or tensor to a numpy array. Raises InputError if it cannot be converted."""
     if hasattr(a, "detach"):  # a torch tensor; numpy has no bfloat16
         a = a.detach().cpu()
         a = a.float() if a.is_floating_point() else a
@@ -22,10 +22,10 @@ def as_array(a: Any) -> np.ndarray:
         raise InputError(f"not an array: {' '.join(str(error).split())}") from None
 
 
-def in_safe_range(a: np.ndarray) -> np.ndarray:
-    """Vectors (..., D) of which those whose squares would overflow or underflow are multiplied by a power of two.
+def rescale_extreme(a: np.ndarray) -> np.ndarray:
+    """Multiply the vectors of a (..., D) whose squared norm would overflow or underflow by a power of two.
 
-    The directions stay the same; all other vectors keep their bits.
+    Directions do not change. All other vectors are bitwise unchanged.
     """
     if a.dtype.kind != "f":
         return a
@@ -42,16 +42,16 @@ def in_safe_range(a: np.ndarray) -> np.ndarray:
 
 
 def unit_rows(x: np.ndarray, name: str) -> np.ndarray:
-    """Rows of `x` (n, D) scaled to length one, in float32 where that holds the input's type and in float64 elsewhere.
+    """Normalize the rows of x (n, D) to unit length, in float32 if that holds the input's type, else in float64.
 
-    Raises InputError, naming the first row at fault, where a row is zero or not finite, and where `x` is not a matrix.
+    Raises InputError if x is not a matrix of numbers or if a row is zero or not finite; the message names that row.
     """
     x = as_array(x)
     if x.ndim != 2 or 0 in x.shape or x.dtype.kind not in "fiub":
         raise InputError(
             f"{name} has shape {x.shape} and type {x.dtype}; a matrix of numbers (rows, dimensions) is needed"
         )
-    # Squares in float64: in float32 the norm of a short but healthy row would underflow to zero.
+    # Squares in float64: in float32 the squares of small entries underflow to zero.
     norms = np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64))
     bad = np.flatnonzero(~((norms > 0) & np.isfinite(norms)))
     if bad.size:
@@ -61,12 +61,12 @@ def unit_rows(x: np.ndarray, name: str) -> np.ndarray:
 
 
 def chunks(rows: int, width: int) -> Iterator[slice]:
-    """Slices that cover `rows` rows in order, so that each holds at most about CHUNK numbers of `width` a row."""
+    """Consecutive slices of `rows` rows; a slice times `width` columns has at most about CHUNK elements."""
     step = max(1, CHUNK // width)
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 def unit(a: np.ndarray) -> np.ndarray:
-    """Directions of vectors (..., D), or (D,); a zero vector stays zero."""
-    a = in_safe_range(a)
+    """Normalize vectors (..., D) to unit length; a zero vector stays zero."""
+    a = rescale_extreme(a)
     return a / np.maximum(np.linalg.norm(a, axis=-1, keepdims=True), np.finfo(a.dtype).tiny)

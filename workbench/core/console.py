@@ -4,34 +4,26 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-WIDTH = 160  # characters, where the output is no terminal
+WIDTH = 200  # characters, where standard output is no terminal
 
 
-def console(width: int = WIDTH) -> Any:
-    """A rich console on standard output; width: in characters, where the output is no terminal."""
+def console() -> Any:
+    """A rich console on standard output, WIDTH columns wide where standard output is no terminal."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else width, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
 
 
 def print_table(
-    head: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    title: str = "",
-    width: int = WIDTH,
-    right: Sequence[str] = (),
-    bold: Sequence[int] = (),
+    head: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None, right: Sequence[str] = ()
 ) -> None:
-    """Print plain text as a table. right: columns aligned right, by their heads; bold: indices of rows.
-
-    width: of the table in characters, where the output is no terminal.
-    """
+    """Print plain text as a table without lines. right: the columns that are aligned to the right."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), title=Text(title) if title else None, title_justify="left")
+    table = Table(title=Text(title) if title else None, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in head:
         table.add_column(Text(name), justify="right" if name in right else "left")
-    for index, row in enumerate(rows):
-        table.add_row(*map(Text, row), style="bold" if index in bold else None)
-    console(width).print(table)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console().print(table)

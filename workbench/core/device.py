@@ -1,4 +1,4 @@
-"""Where to compute: the one reading of `device = auto | cpu | cuda`."""
+"""Device selection (`device = auto | cpu | cuda`) and the default floating-point type."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,18 +8,18 @@ import torch
 from workbench.core.errors import InputError
 
 
-def device(name: str = "auto") -> torch.device:
-    """The device of this name; "auto" is CUDA where there is one. InputError if CUDA is asked for and missing."""
+def resolve_device(name: str = "auto") -> torch.device:
+    """The torch device of a name; "auto" is CUDA if available. Raises InputError if "cuda" is not available."""
     if name not in ("auto", "cpu", "cuda"):
         raise InputError(f"device = '{name}' is not one of auto, cpu, cuda")
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device = cuda: no CUDA device is to be had here; use --device cpu or auto")
+        raise InputError("device = cuda: no CUDA device is available; use --device cpu or auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 @contextmanager
 def float32_default() -> Iterator[None]:
-    """Make networks and losses in float32 where another default type is set for the process; also a decorator."""
+    """Set the default floating-point type to float32 inside the context. Also usable as a decorator."""
     before = torch.get_default_dtype()
     if before == torch.float32:
         yield

@@ -1,4 +1,4 @@
-"""Errors of input and of the system as one line: what was wrong, the offending value, and what would be right."""
+"""One-line messages for errors of input and of the system: the cause, the offending value, the expected one."""
 
 import errno
 from collections.abc import Iterable
@@ -21,17 +21,17 @@ ADVICE = {
     errno.EROFS: "choose a folder that can be written",
     errno.ENAMETOOLONG: "choose a shorter path",
     errno.ENOTDIR: "a part of the path is a file; choose another path",
-    errno.EISDIR: "a file is needed, this is a folder",
-    errno.ELOOP: "the links lead in a circle",
+    errno.EISDIR: "it is a folder; a file is needed",
+    errno.ELOOP: "its symbolic links form a loop",
 }
 
 
 class InputError(ValueError):
-    """Input that the workbench cannot use: one line that names the culprit; the CLI exits with status 2."""
+    """Invalid input. The message is one line with the offending value; the CLI exits with status 2."""
 
 
 def quote(value: object, limit: int = 80) -> str:
-    """A value for an error message: on one line, printable, at most `limit` characters long."""
+    """Format a value for an error message: one line, printable, at most `limit` characters."""
     try:
         text = value if isinstance(value, str) else str(value)
     except ValueError:  # an integer of too many digits
@@ -41,7 +41,7 @@ def quote(value: object, limit: int = 80) -> str:
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
-    """The error for a name that does not exist, with the nearest names that do."""
+    """The InputError for an unknown name, with the closest known name or the list of known names."""
     known, shown = sorted(known), quote(name)
     close = get_close_matches(shown, known, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
@@ -49,15 +49,15 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
 
 
 def missing_extra(module: str, what: str) -> InputError:
-    """The error for an optional dependency that is not installed, with the command that installs it."""
+    """The InputError for a missing optional dependency, with the command that installs it."""
     extra = EXTRAS[module]
     return InputError(f"{what} needs {module}, which is not installed: pip install 'hypersphere-workbench[{extra}]'")
 
 
 def reason(error: BaseException) -> str | None:
-    """One line on an error of the system, of memory, of a missing extra or of a library that reads or writes files.
+    """The one-line cause of an operating-system, memory, missing-extra or file-library error.
 
-    None for every other error: it is a fault of the program and keeps its traceback.
+    None for any other error: it is a bug in the program, and its traceback is kept.
     """
     root = type(error).__module__.partition(".")[0]
     words = quote(" ".join(str(error).split()), 200) or type(error).__name__
@@ -70,16 +70,16 @@ def reason(error: BaseException) -> str | None:
         module = (error.name or "").partition(".")[0]
         return str(missing_extra(module, "this command")) if module in EXTRAS else None
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in words:
-        return f"out of memory: {words}; take a smaller batch, --compute streaming or fewer classes"
+        return f"out of memory: {words}; use a smaller batch, --compute streaming or fewer classes"
     if isinstance(error, OSError) or root in WRITERS:
         return words
     if isinstance(error, ValueError) and "embedded null" in words:
-        return "a path holds a null character"
+        return "a path contains a null character"
     return None
 
 
 def one_line(error: BaseException) -> str | None:
-    """The line that the command line prints for an error, with its path if it has one; None for a program fault."""
+    """The message that the command line prints for an error, with its path if any; None for a bug in the program."""
     why = reason(error)
     path = getattr(error, "filename", None)
     if why is None or path is None or isinstance(error, InputError):

@@ -1,7 +1,7 @@
-"""Files: atomic writes, JSON, CSV and Parquet; folders are checked before the work that fills them begins.
+"""Atomic file writes (text, JSON, CSV, Parquet), and checks of output folders before work starts.
 
-Every file is written to a temporary file in the same folder and renamed, so a file of a final name is always whole.
-Characters that UTF-8 cannot encode (file names of another encoding) are written as escapes such as \\udce9.
+A file is written to a temporary file in the same folder and renamed, so a file under its final name is complete.
+Characters that UTF-8 cannot encode (file names in another encoding) are written as escapes such as \\udce9.
 """
 
 import csv
@@ -18,17 +18,17 @@ from typing import Any
 from workbench.core.errors import InputError, missing_extra, quote, reason
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet executes text that begins with one of these
-SAFE = "backslashreplace"  # how characters that UTF-8 cannot encode are written
+SAFE = "backslashreplace"  # error handler for characters that UTF-8 cannot encode
 
 
 class WriteError(OSError, InputError):
-    """A file or folder that cannot be written: one line with its path, the reason and what to do."""
+    """A file or folder cannot be written. The message is one line with the path, the cause and a remedy."""
 
 
 def write(path: Path, save: Callable[[Path], Any]) -> None:
-    """Let `save` write to a temporary file in the same folder, sync it to the disk, then rename it.
+    """Write a file atomically: call `save` with a temporary path in the same folder, sync it to disk, then rename it.
 
-    Raises WriteError where the file cannot be written, whichever library writes it.
+    The temporary file is removed on failure. Raises WriteError if the file cannot be written, for any library used.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem[:100]}-{secrets.token_hex(4)}{path.suffix}")
@@ -59,16 +59,16 @@ def sync(path: Path) -> None:
 
 
 def write_error(path: Path, error: Exception, why: str) -> WriteError:
-    """The WriteError of an error of the system or of a library that writes files."""
-    found = WriteError(f"cannot write to {quote(path, 300)}: {why}")
-    found.errno = getattr(error, "errno", None)
-    return found
+    """The WriteError for an error of the operating system or of a library that writes files."""
+    result = WriteError(f"cannot write to {quote(path, 300)}: {why}")
+    result.errno = getattr(error, "errno", None)
+    return result
 
 
 def _remove(temporary: Path) -> None:
     try:
         temporary.unlink(missing_ok=True)
-    except OSError:  # where nothing could be written, nothing is left either
+    except OSError:  # the folder is not writable, so there is no temporary file
         return
 
 
@@ -78,31 +78,31 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; a number that JSON does not have (NaN, an infinity) is null."""
+    """Write a value as JSON atomically; NaN and infinities become null."""
     write_text(path, to_json(value) + "\n")
 
 
 def to_json(value: Any) -> str:
-    """A value as indented JSON text."""
-    return json.dumps(finite(value), indent=1, allow_nan=False)
+    """Format a value as indented JSON."""
+    return json.dumps(to_plain(value), indent=1, allow_nan=False)
 
 
-def finite(value: Any) -> Any:
-    """A value as JSON has it: None for numbers that are not finite, lists for arrays, keys as text."""
+def to_plain(value: Any) -> Any:
+    """Convert a value to JSON types: NaN and infinities to None, arrays and sets to lists, keys to text."""
     if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
+        return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, str | bool | int) or value is None:
         return value
     if hasattr(value, "tolist"):  # numpy arrays and scalars, tensors
-        return finite(value.tolist())
+        return to_plain(value.tolist())
     if isinstance(value, list | tuple | set | frozenset):
-        return [finite(item) for item in value]
+        return [to_plain(item) for item in value]
     number = float(value)
     return number if math.isfinite(number) else None
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; InputError names it if it is missing or damaged. NaN and infinities become None."""
+    """Read a JSON file; NaN and infinities become None. Raises InputError if the file is missing or damaged."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
         return json.loads(text, parse_constant=lambda name: None)
@@ -113,8 +113,8 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows as CSV atomically, the first row being the names of the columns."""
-    table = [[cell(value) for value in row] for row in rows]
+    """Write rows as CSV atomically. The first row holds the column names."""
+    table = [[csv_cell(value) for value in row] for row in rows]
 
     def save(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8", errors=SAFE) as file:
@@ -123,15 +123,15 @@ def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     write(path, save)
 
 
-def cell(value: Any) -> Any:
-    """A value as a cell of a CSV file: empty for None and NaN; text that a spreadsheet would execute begins with '."""
+def csv_cell(value: Any) -> Any:
+    """A CSV cell: empty for None and NaN; text that a spreadsheet would execute as a formula is prefixed with '."""
     if value is None or value != value:
         return ""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) and not is_number(value) else value
 
 
 def is_number(text: str) -> bool:
-    """Whether text is a number as this workbench writes it."""
+    """Whether text is a number without surrounding blanks."""
     try:
         float(text)
     except ValueError:
@@ -140,9 +140,9 @@ def is_number(text: str) -> bool:
 
 
 def write_table(path: Path | str, columns: Mapping[str, Sequence[Any]]) -> Path:
-    """Write columns of equal length to a .csv or .parquet file, and return its path.
+    """Write columns of equal length to a .csv or .parquet file. Returns the path.
 
-    Raises InputError for another ending, a folder that does not exist, and for Parquet without pyarrow.
+    Raises InputError for another suffix, a missing folder, or Parquet without pyarrow.
     """
     path = Path(path)
     if path.suffix.lower() not in (".csv", ".parquet"):
@@ -158,23 +158,23 @@ def write_table(path: Path | str, columns: Mapping[str, Sequence[Any]]) -> Path:
 
 
 def write_parquet(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Write columns of equal length as Parquet atomically; InputError without pyarrow."""
+    """Write columns of equal length as Parquet atomically. Raises InputError without pyarrow."""
     try:
         import pyarrow
         from pyarrow.parquet import write_table as write_file
     except ImportError:
         raise missing_extra("pyarrow", f"{path.name}: parquet") from None
-    whole = {name: [encodable(value) for value in values] for name, values in columns.items()}
-    write(path, lambda p: write_file(pyarrow.table(whole), p))
+    table = {name: [escape_text(value) for value in values] for name, values in columns.items()}
+    write(path, lambda p: write_file(pyarrow.table(table), p))
 
 
-def encodable(value: Any) -> Any:
-    """Text that UTF-8 can encode; other values as they are."""
+def escape_text(value: Any) -> Any:
+    """Replace characters that UTF-8 cannot encode in text by escapes; other values are unchanged."""
     return value.encode("utf-8", SAFE).decode("utf-8") if isinstance(value, str) else value
 
 
 def refuse_existing(path: Path | str, option: str = "--out") -> Path:
-    """The path of a folder that is new or empty and can be written; InputError otherwise. Nothing is created."""
+    """Check that a folder is new or empty and writable, without creating it. Raises InputError."""
     path = Path(path)
     try:
         occupied = os.path.lexists(path) and (not path.is_dir() or any(path.iterdir()))
@@ -186,7 +186,7 @@ def refuse_existing(path: Path | str, option: str = "--out") -> Path:
 
 
 def check_writable(path: Path | str, option: str = "--out") -> Path:
-    """The path of a folder that exists and can be written, or that can be made; WriteError otherwise."""
+    """Check that a folder is writable or can be created, without creating it. Raises InputError or WriteError."""
     path = Path(path)
     try:
         os.lstat(path)  # refuses a name that is too long, and a path below a file
@@ -194,21 +194,21 @@ def check_writable(path: Path | str, option: str = "--out") -> Path:
         pass
     except (OSError, ValueError) as error:
         raise write_error(path, error, reason(error) or str(error)) from None
-    there = path
-    while not os.path.lexists(there) and there != there.parent:
-        there = there.parent
-    if there.is_symlink() and not there.exists():
-        raise InputError(f"{option} {path}: {there} is a link that leads nowhere; choose another folder")
-    if not there.is_dir():
-        raise InputError(f"{option} {path}: {there} is a file; choose a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
+    existing = path
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    if existing.is_symlink() and not existing.exists():
+        raise InputError(f"{option} {path}: {existing} is a broken link; choose another folder")
+    if not existing.is_dir():
+        raise InputError(f"{option} {path}: {existing} is a file; choose a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
         denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         raise write_error(path, denied, reason(denied)) from None
     return path
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder with its parents, if it is not there; WriteError where that fails."""
+    """Create a folder and its parents if missing. Raises WriteError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

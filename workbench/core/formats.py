@@ -1,11 +1,11 @@
-"""The forms of every JSON file: run.json, split.json, results.json, compare.json, sessions, checkpoints, manifests."""
+"""Schemas of the JSON files: run.json, split.json, results.json, compare.json, sessions and checkpoints."""
 
 from typing import Any
 
 from workbench.core.errors import InputError
-from workbench.core.schema import Anything, Flag, ListOf, MapOf, Maybe, Number, Scalar, Table, Text, Whole
+from workbench.core.schema import Anything, Flag, Integer, ListOf, MapOf, Maybe, Number, Scalar, Table, Text
 
-COUNT = Whole(0)
+COUNT = Integer(0)
 RATE = Number(0, 1)
 CONFIG = {
     "method": Text(),
@@ -13,19 +13,19 @@ CONFIG = {
     "recipe": Text(),
     "parameters": MapOf(Scalar()),
     "data": Text(),
-    "size": Maybe(Whole(1, 100_000)),
+    "size": Maybe(Integer(1, 100_000)),
     "test": Number(),
     "backbone": Text(),
     "width": Number(),
-    "dim": Whole(),
-    "steps": Maybe(Whole()),
+    "dim": Integer(),
+    "steps": Maybe(Integer()),
     "epochs": Maybe(Number()),
-    "batch": Maybe(Whole()),
+    "batch": Maybe(Integer()),
     "lr": Maybe(Number()),
     "momentum": Maybe(Number()),
     "weight_decay": Maybe(Number()),
-    "snapshots": Whole(),
-    "seed": Whole(),
+    "snapshots": Integer(),
+    "seed": Integer(),
     "device": Text(),
     "precision": Text(),
     "compute": Text(),
@@ -51,7 +51,7 @@ RUN = Table(
         "status": Text(),
         "owner": OWNER,
         "process": Maybe(COUNT),  # of runs before there were owners
-        "processes": Whole(1),
+        "processes": Integer(1),
         "compute": Anything(),
         "schedule": ListOf(EVENT),
         "versions": MapOf(Text()),
@@ -61,7 +61,7 @@ RUN = Table(
     frozenset({"owner", "process", "processes", "compute", "schedule", "versions", "data", "health"}),
 )
 DESCRIBED = {"digests": ListOf(Text()), "order": Text()}
-PAIRS = Table({"left": ListOf(COUNT), "right": ListOf(COUNT), "same": ListOf(Whole(0, 1)), "fold": ListOf(COUNT)})
+PAIRS = Table({"left": ListOf(COUNT), "right": ListOf(COUNT), "same": ListOf(Integer(0, 1)), "fold": ListOf(COUNT)})
 DIGESTS = {f"{side}_{what}": form for side in ("train", "test") for what, form in DESCRIBED.items()}
 SPLIT = Table(
     {
@@ -106,7 +106,7 @@ PLAN = Table(
         "variants": ListOf(VARIANT, 1),
         "seeds": ListOf(COUNT, 1),
         "common": Table(COMMON),
-        "threads": Whole(1, 1024),
+        "threads": Integer(1, 1024),
         "budget": Maybe(Number(above=0)),
         "measured": Maybe(MapOf(Number(above=0))),
         "skip_broken": Flag(),
@@ -118,12 +118,12 @@ ENTRY = Table(
 )
 SESSION = Table(
     {
-        "schema": Whole(1),
+        "schema": Integer(1),
         "config": Table(CONFIG, frozenset(CONFIG)),
-        "threads": Whole(1, 1024),
+        "threads": Integer(1, 1024),
         "margin": Maybe(MapOf()),
         "log": ListOf(ENTRY),
-        "at": Whole(0, 10**9),
+        "at": Integer(0, 10**9),
         "step": COUNT,
         "images": Text(),
         "identities": Table(IDENTITIES, frozenset({"size"})),
@@ -140,8 +140,8 @@ CHECKPOINT = Table({"step": COUNT, "lr": Number(above=0), "parameters": MapOf(Sc
 
 
 def check_lengths(pairs: dict[str, list[Any]], where: str) -> None:
-    """InputError where the lists of test pairs differ in length."""
+    """Check that the lists of verification pairs have equal length. Raises InputError."""
     lengths = {name: len(values) for name, values in pairs.items()}
     if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{name} {n}" for name, n in lengths.items())
-        raise InputError(f"{where}: the lists of 'pairs' differ in length: {said}")
+        sizes = ", ".join(f"{name} {n}" for name, n in lengths.items())
+        raise InputError(f"{where}: the lists of 'pairs' differ in length: {sizes}")

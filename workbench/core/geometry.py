@@ -1,7 +1,7 @@
-"""Geometry of the unit hypersphere: directions, cosines, adding an angle to a cosine, slices, nearest centers.
+"""Geometry of the unit hypersphere: directions, cosines, angle addition, two-class slices, nearest centers.
 
-Everything works on cosines rather than angles, because that is what a matrix product gives and because arccos has an
-infinite slope where a sample sits on its center. Angles are radians.
+All functions take cosines rather than angles: a matrix product gives cosines, and the derivative of arccos is infinite
+at cos = 1, where a sample coincides with its center. Angles are in radians.
 """
 
 import math
@@ -13,21 +13,22 @@ from torch import Tensor
 from workbench.core.errors import InputError
 
 GUARDS = ("wrap", "mm", "easy", "plain", "gtm", "clip")
-ADDITIVE_GUARDS = ("wrap", "easy", "gtm")  # the ones that make sense for cos(theta) - m, which never turns back up
+ADDITIVE_GUARDS = ("wrap", "easy", "gtm")  # valid for cos(theta) - m, which is monotonic in theta
 GRADS = ("exact", "detached")
-SAFE = (1e-15, 1e15)  # lengths whose squares float32 sums without overflow or underflow
-CLIP = 1e-3  # rad kept free at both ends of [0, pi] by the guard "clip" (AdaFace's released code)
+SAFE = (1e-15, 1e15)  # norms whose squares neither overflow nor underflow in float32
+CLIP = 1e-3  # rad: distance of the guard "clip" from 0 and pi (AdaFace's released code)
 
 
 def full(x: Tensor) -> Tensor:
-    """The same numbers in float32 at least: margin arithmetic is not done in less."""
+    """Convert to float32 unless x is float32 or float64; margins are not computed in lower precision."""
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
 def unit(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Directions (..., D) and lengths (..., 1) of vectors (..., D). A zero row gives NaN, not a direction.
+    """Directions (..., D) and norms (..., 1) of vectors (..., D). The direction of a zero vector is NaN.
 
-    Rows whose squares would overflow or underflow are multiplied by a power of two first; all others keep their bits.
+    Vectors whose squared norm would overflow or underflow are first multiplied by a power of two; all others are not
+    changed.
     """
     norm = x.norm(dim=-1, keepdim=True)
     outside = ~((norm > SAFE[0]) & (norm < SAFE[1]))
@@ -40,7 +41,7 @@ def unit(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def power_of_two(x: Tensor) -> Tensor:
-    """The power of two (..., 1) that brings the largest entry of each row of x (..., D) into [0.5, 1); 1 where none."""
+    """The power of two (..., 1) that scales the largest entry of each row of x (..., D) into [0.5, 1); else 1."""
     largest = x.detach().abs().amax(dim=-1, keepdim=True)
     limit = math.frexp(torch.finfo(x.dtype).max)[1] - 2
     exponent = torch.frexp(largest)[1].clamp(-limit, limit)
@@ -49,7 +50,7 @@ def power_of_two(x: Tensor) -> Tensor:
 
 
 class Direction(torch.autograd.Function):
-    """Directions of vectors (..., D); its gradient takes half the passes over memory that autograd's own would."""
+    """Directions of vectors (..., D), with a backward pass of half the memory traffic of autograd's."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -65,44 +66,44 @@ class Direction(torch.autograd.Function):
 
 
 def sine(c: Tensor) -> Tensor:
-    """sin of the angle whose cosine is c; value and gradient stay finite at |c| = 1 and a rounding error past it."""
+    """sin(theta) from c = cos(theta); value and gradient are finite at |c| = 1 and slightly beyond (rounding)."""
     return (1 - c * c).clamp_min(torch.finfo(c.dtype).tiny).sqrt()
 
 
 def cos_sin(angle: float | Tensor) -> tuple[float, float] | tuple[Tensor, Tensor]:
-    """cos and sin of an angle in rad, a number or a tensor."""
+    """Cosine and sine of an angle in rad (a number or a tensor)."""
     return (angle.cos(), angle.sin()) if isinstance(angle, Tensor) else (math.cos(angle), math.sin(angle))
 
 
 def add_angle(c: Tensor, m: float | Tensor) -> Tensor:
-    """cos(theta + m) from c = cos(theta). m in rad, a number or a column that broadcasts with c."""
+    """cos(theta + m) from c = cos(theta). m in rad: a number, or a tensor that broadcasts with c."""
     cos_m, sin_m = cos_sin(m)
     return c * cos_m - sine(c) * sin_m
 
 
 def angle(c: Tensor) -> Tensor:
-    """theta in rad from c = cos(theta); its gradient stays finite at |c| = 1."""
+    """theta in rad from c = cos(theta); the gradient is finite at |c| = 1."""
     return torch.atan2(sine(c), c)
 
 
 def psi(c: Tensor, m: float) -> Tensor:
-    """SphereFace's psi(theta) = (-1)^k cos(m theta) - 2k, k = floor(m theta / pi): cos(m theta) made to fall on."""
-    turned = m * angle(c)
-    k = (turned.detach() / math.pi).floor()
-    return (1 - 2 * (k % 2)) * turned.cos() - 2 * k
+    """SphereFace's psi(theta) = (-1)^k cos(m theta) - 2k, k = floor(m theta / pi); decreasing on [0, pi]."""
+    m_theta = m * angle(c)
+    k = (m_theta.detach() / math.pi).floor()
+    return (1 - 2 * (k % 2)) * m_theta.cos() - 2 * k
 
 
-def guarded(T: Tensor, c: Tensor, m: float | Tensor, guard: str) -> Tensor:
-    """A margined target logit T made safe where the margin overshoots; c = cos(theta_y), m the margin.
+def apply_guard(T: Tensor, c: Tensor, m: float | Tensor, guard: str) -> Tensor:
+    """Replace the target logit T where the margin m takes theta_y out of range; c = cos(theta_y).
 
-    A negative margin overshoots nowhere near pi.
+    wrap   none: cos(theta + m) increases again for theta + m > pi (the papers' formula)
+    mm     c - m sin m for theta + m > pi: decreasing, with a step down at pi (CurricularFace's and TFace's code)
+    easy   c (no margin) for theta > pi/2 (NPCFace's and MV-softmax's code)
+    plain  c (no margin) for theta + m > pi: a step up at pi (FaceX-Zoo's ArcFace)
+    gtm    c (no margin) for c <= m (FaceX-Zoo's AM form of MV-softmax)
+    clip   theta + m clamped to [0.001, pi - 0.001] rad (AdaFace's code)
 
-    wrap   nothing: cos(theta + m) turns back up past theta + m = pi (the papers' formula as it stands)
-    mm     past pi, c - m sin m: keeps falling, but steps down at pi (CurricularFace's and TFace's code)
-    easy   past theta = pi/2, c without a margin (NPCFace's and MV-softmax's code)
-    plain  past pi, c without a margin: jumps up (FaceX-Zoo's ArcFace)
-    gtm    where c <= m, c without a margin (FaceX-Zoo's AM form of MV-softmax)
-    clip   theta + m held inside [0.001, pi - 0.001] rad (AdaFace's code)
+    With m < 0, theta + m does not exceed pi and "mm" and "plain" change nothing.
     """
     if guard == "wrap":
         return T
@@ -122,17 +123,17 @@ def guarded(T: Tensor, c: Tensor, m: float | Tensor, guard: str) -> Tensor:
 
 
 def straight_through(T: Tensor, c: Tensor, grad: str) -> Tensor:
-    """T with its own gradient ("exact"), or with the gradient of c alone ("detached": insightface, OpenSphere)."""
+    """T with its exact gradient ("exact") or with the gradient of c ("detached": insightface, OpenSphere)."""
     return T if grad == "exact" else c + (T - c).detach()
 
 
 def two_class_slice(theta: float, phi: Tensor) -> Tensor:
-    """Cosines (P, 2) of samples on the arc between two centers `theta` rad apart, phi (P,) rad from the first one."""
+    """Cosines (P, 2) to two centers `theta` rad apart, for samples on their arc at phi (P,) rad from the first."""
     return torch.stack([phi.cos(), (theta - phi).cos()], dim=1)
 
 
 def nearest_center_angles(W: Tensor, chunk: int = 4096) -> Tensor:
-    """Angle (C,) in rad of each center of W (C, D) to its nearest other center. Holds chunk x C cosines at a time."""
+    """Angle (C,) in rad of each center of W (C, D) to its nearest other center; uses chunk x C cosines of memory."""
     directions = unit(W)[0]
     best = []
     for start in range(0, len(W), chunk):
@@ -146,8 +147,8 @@ def nearest_center_angles(W: Tensor, chunk: int = 4096) -> Tensor:
 def expected_angle(classes: int, dim: int) -> float:
     """ReCurricularFace Eq. (2) as printed: the smallest angle in rad expected between `classes` centers in R^dim.
 
-    The printed exponent -2/(d-1) makes it the flat small-angle limit of the *global* minimum, so it is well below the
-    mean nearest-center angle (10,572 centers in 512 dimensions: 55.7 degrees against a measured mean of 80.2).
+    With the printed exponent -2/(d-1) it is the small-angle limit of the *global* minimum, well below the mean
+    nearest-center angle (10,572 centers in 512 dimensions: 55.7 degrees against a measured mean of 80.2).
     """
     if dim < 2:
         raise InputError(f"dim = {dim}: directions need at least 2 dimensions")

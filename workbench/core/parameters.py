@@ -1,7 +1,7 @@
-"""What a person may change about a loss: numbers and choices that declare their symbol, meaning, unit and range.
+"""Declared parameters of a loss: numbers and choices with symbol, meaning, unit and range.
 
 Sliders, tables, documentation and error messages are generated from these declarations. Margins, scales, criteria,
-weightings, extra terms and similarities are all `Declared`: frozen, checked when made, changed by making another.
+weightings, extra terms and similarities derive from `Declared`: frozen dataclasses, validated on construction.
 """
 
 from dataclasses import MISSING, dataclass, field, fields
@@ -13,7 +13,7 @@ from workbench.core.errors import InputError, quote
 
 @dataclass(frozen=True)
 class Param:
-    """What a slider, a table and an error message need to know about one number (or choice) of a loss."""
+    """Declaration of one parameter: its symbol, meaning, unit, and range or choices."""
 
     symbol: str
     meaning: str
@@ -21,10 +21,10 @@ class Param:
     low: float = float("-inf")
     high: float = float("inf")
     choices: tuple[Any, ...] = ()
-    neutral: float | None = None  # where it has no effect, if it makes the task harder: a warm-up starts there
+    neutral: float | None = None  # value without effect, where a warm-up starts; None: not part of a warm-up
 
     def check(self, owner: str, name: str, value: Any) -> Any:
-        """The value as a float (or one of the choices); InputError names the owner, the parameter and the range."""
+        """Validate a value; returns a float or a choice. Raises InputError with the owner, the name and the range."""
         if self.choices:
             if value not in self.choices:
                 raise InputError(
@@ -50,16 +50,16 @@ def param(
     choices: tuple[Any, ...] = (),
     neutral: float | None = None,
 ) -> Any:
-    """A field that a person may change: default, symbol, one-sentence meaning, unit and range (or choices)."""
+    """Declare a parameter as a dataclass field: default, symbol, one-sentence meaning, unit, range or choices."""
     return field(default=default, metadata={"param": Param(symbol, meaning, unit, low, high, choices, neutral)})
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A frozen dataclass whose fields are made with `param`; a value out of its range cannot be made."""
+    """Base of frozen dataclasses with `param` fields. Raises InputError for a value out of range."""
 
     latex: ClassVar[tuple[str, ...]] = ()
-    states: ClassVar[dict[str, Param]] = {}  # the scalars of its state that are shown and may be set by hand
+    states: ClassVar[dict[str, Param]] = {}  # scalar state variables that are displayed and may be set
 
     def __post_init__(self) -> None:
         for name, p in self.parameters().items():
@@ -67,10 +67,10 @@ class Declared:
 
     @classmethod
     def parameters(cls) -> dict[str, Param]:
-        """The declared parameters, in order."""
+        """The declared parameters, in order of declaration."""
         return {f.name: f.metadata["param"] for f in fields(cls) if "param" in f.metadata}
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """The default of each declared parameter."""
+        """Default value of each declared parameter."""
         return {f.name: f.default for f in fields(cls) if "param" in f.metadata and f.default is not MISSING}

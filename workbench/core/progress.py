@@ -1,21 +1,21 @@
-"""Progress callbacks: the one type that long operations report to, and two implementations without a terminal UI."""
+"""Progress callbacks: the type that long operations accept, and two implementations without a terminal UI."""
 
 import sys
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called with the units done, the units in total, and an optional description of the current one."""
+    """Callback with the number of completed units, the total, and an optional description of the current unit."""
 
     def __call__(self, done: int, total: int, what: str = "", /) -> None: ...
 
 
 def no_progress(done: int, total: int, what: str = "") -> None:
-    """Report nothing."""
+    """Ignore progress."""
 
 
 def log_progress(title: str) -> Progress:
-    """Progress for a log: one line on stderr for every fifth of the total."""
+    """Progress callback that writes one line to stderr at every fifth of the total."""
     last = -1
 
     def report(done: int, total: int, what: str = "") -> None:

@@ -1,10 +1,10 @@
-"""Declared forms of the JSON files that the workbench writes, and the check of what it reads back.
+"""Declarative schemas of JSON files, and validation of values read from them.
 
     check(value, RUN, "runs/a/run.json")  ->  InputError("runs/a/run.json: config.lr is 'x'; expected a number > 0")
 
-A form is a small immutable object: Number, Whole, Text, Flag, Anything, ListOf, MapOf, Table, Maybe. The error names
-the file, the path of the field, the value that was found and what is expected. jsonschema is not used: its messages
-quote whole values, it has no bound on depth, and the package is installed only as a dependency of Jupyter.
+A schema is a small immutable object: Number, Integer, Text, Flag, Scalar, Anything, ListOf, MapOf, Table, Maybe. The
+error names the file, the path of the field, its value and the expected one. jsonschema is not used: its messages quote
+entire values, it does not bound the depth, and it is installed only as a dependency of Jupyter.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 from workbench.core.errors import InputError, quote
 
-DEPTH = 20  # of nested objects and lists in any file
-LARGEST = 2**63 - 1  # of whole numbers
-LONGEST = 100_000  # characters of a text
+DEPTH = 20  # maximum nesting of objects and lists in a file
+LARGEST = 2**63 - 1  # maximum integer
+LONGEST = 100_000  # maximum characters in a text
 
 
 class Form(Protocol):
-    """What a value must be. expected: in words; accepts: whether the value itself, not its parts, is right."""
+    """Schema of a value. expected: its description; accepts: whether a value matches, not counting its items."""
 
     @property
     def expected(self) -> str: ...
@@ -30,7 +30,7 @@ class Form(Protocol):
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number, whole or not. above: the value must be larger than this."""
+    """A finite number (integer or float) in [low, high]. above: exclusive lower bound."""
 
     low: float = -1e300
     high: float = 1e300
@@ -49,8 +49,8 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A whole number."""
+class Integer:
+    """An integer in [low, high]."""
 
     low: int = -LARGEST
     high: int = LARGEST
@@ -65,7 +65,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Text:
-    """Text without null characters; one of `choices` where there are any."""
+    """Text without null characters; if `choices` is not empty, one of them."""
 
     choices: tuple[str, ...] = ()
 
@@ -81,7 +81,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Flag:
-    """true or false."""
+    """A Boolean."""
 
     expected: str = "true or false"
 
@@ -91,7 +91,7 @@ class Flag:
 
 @dataclass(frozen=True)
 class Anything:
-    """Any JSON value of bounded size."""
+    """Any JSON value of bounded magnitude or length."""
 
     expected: str = "a value of usual size"
 
@@ -103,7 +103,7 @@ class Anything:
 
 @dataclass(frozen=True)
 class Scalar:
-    """A number of usual size, text, true, false or null: the value of an option or a parameter."""
+    """A number, text, Boolean or null of bounded size: the value of an option or a parameter."""
 
     expected: str = "a number, a word, true or false"
 
@@ -113,7 +113,7 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Maybe:
-    """null, or another form."""
+    """null or a value of another schema."""
 
     form: Form
 
@@ -127,7 +127,7 @@ class Maybe:
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list whose items have one form; `least`: how many it has at least."""
+    """A list with items of one schema. least: minimum length."""
 
     form: Form = field(default_factory=Anything)
     least: int = 0
@@ -142,7 +142,7 @@ class ListOf:
 
 @dataclass(frozen=True)
 class MapOf:
-    """An object with any names, whose values have one form."""
+    """An object with arbitrary names and values of one schema."""
 
     form: Form = field(default_factory=Anything)
     expected: str = "an object"
@@ -153,7 +153,7 @@ class MapOf:
 
 @dataclass(frozen=True)
 class Table:
-    """An object with these fields and no others; those in `optional` may be missing."""
+    """An object with exactly the given fields; those in `optional` may be missing."""
 
     fields: Mapping[str, Form]
     optional: frozenset[str] = frozenset()
@@ -164,7 +164,7 @@ class Table:
 
 
 def check(value: Any, form: Form, where: str) -> Any:
-    """The value, if it has the form; InputError names the file or record `where` and the path of the field."""
+    """Validate a value and return it. Raises InputError with `where` (a file or record) and the path of the field."""
     _check(value, form, where, "", 0)
     return value
 
@@ -173,8 +173,8 @@ def _check(value: Any, form: Form, where: str, path: str, depth: int) -> None:
     if depth > DEPTH:
         raise InputError(f"{where}: {quote(path)} is nested more than {DEPTH} deep")
     if not form.accepts(value):
-        found = quote(repr(value) if isinstance(value, str) else value)
-        raise InputError(f"{where}: {quote(path) or 'the content'} is {found}; expected {form.expected}")
+        shown = quote(repr(value) if isinstance(value, str) else value)
+        raise InputError(f"{where}: {quote(path) or 'the content'} is {shown}; expected {form.expected}")
     while isinstance(form, Maybe):
         form = form.form
     if value is None:

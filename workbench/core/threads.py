@@ -1,18 +1,18 @@
-"""Threads of the live views: they end before the process does, since one that is inside torch then would abort it."""
+"""Background threads that stop before the process exits: a thread inside torch at that time would abort it."""
 
 import atexit
 import threading
 import weakref
 from collections.abc import Callable
 
-ENDING = threading.Event()  # the process ends: whoever works in a loop should stop
-PATIENCE = 5.0  # seconds to wait for each of them
+ENDING = threading.Event()  # set when the process exits: loops check it and stop
+JOIN_TIMEOUT = 5.0  # seconds to wait for each thread at exit
 
 _THREADS: "weakref.WeakSet[threading.Thread]" = weakref.WeakSet()
 
 
 def spawn(target: Callable[[], None], name: str) -> threading.Thread:
-    """A thread that has started."""
+    """Start a daemon thread that is joined at exit. `target` has to return soon after ENDING is set."""
     thread = threading.Thread(target=target, name=name, daemon=True)
     _THREADS.add(thread)
     thread.start()
@@ -20,9 +20,9 @@ def spawn(target: Callable[[], None], name: str) -> threading.Thread:
 
 
 @atexit.register
-def end_all() -> None:
-    """Have all of them stop, and wait for them."""
+def stop_all() -> None:
+    """Set ENDING and join all threads of `spawn`."""
     ENDING.set()
     for thread in list(_THREADS):
         if thread is not threading.current_thread():
-            thread.join(PATIENCE)
+            thread.join(JOIN_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Curves of N and T, and the boundaries between two centers, computed with the training code."""
+"""T and N of a margin along an arc, decision boundaries, and gradients, all computed with the training code."""
 
 from workbench.curves.slice import Curve, boundaries, curve, ideal_boundaries
 

@@ -1,8 +1,7 @@
-"""A ladder: the curves T and N and their boundaries for many values of one parameter, so that a drag needs no kernel.
+"""The curves T and N and their boundaries for many values of one parameter, so that a browser can show a drag alone.
 
-Every rung is the margin itself with another value of one field, evaluated on the arc by `workbench.curves`. Jumps and
-changes of sign are looked for between the points that are drawn, not on the finer grid of `curves`: two of them within
-half a degree only the exact curve shows, which follows every drag.
+A rung is the margin with another value of one field, on the arc of `workbench.curves`. Jumps and sign changes are
+searched between the sampled points, not on the finer grid of `workbench.curves`: two within half a degree are missed.
 """
 
 import dataclasses
@@ -15,19 +14,19 @@ from torch import Tensor
 
 from workbench.core.errors import InputError
 from workbench.core.parameters import Param
-from workbench.curves.slice import Logits, slice_logits
-from workbench.margins.base import Margin, State
+from workbench.curves.slice import Logits, StateValues, refine, sign_flips, slice_logits
+from workbench.margins.base import Margin
 
 RUNGS, POINTS = 49, 129
-PARTS, ROUNDS = 32, 3  # each round keeps one of 32 parts of the interval between two points: 2^-15 of it at the end
-STEP = 1e-5  # what is left of a jump in so narrow an interval is larger
-WIDEST = 1000  # a range wider than this is climbed in equal factors if its ends allow it, else not at all
-FLAT = 1e-9  # curves closer than this are the same
+PARTS, ROUNDS = 32, 3  # of the bisection
+STEP = 1e-5  # a continuous curve changes by less within the final interval
+WIDEST = 1000  # a wider range is covered in equal factors where its lower end is positive, else not at all
+FLAT = 1e-9  # curves closer than this are equal
 
 
 @dataclass(frozen=True, eq=False)
 class Rung:
-    """The curves at one value of the parameter: T (P,), N (P,); jumps of each and both kinds of boundary in rad."""
+    """The curves at one value of the parameter: T (P,), N (P,); jumps of each and both kinds of boundary, in rad."""
 
     value: float
     T: np.ndarray
@@ -38,21 +37,21 @@ class Rung:
     ideal: np.ndarray
 
 
-def equal_factors(p: Param) -> bool:
-    """Whether the range of a parameter spans so many powers of ten that equal steps would crowd all but the last."""
+def is_logarithmic(p: Param) -> bool:
+    """Whether a parameter's range is positive and wide, so that its values are spaced by equal factors."""
     return p.low > 0 and WIDEST <= p.high / p.low < float("inf")
 
 
-def climbs(p: Param) -> bool:
-    """Whether a parameter is a number in a range that a slider can cover."""
-    return not p.choices and (p.high - p.low <= WIDEST or equal_factors(p))
+def has_range(p: Param) -> bool:
+    """Whether a parameter is a number in a bounded range, as a slider needs."""
+    return not p.choices and (p.high - p.low <= WIDEST or is_logarithmic(p))
 
 
 def rung_values(p: Param, rungs: int = RUNGS) -> np.ndarray:
-    """The values (rungs,) of a parameter over its range, both ends included. Raises InputError where it has none."""
-    if not climbs(p):
-        raise InputError(f"{p.symbol}: a ladder needs a number in a range, not {p.choices or (p.low, p.high)}")
-    return (np.geomspace if equal_factors(p) else np.linspace)(p.low, p.high, rungs)
+    """Values (rungs,) of a parameter over its range, both ends included. Raises InputError without a range."""
+    if not has_range(p):
+        raise InputError(f"{p.symbol}: a ladder needs a number in a bounded range, not {p.choices or (p.low, p.high)}")
+    return (np.geomspace if is_logarithmic(p) else np.linspace)(p.low, p.high, rungs)
 
 
 def ladder(
@@ -60,14 +59,14 @@ def ladder(
     name: str,
     p: Param,
     theta: float,
-    state: State | dict[str, float] | None = None,
+    state: StateValues = None,
     norm: float | None = None,
     rungs: int = RUNGS,
     points: int = POINTS,
 ) -> Iterator[Rung]:
-    """The rungs of one field of a margin on the arc of theta rad, lowest value first, each computed when asked for.
+    """The rungs of field `name` of a margin on the arc of theta rad, in ascending order, computed lazily.
 
-    state, norm: as for `curves.curve`. A value that the margin does not allow beside its other fields has no rung.
+    state, norm: as for `slice_logits`. Values that the margin rejects together with its other fields are skipped.
     Raises InputError for a parameter without a range and for a formula that fails.
     """
     phi = torch.linspace(0, theta, points, dtype=torch.float64)
@@ -76,53 +75,44 @@ def ladder(
             changed = dataclasses.replace(margin, **{name: value})
         except InputError:
             continue
-        yield rung(value, slice_logits(changed, theta, state, norm)[0], phi)
+        logits, _ = slice_logits(changed, theta, state, norm)
+        T, N = logits(phi)
+        yield Rung(value, T.numpy(), N.numpy(), *marks(logits, phi, T, N))
 
 
-def rung(value: float, at: Logits, phi: Tensor) -> Rung:
-    """The curves at phi (P,) rad, ascending from 0, of a function that gives T and N there."""
-    T, N = at(phi)
-    return Rung(value, T.numpy(), N.numpy(), *marks(at, phi, T, N))
-
-
-def between(T: Tensor, N: Tensor, phi: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-    """What happens between neighbours of the last axis: the steps of T and of N, and whether T - N and
-    T - cos(theta - phi) change sign; each (2, ..., P - 1).
+def changes(T: Tensor, N: Tensor, phi: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+    """Changes between neighbors of the last axis: the steps of T and of N, and the sign flips of T - N and
+    T - cos(theta - phi); each (2, ..., P - 1).
     """
-    signs = torch.stack([T - N, T - (theta - phi).cos()]) > 0
-    return torch.stack([T, N]).diff(), signs.diff()
+    return torch.stack([T, N]).diff(), sign_flips(torch.stack([T - N, T - (theta - phi).cos()]))
 
 
-def lone(steps: Tensor) -> Tensor:
-    """The steps (2, P - 1) of T and N that stand out from both their neighbours: where there may be a jump."""
+def isolated_steps(steps: Tensor) -> Tensor:
+    """Which steps (2, P - 1) of T and N differ from both of their neighbors: the candidates for jumps."""
     bends = steps.diff().abs()
-    either = torch.nn.functional.pad(bends, (1, 1), value=torch.inf)
-    return torch.minimum(either[:, :-1], either[:, 1:]) > 4 * bends.median(dim=1, keepdim=True).values + FLAT
+    padded = torch.nn.functional.pad(bends, (1, 1), value=torch.inf)
+    return torch.minimum(padded[:, :-1], padded[:, 1:]) > 4 * bends.median(dim=1, keepdim=True).values + FLAT
 
 
-def marks(at: Logits, phi: Tensor, T: Tensor, N: Tensor) -> list[np.ndarray]:
-    """phi in rad of the jumps of T, the jumps of N, the actual and the ideal boundaries, from the values at phi (P,).
+def marks(logits: Logits, phi: Tensor, T: Tensor, N: Tensor) -> list[np.ndarray]:
+    """Positions in rad of the jumps of T, the jumps of N, the actual and the ideal boundaries, from values at phi (P,).
 
-    All are narrowed at once, which costs least.
+    All are refined in one batch.
     """
-    steps, changes = between(T, N, phi, phi[-1])
-    kind, place = torch.cat([lone(steps), changes]).nonzero(as_tuple=True)
-    if len(place) == 0:
-        return [np.empty(0)] * 4
-    low, high, each = phi[place], phi[place + 1], torch.arange(len(place))
-    weights = torch.linspace(0, 1, PARTS + 1, dtype=torch.float64)
-    for _ in range(ROUNDS):
-        ends = torch.lerp(low[:, None], high[:, None], weights)
-        steps, changes = between(*(v.view_as(ends) for v in at(ends.flatten())), ends, phi[-1])
-        scores = torch.cat([steps.abs(), changes.double()])[kind, each]  # (found, PARTS)
-        part = scores.argmax(dim=1, keepdim=True)
-        low, high = ends.gather(1, part).squeeze(1), ends.gather(1, part + 1).squeeze(1)
-    middle, stays = (low + high) / 2, scores.amax(dim=1) > STEP
-    return [middle[(kind == k) & stays].numpy() for k in range(4)]
+    steps, flips = changes(T, N, phi, phi[-1])
+    kind, index = torch.cat([isolated_steps(steps), flips > 0]).nonzero(as_tuple=True)
+    rows = torch.arange(len(index))
+
+    def scores(ends: Tensor) -> Tensor:
+        steps, flips = changes(*logits(ends), ends, phi[-1])
+        return torch.cat([steps.abs(), flips])[kind, rows]
+
+    position, score = refine(scores, phi[index], phi[index + 1], PARTS, ROUNDS)
+    return [position[(kind == k) & (score > STEP)].numpy() for k in range(4)]
 
 
 def moves(rungs: Sequence[Rung]) -> tuple[bool, bool]:
-    """Whether climbing moves T, and whether it moves N."""
-    ends = np.stack([[r.T for r in rungs], [r.N for r in rungs]])  # (2, K, P)
-    T, N = np.ptp(ends, axis=1).max(axis=1) > FLAT
+    """Whether T varies between the rungs, and whether N does."""
+    curves = np.stack([[r.T for r in rungs], [r.N for r in rungs]])  # (2, K, P)
+    T, N = np.ptp(curves, axis=1).max(axis=1) > FLAT
     return bool(T), bool(N)

@@ -1,1 +1,1 @@
-"""Images of identities: where they come from, what describes them, and which pairs of them are compared."""
+"""Data sets: image sources, manifests, identity-disjoint splits, verification pairs, embedding files."""

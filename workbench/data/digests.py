@@ -1,8 +1,9 @@
-"""Digests of a data set's images, by which a run recognizes its own identities again whatever their numbers are now."""
+"""Digests of the images of each identity, by which a run selects its identities in a data set that has changed."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,25 +11,25 @@ import numpy as np
 from workbench.core.errors import InputError
 from workbench.data.images import ImageSet
 
-LENGTH = 32  # hexadecimal digits kept of a SHA-256
+LENGTH = 32  # hexadecimal digits of a digest
 SHOWN = 3  # names in a message
 
 
 def identity_digests(data: ImageSet) -> list[str]:
-    """Of every identity, SHA-256 of its uint8 images in their order: the first 32 hexadecimal digits."""
-    found = [hashlib.sha256() for _ in range(data.classes)]
+    """The first LENGTH hexadecimal digits of the SHA-256 of the uint8 images of each identity, in order."""
+    hashes = [hashlib.sha256() for _ in range(data.classes)]
     for label, image in zip(data.labels.tolist(), np.ascontiguousarray(data.images), strict=True):
-        found[label].update(image)
-    return [one.hexdigest()[:LENGTH] for one in found]
+        hashes[label].update(image)
+    return [one.hexdigest()[:LENGTH] for one in hashes]
 
 
 def order_digest(labels: np.ndarray) -> str:
-    """SHA-256 of the sequence of labels: the order in which the identities' images lie."""
+    """SHA-256 of the labels (n,): the order of the images of different identities."""
     return hashlib.sha256(np.ascontiguousarray(labels, dtype=np.int64)).hexdigest()[:LENGTH]
 
 
 def describe_images(data: ImageSet) -> dict[str, Any]:
-    """What is recorded to recognize a data set, or one side of it: names, digests, order."""
+    """Names, digests and order of the identities of a data set, as JSON, for `select_recorded`."""
     return {
         "names": [str(name) for name in data.names],
         "digests": identity_digests(data),
@@ -39,47 +40,46 @@ def describe_images(data: ImageSet) -> dict[str, Any]:
 def select_recorded(
     data: ImageSet, known: dict[str, Any], where: str, others: Sequence[str] = (), decoders: str = ""
 ) -> tuple[ImageSet, list[str]]:
-    """The images of the identities that were recorded, in the recorded order, and remarks on what is different now.
+    """Select the recorded identities, in the recorded order. Returns the images and remarks on differences.
 
-    known: of `describe_images`; digests and order may be missing. where: what an error names first; others: names that
-    may be there besides. decoders: which libraries that decode images have changed; "": none. Raises InputError where
-    an identity is missing or its images are others.
+    known: from `describe_images`; digests and order may be missing. where: prefix of errors. others: names of further
+    identities that are expected. decoders: changed image-decoding libraries, or "". Raises InputError if an identity is
+    missing or its images differ.
     """
-    names, now = numbered(known["names"]), {key: i for i, key in enumerate(numbered(data.names))}
-    missing = [name for name, key in zip(known["names"], names, strict=True) if key not in now]
+    keys, present = number_names(known["names"]), {key: i for i, key in enumerate(number_names(data.names))}
+    missing = [name for name, key in zip(known["names"], keys, strict=True) if key not in present]
     if missing:
         raise InputError(
-            f"{where}: {data.source} lacks {len(missing)} of its {len(names)} identities: {shown(missing)}; the images"
-            " must be those that it was made from"
+            f"{where}: {data.source} lacks {len(missing)} of its {len(keys)} identities: {shorten(missing)}; the"
+            " original images are needed"
         )
-    ids = [now[key] for key in names]
-    images, remarks = renumbered(data, ids), []
+    ids = [present[key] for key in keys]
+    images, remarks = select_identities(data, ids), []
     if "order" in known and order_digest(images.labels) != known["order"]:
-        images = images_by_identity(images)
+        images = select_identities(data, ids, grouped=True)
     if "digests" not in known:
-        remarks.append("its images have no digests on record: identities are compared by name only")
+        remarks.append("no digests of its images are recorded: identities are compared by name only")
     else:
-        found = identity_digests(images)
-        pairs = zip(known["names"], known["digests"], found, strict=True)
-        changed = [name for name, then, here in pairs if then != here]
+        pairs = zip(known["names"], known["digests"], identity_digests(images), strict=True)
+        changed = [name for name, before, now in pairs if before != now]
         same_order = order_digest(images.labels) == known["order"]
         if changed and decoders and same_order:
             remarks.append(f"{len(changed)} identities are decoded to other bytes ({decoders}): compared by name only")
         elif changed:
             raise InputError(
-                f"{where}: the images of {len(changed)} of its {len(names)} identities in {data.source} are others now:"
-                f" {shown(changed)}; the images must be those that it was made from"
+                f"{where}: the images of {len(changed)} of its {len(keys)} identities in {data.source} have changed:"
+                f" {shorten(changed)}; the original images are needed"
             )
         elif not same_order:
-            raise InputError(f"{where}: the images in {data.source} are in another order now")
-    more = [name for name in data.names if name not in {*known["names"], *others}]
-    if more:
-        remarks.append(f"{data.source} has {len(more)} more identities now ({shown(more)}): left out")
+            raise InputError(f"{where}: the images in {data.source} are in a different order")
+    new = [name for name in data.names if name not in {*known["names"], *others}]
+    if new:
+        remarks.append(f"new identities in {data.source} are ignored: {len(new)} ({shorten(new)})")
     return images, remarks
 
 
-def numbered(names: Sequence[str]) -> list[tuple[str, int]]:
-    """Every name with its count so far, so that equal names stay apart."""
+def number_names(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Each name with the number of equal names before it, so that equal names stay distinct."""
     seen: Counter[str] = Counter()
     keys = []
     for name in map(str, names):
@@ -88,25 +88,23 @@ def numbered(names: Sequence[str]) -> list[tuple[str, int]]:
     return keys
 
 
-def renumbered(data: ImageSet, ids: Sequence[int]) -> ImageSet:
-    """The images of the identities `ids`, which become 0..k-1 in this order; the images keep their order."""
+def select_identities(data: ImageSet, ids: Sequence[int], grouped: bool = False) -> ImageSet:
+    """The images of the identities `ids`, renumbered 0..k-1 in this order. grouped: sort the images by identity."""
     number = np.full(data.classes, -1)
     number[np.asarray(ids, dtype=int)] = np.arange(len(ids))
-    return relabeled(data, np.flatnonzero(number[data.labels] >= 0), number, tuple(data.names[i] for i in ids))
+    labels = number[data.labels]
+    rows = np.flatnonzero(labels >= 0)
+    if grouped:
+        rows = rows[np.argsort(labels[rows], kind="stable")]
+    return replace(
+        data,
+        images=data.images[rows],
+        labels=labels[rows].astype(np.int64),
+        names=tuple(data.names[i] for i in ids),
+        extra={name: values[rows] for name, values in data.extra.items()},
+    )
 
 
-def images_by_identity(data: ImageSet) -> ImageSet:
-    """The same images, identity after identity."""
-    return relabeled(data, np.argsort(data.labels, kind="stable"), np.arange(data.classes), data.names)
-
-
-def relabeled(data: ImageSet, at: np.ndarray, number: np.ndarray, names: tuple[str, ...]) -> ImageSet:
-    """The images at these positions, with other numbers and names of their identities."""
-    extra = {name: values[at] for name, values in data.extra.items()}
-    labels = number[data.labels[at]].astype(np.int64)
-    return ImageSet(data.images[at], labels, names, data.source, extra, data.notes)
-
-
-def shown(names: Sequence[str]) -> str:
+def shorten(names: Sequence[str]) -> str:
     """The first names, for a message."""
-    return ", ".join(repr(name) for name in names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return ", ".join(map(repr, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")

@@ -1,8 +1,8 @@
-"""What a data set is, where it comes from and under which licence: TOML manifests in data_manifests/, read and checked.
+"""Data-set manifests: TOML files in data_manifests/ with origin, license, size, split and checksums.
 
-A manifest holds the fields of `Manifest`; `files` is an array of tables with `path` (relative to the repository) and
-`sha256`, left out for data that comes with a dependency, and `split` a table with `test` and `seed` as
-`pairs.split_identities` takes them.
+A manifest holds the fields of `Manifest`. `files` is an array of tables with `path` (relative to the repository) and
+`sha256`; it is omitted for data that is part of a dependency. `split` is a table with the arguments `test` and `seed`
+of `pairs.split_identities`.
 """
 
 import hashlib
@@ -11,33 +11,23 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from workbench.core.errors import InputError, quote, unknown
-from workbench.core.schema import MapOf, check
+from workbench.core.errors import InputError, quote
+from workbench.core.schema import Integer, ListOf, Number, Table, Text, check
 from workbench.data.pairs import split_identities
 
-ROOT = Path(__file__).resolve().parents[2]  # the repository; an installed wheel has no manifests beside the package
+ROOT = Path(__file__).resolve().parents[2]  # the repository; a wheel contains no manifests
 FOLDER = ROOT / "data_manifests"
 
-FIELDS = {
-    "name": str,
-    "kind": str,
-    "source": str,
-    "licence": str,
-    "identities": int,
-    "images": int,
-    "size": int,
-    "split": dict,
-    "files": list,
-}
-SPLIT_FIELDS = {"test": int | float, "seed": int}
-FILE_FIELDS = {"path": str, "sha256": str}
-MOST = 10**9  # identities, images, pixels
-WORDS = {str: "text", int: "a whole number", int | float: "a number", dict: "a table", list: "an array of tables"}
+SPLIT = Table({"test": Number(), "seed": Integer(0)})
+FILES = ListOf(Table({"path": Text(), "sha256": Text()}))
+WORDS = dict.fromkeys(("name", "kind", "source", "licence"), Text())
+COUNTS = dict.fromkeys(("identities", "images", "size"), Integer(1, 10**9))
+MANIFEST = Table({**WORDS, **COUNTS, "split": SPLIT, "files": FILES}, optional=frozenset({"files"}))
 
 
 @dataclass(frozen=True)
 class Split:
-    """The recommended identity-disjoint split: `test` is a number of identities, or their share when below 1."""
+    """Recommended identity-disjoint split. test: number of test identities, or their fraction if below 1."""
 
     test: int | float
     seed: int
@@ -45,7 +35,7 @@ class Split:
 
 @dataclass(frozen=True)
 class File:
-    """A file of the data set: `path` relative to the repository, with forward slashes."""
+    """A file of the data set. path: relative to the repository, with forward slashes."""
 
     path: str
     sha256: str
@@ -53,10 +43,10 @@ class File:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A data set as its manifest describes it.
+    """Description of a data set.
 
-    name: what `--data` takes.  kind: what the images show.  source: where they come from.  licence: its SPDX name if it
-    has one.  identities, images: how many.  size: side of the images as stored, in pixels.
+    name: argument of `--data`. kind: subject of the images. source: origin. licence: SPDX identifier if there is one.
+    identities, images: counts. size: side of the stored images in pixels.
     """
 
     name: str
@@ -71,10 +61,10 @@ class Manifest:
 
 
 def read(path: str | Path) -> Manifest:
-    """The manifest in a TOML file.
+    """Read a manifest from a TOML file.
 
-    Raises InputError naming the file and the field: unreadable file, missing or unknown field, a value of the wrong
-    type or out of range, a path that leaves the repository, a sha256 that is not 64 hexadecimal digits.
+    Raises InputError with the file and the field for an unreadable file, a missing or unknown field, a value of wrong
+    type or out of range, a path outside the repository, or a malformed sha256.
     """
     path = Path(path)
     try:
@@ -83,38 +73,34 @@ def read(path: str | Path) -> Manifest:
         raise InputError(f"{path.name}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested too deeply
         raise InputError(f"{path.name}: not a TOML file: {quote(error)}") from None
-    check(table, MapOf(), path.name)
-    _check(table, FIELDS, path.name, optional=("files",))
-    _check(table["split"], SPLIT_FIELDS, f"{path.name}: split")
-    for field in ("identities", "images", "size"):
-        if not 1 <= table[field] <= MOST:
-            raise InputError(f"{path.name}: '{field}' is {table[field]}; it must be at least 1, at most {MOST}")
+    check(table, MANIFEST, path.name)
+    if empty := [name for name in WORDS if not table[name]]:
+        raise InputError(f"{path.name}: {empty[0]} is empty")
     try:
         split_identities(table["identities"], **table["split"])
     except InputError as error:
         raise InputError(f"{path.name}: split: {error}") from None
     for i, file in enumerate(table.get("files", [])):
         where = f"{path.name}: files[{i}]"
-        if not isinstance(file, dict):
-            raise InputError(f"{where} must be a table with path and sha256, not {file!r}")
-        _check(file, FILE_FIELDS, where)
-        if not _stays_inside(file["path"]):
-            raise InputError(f"{where}: 'path' is {file['path']!r}; it must be relative and stay in the repository")
+        if not _is_inside(file["path"]):
+            raise InputError(
+                f"{where}: 'path' is {quote(repr(file['path']))}; it must be relative and stay in the repository"
+            )
         if not re.fullmatch("[0-9a-f]{64}", file["sha256"]):
-            raise InputError(f"{where}: 'sha256' is {file['sha256']!r}; it must be 64 digits of 0-9a-f")
+            raise InputError(f"{where}: 'sha256' is {quote(repr(file['sha256']))}; it must be 64 digits of 0-9a-f")
     files = tuple(File(**file) for file in table.pop("files", []))
     return Manifest(**table | {"split": Split(**table["split"]), "files": files})
 
 
 def manifests(folder: Path = FOLDER) -> list[Manifest]:
-    """All manifests of the folder by file name; none where there is no such folder (installed from a wheel)."""
+    """All manifests of the folder, sorted by file name; empty if the folder is missing (installed from a wheel)."""
     return [read(path) for path in sorted(folder.glob("*.toml"))]
 
 
 def verify_files(manifest: Manifest, root: Path = ROOT) -> dict[str, str]:
-    """The state of each file of the manifest: path -> 'ok', 'absent' or 'changed' (its sha256 is another).
+    """Check the files of a manifest: path -> 'ok', 'absent' or 'changed' (different sha256).
 
-    Raises InputError for a path that leaves `root`, be it through a link.
+    Raises InputError for a path that leaves `root`, directly or by a link.
     """
     states = {}
     for file in manifest.files:
@@ -134,22 +120,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _stays_inside(path: str) -> bool:
-    """Relative with forward slashes, on every system, and never upwards."""
+def _is_inside(path: str) -> bool:
+    """Whether a path is relative, with forward slashes on any system, and without '..'."""
     parts = PurePosixPath(path).parts
     return bool(parts) and not path.startswith("/") and ".." not in parts and not set(path) & set("\\:")
-
-
-def _check(table: dict, fields: dict[str, type], where: str, optional: tuple[str, ...] = ()) -> None:
-    """Raise InputError unless the table has exactly these fields with values of these types; text must not be empty."""
-    for name in table:
-        if name not in fields:
-            raise InputError(f"{where}: {unknown('field', name, fields)}")
-    for name, kind in fields.items():
-        if name not in table:
-            if name in optional:
-                continue
-            raise InputError(f"{where}: field '{name}' is missing; it must be {WORDS[kind]}")
-        value = table[name]
-        if not isinstance(value, kind) or isinstance(value, bool) or value == "":
-            raise InputError(f"{where}: '{name}' is {quote(repr(value))}; it must be {WORDS[kind]}")

@@ -1,24 +1,24 @@
-"""Pixel values of arrays and pictures as square 8-bit RGB images, and notes on how the values were read."""
+"""Conversion of pixel arrays and PIL images to square 8-bit RGB, with notes on the assumed value range."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from workbench.core.errors import InputError
 
-BACKGROUND = (128, 128, 128, 255)  # what shows through transparent pixels
-OVERSHOOT = 0.1  # of the range: how far an interpolation may leave it; such values are clipped
+BACKGROUND = (128, 128, 128, 255)  # color behind transparent pixels
+OVERSHOOT = 0.1  # fraction of the range by which interpolation may exceed it; such values are clipped
 ORIENTATION = 0x0112  # EXIF tag
 TURNS = dict(zip(range(2, 9), (Image.Transpose(i) for i in (0, 3, 1, 5, 4, 6, 2)), strict=True))
-DEEP = 4096  # 16-bit values that all lie below this use at most 12 bits: their scale is not known
+DEEP = 4096  # 16-bit values below this use at most 12 bits, so their scale is ambiguous
 
 
 def to_bytes(images: np.ndarray, source: str) -> tuple[np.ndarray, list[str]]:
-    """Pixel values (n, ...) as uint8 in 0..255, with notes on the range that was taken.
+    """Convert pixel values (n, ...) to uint8, with notes on the assumed range.
 
-    Raises InputError, which begins with `source`, for values whose range is not known: NaN, values outside 0..255,
-    floats whose largest value lies between 1 and 2, images of different ranges, 16-bit arrays that use 9 to 12 bits.
+    Raises InputError, prefixed with `source`, for an ambiguous or invalid range: NaN, values outside 0..255, a
+    floating-point maximum between 1 and 2, images of different ranges, 16-bit arrays that use 9 to 12 bits.
     """
     images = images.astype(images.dtype.newbyteorder("="), copy=False)
     low, high = images.min(), images.max()
@@ -35,61 +35,61 @@ def to_bytes(images: np.ndarray, source: str) -> tuple[np.ndarray, list[str]]:
         raise InputError(f"{source}: images has values from {low:g} to {high:g}; they must lie in 0..1 or 0..255")
     if high <= 1:
         return images.astype(np.uint8) * np.uint8(255), ["values 0..1 scaled to 0..255"]
-    notes = [] if images.dtype == np.uint8 else [f"{images.dtype} values taken as 0..255"]
+    notes = [] if images.dtype == np.uint8 else [f"{images.dtype} values, range 0..255 assumed"]
     return images.astype(np.uint8), notes
 
 
 def float_to_bytes(images: np.ndarray, source: str, low: float, high: float) -> tuple[np.ndarray, list[str]]:
-    """Floating-point pixel values as uint8. The range is 0..1 or 0..255 for the whole set, as its values show."""
+    """Convert floating-point pixel values to uint8. The range, 0..1 or 0..255, is determined from the entire set."""
     top = 1.0 if high <= 1 + OVERSHOOT else 255.0
-    if not (low >= -OVERSHOOT * top and high <= top * (1 + OVERSHOOT)):  # written so that NaN fails too
+    if not (low >= -OVERSHOOT * top and high <= top * (1 + OVERSHOOT)):  # NaN fails too
         raise InputError(f"{source}: images has values from {low:g} to {high:g}; they must lie in 0..1 or 0..255")
     if high < 2 and top == 255:
-        raise InputError(f"{source}: images has values up to {high:g}: neither 0..1 nor 0..255; scale or clip them")
+        raise InputError(f"{source}: images has values up to {high:g}, so neither 0..1 nor 0..255; scale or clip them")
     if top == 255:
-        refuse_mixed(images, source)
+        check_one_range(images, source)
     beyond = int(np.count_nonzero((images < 0) | (images > top)))
-    taken = "values 0..1 scaled to 0..255" if top == 1 else "floating-point values taken as 0..255"
+    note = "values 0..1 scaled to 0..255" if top == 1 else "floating-point values, range 0..255 assumed"
     clipped = [f"values outside 0..{top:g} clipped: {beyond} (from {low:.9g} to {high:.9g})"] if beyond else []
     scale = np.float32(255 / top)
-    return np.rint(np.clip(images, 0, top) * scale).astype(np.uint8), [taken, *clipped]
+    return np.rint(np.clip(images, 0, top) * scale).astype(np.uint8), [note, *clipped]
 
 
-def refuse_mixed(images: np.ndarray, source: str) -> None:
-    """InputError where a set of values up to 255 holds an image of fractions in 0..1, or little else than those."""
+def check_one_range(images: np.ndarray, source: str) -> None:
+    """Check that no image of a set in 0..255 has mostly fractional values in 0..1. Raises InputError."""
     for i, image in enumerate(images):
         small = (image > 0) & (image <= 1 + OVERSHOOT)
         fractions = np.count_nonzero(small & (image != np.rint(image)))
         if fractions and 2 * np.count_nonzero(small) > np.count_nonzero(image > 0):
             raise InputError(
-                f"{source}: most values of image {i} lie in 0..1 ({image.max():g} at most), while the set reaches"
-                f" {images.max():g}; give all images in 0..1 or in 0..255"
+                f"{source}: most values of image {i} lie in 0..1 (maximum {image.max():g}), but the set reaches"
+                f" {images.max():g}; all images must be in 0..1 or in 0..255"
             )
 
 
-def resized(arrays: np.ndarray, size: int, progress: Callable[[int, int], None] | None) -> np.ndarray:
-    """(n, H, W) or (n, H, W, 1, 3 or 4) uint8 -> (n, size, size, 3) uint8 RGB."""
+def resize(arrays: np.ndarray, size: int, progress: Callable[[int, int], None] | None) -> np.ndarray:
+    """Resize and pad uint8 images (n, H, W) or (n, H, W, 1, 3 or 4) to RGB (n, size, size, 3)."""
     if arrays.shape[1:] == (size, size, 3):
         return arrays
     if arrays.shape[3:] == (1,):
         arrays = arrays[..., 0]
     images = np.empty((len(arrays), size, size, 3), np.uint8)
     for i, array in enumerate(arrays):
-        images[i] = square(Image.fromarray(array), size)
+        images[i] = pad_to_square(Image.fromarray(array), size)
         if progress:
             progress(i + 1, len(arrays))
     return images
 
 
-def square(image: Image.Image, size: int) -> Image.Image:
-    """Any PIL image as size x size RGB: transparent pixels on mid-grey, the shorter side filled up with edge pixels."""
+def pad_to_square(image: Image.Image, size: int) -> Image.Image:
+    """Resize a PIL image to size x size RGB; the shorter side is padded, transparent pixels become mid-gray."""
     if image.mode == "F":
         raise ValueError("floating-point pixels")
-    if image.mode.startswith("I"):  # 16-bit grey; PIL gives a 16-bit PGM as 32-bit "I"
-        grey = np.asarray(image)
-        if not 0 <= grey.min() <= grey.max() <= 65535:
+    if image.mode.startswith("I"):  # 16-bit gray; PIL reads a 16-bit PGM as 32-bit "I"
+        gray = np.asarray(image)
+        if not 0 <= gray.min() <= gray.max() <= 65535:
             raise ValueError("pixels of more than 16 bits")
-        image = Image.fromarray(np.rint(grey / 257).astype(np.uint8))
+        image = Image.fromarray(np.rint(gray / 257).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
@@ -101,23 +101,32 @@ def square(image: Image.Image, size: int) -> Image.Image:
     return Image.fromarray(np.pad(pixels, edges, mode="edge"))
 
 
-def usual_size(shorter_sides: Sequence[int]) -> int:
-    """The default S for images with these shorter sides: their median, within 32..64."""
+def default_size(shorter_sides: Sequence[int]) -> int:
+    """Default image side: the median of the shorter sides, clipped to 32..64; 32 without images."""
     return int(np.clip(np.median(shorter_sides), 32, 64)) if shorter_sides else 32
 
 
-def few_bits(image: Image.Image) -> bool:
-    """Whether a picture of 16-bit grey values uses only 9 to 12 bits: it may be 12-bit, and is then read too dark."""
+def uses_few_bits(image: Image.Image) -> bool:
+    """Whether a 16-bit gray image uses only 9 to 12 bits; if its scale is 12-bit, it is read too dark."""
     return image.mode.startswith("I") and 255 < np.asarray(image).max() < DEEP
 
 
-def upright(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The picture turned as its EXIF orientation says, and whether its metadata could be read.
+def apply_orientation(image: Image.Image) -> tuple[Image.Image, bool]:
+    """Apply the EXIF orientation. Returns the image and whether the metadata were readable.
 
-    Damaged metadata leave the pixels as they are stored.
+    With damaged metadata the image is returned unchanged.
     """
     try:
         turn = TURNS.get(image.getexif().get(ORIENTATION))
-    except Exception:  # PIL's parsers raise many kinds
+    except Exception:  # PIL's parsers raise many exception types
         return image, False
     return (image if turn is None else image.transpose(turn)), True
+
+
+def decoding_error(error: Exception) -> str:
+    """The one-line cause of an error of PIL, numpy or the operating system."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return f"more than {Image.MAX_IMAGE_PIXELS} pixels"
+    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__

@@ -1,1 +1,1 @@
-"""Evaluation: embeddings or scores of people never trained on -> a result."""
+"""Evaluation on held-out identities: verification and identification metrics from embeddings or scores."""

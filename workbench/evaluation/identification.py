@@ -1,6 +1,6 @@
-"""Identification: whose image is this? A gallery of known people and probes -> rank-k, CMC, and DIR at FPIR.
+"""Face identification (1:N): rank-k rate, CMC, and open-set DIR at FPIR from a gallery and probes.
 
-An identity's score for a probe is the largest cosine over that identity's gallery entries.
+The score of an identity for a probe is the largest cosine over the gallery entries of that identity.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,15 +10,15 @@ import numpy as np
 
 from workbench.core.arrays import as_array, chunks, unit_rows
 from workbench.core.errors import InputError
-from workbench.evaluation.verification import numbers
+from workbench.evaluation.verification import as_floats
 
 
 @dataclass(frozen=True, eq=False)
 class Identification:
-    """How often a probe finds its identity in the gallery.
+    """Identification metrics.
 
-    rank: {k: share of probes whose identity is among the k best}; cmc: (identities,), the same share for k = 1, 2, ...;
-    dir: {FPIR: DIR}, empty where no unknown probes were given.
+    rank: {k: fraction of probes whose identity is among the k best}; cmc (identities,): the same for k = 1, 2, ...;
+    dir: {FPIR: DIR}, empty without unknown probes.
     """
 
     rank: dict[int, float]
@@ -41,23 +41,23 @@ def identify(
     ranks: Iterable[int] = (1, 5),
     fpirs: Iterable[float] = (0.01, 0.1),
 ) -> Identification:
-    """Rank the gallery's identities for each probe, and see where its own identity comes.
+    """Identification metrics of probes against a gallery.
 
-    gallery (g, D), probes (n, D) and unknown (m, D) are embeddings that need not be normalised; gallery_ids (g,) and
-    probe_ids (n,) name their people, by number or by text; unknown are probes of people outside the gallery.
+    gallery (g, D), probes (n, D), unknown (m, D): embeddings, normalized here; gallery_ids (g,), probe_ids (n,):
+    identities, integers or text; unknown: probes of identities outside the gallery.
 
-    rank = 1 + the number of other identities with score >= the own score: a tie counts against the probe.
-    CMC at k: share of probes with rank <= k; a k beyond the number of identities gives 1.
-    DIR at FPIR: share of probes ranked first and scoring above t (strictly), where t is the linear (1 - FPIR) quantile
-    of the unknown probes' best score.
+    rank = 1 + the number of other identities with score >= the score of the correct one: ties count against the probe.
+    CMC at k: fraction of probes with rank <= k; 1 for k above the number of identities.
+    DIR at FPIR: fraction of probes with rank 1 and score > t, t the linear (1 - FPIR) quantile of the unknown probes'
+    best scores.
 
-    Raises InputError for a probe whose identity is not in the gallery, a row that has no direction, arrays that do not
-    fit together, a rank below 1, and an FPIR outside (0, 1).
+    Raises InputError for a probe identity outside the gallery, a zero or non-finite row, mismatched shapes, a rank
+    below 1, and an FPIR outside (0, 1).
     """
     gallery, probes = unit_rows(gallery, "gallery"), unit_rows(probes, "probes")
     _check_dimensions("probes", probes, gallery)
-    gallery_ids, probe_ids = _checked_ids(gallery_ids, "gallery", gallery), _checked_ids(probe_ids, "probe", probes)
-    ranks, fpirs = numbers(ranks, "ranks"), numbers(fpirs, "fpirs")
+    gallery_ids, probe_ids = _check_ids(gallery_ids, "gallery", gallery), _check_ids(probe_ids, "probe", probes)
+    ranks, fpirs = as_floats(ranks, "ranks"), as_floats(fpirs, "fpirs")
     _check_targets(ranks, fpirs)
     ranks = [int(k) for k in ranks]
 
@@ -69,7 +69,7 @@ def identify(
     rank, own = np.empty(len(probes), dtype=np.int64), np.empty(len(probes))
     for rows, scores in _identity_scores(probes, gallery, starts):
         own_score = scores[np.arange(len(scores)), column[rows]]
-        rank[rows] = (scores >= own_score[:, None]).sum(axis=1)  # the own score is one of them, hence no 1 +
+        rank[rows] = (scores >= own_score[:, None]).sum(axis=1)  # includes the correct identity, hence no 1 +
         own[rows] = own_score
     cmc = np.cumsum(np.bincount(rank, minlength=len(identities) + 1)[1:]) / len(probes)
 
@@ -85,27 +85,29 @@ def identify(
 
 
 def _identity_scores(probes: np.ndarray, gallery: np.ndarray, starts: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Slices of the probes with their scores (rows, identities), for a gallery sorted by identity from `starts` on."""
+    """Slices of the probes and their scores (rows, identities). The gallery is sorted by identity."""
     for rows in chunks(len(probes), len(gallery)):
         yield rows, np.maximum.reduceat(probes[rows] @ gallery.T, starts, axis=1)
 
 
 def _columns(identities: np.ndarray, probe_ids: np.ndarray) -> np.ndarray:
-    """Position of each probe's identity among the gallery's."""
+    """Index (n,) of each probe's identity among the gallery's."""
     position = {identity: j for j, identity in enumerate(identities.tolist())}
     columns = [position.get(identity) for identity in probe_ids.tolist()]
     if None in columns:
         i = columns.index(None)
         raise InputError(
-            f"probe {i} is identity {probe_ids[i]!s}, which the gallery does not hold; enrol it or pass it in unknown"
+            f"probe {i} has identity {probe_ids[i]!s}, which is not in the gallery; enroll it or pass it in unknown"
         )
     return np.array(columns)
 
 
-def _checked_ids(ids: np.ndarray, name: str, embeddings: np.ndarray) -> np.ndarray:
+def _check_ids(ids: np.ndarray, name: str, embeddings: np.ndarray) -> np.ndarray:
     ids = as_array(ids)
     if ids.shape != (len(embeddings),):
-        raise InputError(f"{name}_ids has shape {ids.shape}; {len(embeddings)} embeddings need one identity each")
+        raise InputError(
+            f"{name}_ids has shape {ids.shape}; it must be ({len(embeddings)},), one identity per embedding"
+        )
     return ids
 
 
@@ -117,7 +119,7 @@ def _check_dimensions(name: str, embeddings: np.ndarray, gallery: np.ndarray) ->
 def _check_targets(ranks: list[float], fpirs: list[float]) -> None:
     for k in ranks:
         if not (k >= 1 and k == k // 1):
-            raise InputError(f"ranks holds {k:g}; a whole number is needed, the best rank is 1")
+            raise InputError(f"ranks contains {k:g}; integers >= 1 are needed")
     for fpir in fpirs:
         if not 0 < fpir < 1:
-            raise InputError(f"fpirs holds {fpir}; a target FPIR lies between 0 and 1, both excluded")
+            raise InputError(f"fpirs contains {fpir}; a target FPIR must be in (0, 1)")

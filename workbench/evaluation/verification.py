@@ -1,9 +1,10 @@
-"""Verification: do two images show one person? Scored pairs -> fold accuracy, EER, AUC and TAR at FAR.
+"""Face verification (1:1): fold accuracy, EER, AUC and TAR at FAR from scored pairs.
 
-A pair is accepted when score >= threshold. Scores may be any finite numbers that are larger for more alike pairs.
-The scores are sorted once; everything else is sums along that order, so a million pairs take about a second.
+A pair is accepted when score >= threshold. Scores are finite numbers, larger for more similar pairs.
+The scores are sorted once and all metrics are cumulative sums in that order: a million pairs take about a second.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,12 +13,14 @@ import numpy as np
 from workbench.core.arrays import as_array, chunks, unit_rows
 from workbench.core.errors import InputError, quote
 
+MIN_ACCEPTED = 10  # impostor pairs above a threshold without which its FAR is not measured
+
 
 @dataclass(frozen=True, eq=False)
 class Roc:
-    """The ROC, one point for each distinct score in falling order, after (0, 0) at threshold +inf.
+    """Receiver operating characteristic: (0, 0) at threshold +inf, then one point per distinct score, descending.
 
-    far, tar, thresholds: (K + 1,); far[k] and tar[k] are the shares of impostor and genuine pairs with
+    far, tar, thresholds (K + 1,): far[k] and tar[k] are the fractions of impostor and genuine pairs with
     score >= thresholds[k].
     """
 
@@ -28,10 +31,10 @@ class Roc:
 
 @dataclass(frozen=True, eq=False)
 class Verification:
-    """How well scores tell genuine pairs from impostor pairs.
+    """Verification metrics.
 
-    accuracy, accuracy_std: mean and population standard deviation over the folds; tar: {FAR: TAR};
-    genuine, impostor: how many pairs of each kind were scored.
+    accuracy, accuracy_std: mean and population standard deviation over the folds; eer: equal error rate; auc: area
+    under the ROC; tar: {FAR: TAR}; genuine, impostor: numbers of pairs.
     """
 
     accuracy: float
@@ -58,23 +61,23 @@ class Verification:
 def verify(
     scores: np.ndarray, same: np.ndarray, folds: np.ndarray | None = None, fars: Iterable[float] = (1e-1, 1e-2, 1e-3)
 ) -> Verification:
-    """Measure how well `scores` (n,) tell genuine pairs (`same` (n,) true) from impostor pairs.
+    """Verification metrics of `scores` (n,) for genuine (`same` (n,) true) and impostor pairs.
 
-    Fold accuracy: for each fold, the threshold among the other folds' scores that is most accurate there (a tie takes
-    the highest), applied to the fold left out. `folds` (n,) integers names the fold of each pair; None: 10 equal blocks
-    in order, whose sizes differ by at most one.
+    Fold accuracy: for each fold, the most accurate threshold among the other folds' scores (ties: the highest) is
+    applied to the held-out fold. folds (n,): integer fold of each pair; None: 10 contiguous blocks whose sizes differ
+    by at most one.
     EER: linear interpolation of the ROC at FAR = 1 - TAR. AUC: area under the ROC by trapezoids.
     TAR at FAR: the largest TAR among ROC points with FAR <= the target, for each target in `fars`.
 
-    Raises InputError for scores that are not finite, arrays that do not fit together, `same` with one kind of pair
-    only, a FAR outside (0, 1), and folds that leave nothing to choose a threshold from.
+    Raises InputError for non-finite scores, mismatched shapes, `same` without genuine or without impostor pairs, a FAR
+    outside (0, 1), and fewer than two folds.
     """
-    scores, same = _checked_pairs(scores, same)
-    folds = _checked_folds(folds, len(scores))
-    fars = numbers(fars, "fars")
+    scores, same = _check_pairs(scores, same)
+    folds = _check_folds(folds, len(scores))
+    fars = as_floats(fars, "fars")
     for far in fars:
         if not 0 < far < 1:
-            raise InputError(f"fars holds {far}; a target FAR lies between 0 and 1, both excluded")
+            raise InputError(f"fars contains {far}; a target FAR must be in (0, 1)")
 
     order = np.argsort(scores)[::-1]
     scores, same, folds = scores[order], same[order], folds[order]
@@ -84,7 +87,7 @@ def verify(
     return Verification(
         accuracy=float(np.mean(accuracies)),
         accuracy_std=float(np.std(accuracies)),
-        # FAR - (1 - TAR) climbs from -1 to 1 with every point of the ROC; the EER is the FAR where it crosses zero.
+        # FAR - (1 - TAR) rises from -1 to 1 along the ROC; the EER is the FAR at its zero.
         eer=float(np.interp(0.0, roc.far + roc.tar - 1.0, roc.far)),
         auc=float(np.trapezoid(roc.tar, roc.far)),
         tar={far: float(roc.tar[np.searchsorted(roc.far, far, side="right") - 1]) for far in fars},
@@ -94,16 +97,25 @@ def verify(
     )
 
 
-def pair_scores(embeddings: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Cosines (p,) of the pairs (left[i], right[i]) of rows of `embeddings` (n, D), which need not be normalised.
+def too_few_impostors(metric: str, impostors: float) -> str | None:
+    """The text to print instead of the metric tar@FAR where fewer than MIN_ACCEPTED / FAR impostor pairs were scored.
 
-    Raises InputError for a row that has no direction, for indices outside the rows, and where left and right differ in
-    length.
+    None where there are enough, and for other metrics.
+    """
+    kind, _, far = metric.partition("@")
+    needed = math.ceil(round(MIN_ACCEPTED / float(far), 6)) if kind == "tar" else 0
+    return f"needs {needed:,} impostor pairs" if impostors < needed else None
+
+
+def pair_scores(embeddings: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Cosine similarities (p,) of the row pairs (left[i], right[i]) of `embeddings` (n, D), normalized here.
+
+    Raises InputError for a zero or non-finite row, indices out of range, and left and right of different lengths.
     """
     x = unit_rows(embeddings, "embeddings")
-    left, right = _checked_indices(left, "left", len(x)), _checked_indices(right, "right", len(x))
+    left, right = _check_indices(left, "left", len(x)), _check_indices(right, "right", len(x))
     if len(left) != len(right):
-        raise InputError(f"left has {len(left)} entries and right {len(right)}; a pair needs one of each")
+        raise InputError(f"left has {len(left)} entries and right {len(right)}; they must have the same length")
     scores = np.empty(len(left), dtype=x.dtype)
     for rows in chunks(len(left), x.shape[1]):
         scores[rows] = np.einsum("pd,pd->p", x[left[rows]], x[right[rows]])
@@ -111,10 +123,10 @@ def pair_scores(embeddings: np.ndarray, left: np.ndarray, right: np.ndarray) -> 
 
 
 def all_pairs(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine and sameness of every pair i < j of n embeddings (n, D) with labels (n,): two arrays (n(n-1)/2,).
+    """Cosine similarity and label equality of all pairs i < j of embeddings (n, D) with labels (n,).
 
-    The pairs come row by row: (0, 1), (0, 2), ..., (1, 2), ... (the order of `np.triu_indices(n, 1)`).
-    Raises InputError for a row that has no direction, for labels that do not fit, and for fewer than two embeddings.
+    Two arrays (n(n-1)/2,) in the order of `np.triu_indices(n, 1)`. Raises InputError for a zero or non-finite row,
+    mismatched labels, and fewer than two embeddings.
     """
     x, labels = unit_rows(embeddings, "embeddings"), as_array(labels)
     if labels.shape != (len(x),):
@@ -129,21 +141,21 @@ def all_pairs(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
     return np.concatenate(scores), same
 
 
-def numbers(values: float | Iterable[float], name: str) -> list[float]:
-    """One number or several as a list; InputError for anything else."""
-    found = as_array(values if isinstance(values, float | int) or hasattr(values, "dtype") else list(values))
-    if found.dtype.kind not in "fiu" and found.size:
+def as_floats(values: float | Iterable[float], name: str) -> list[float]:
+    """One or several numbers as a list of floats; InputError for anything else."""
+    array = as_array(values if isinstance(values, float | int) or hasattr(values, "dtype") else list(values))
+    if array.dtype.kind not in "fiu" and array.size:
         raise InputError(f"{name} = {quote(values)}; numbers are needed")
-    return [float(value) for value in np.atleast_1d(found).ravel()]
+    return array.ravel().astype(float).tolist()
 
 
 def _last_of_ties(scores: np.ndarray) -> np.ndarray:
-    """Where each run of equal scores ends in sorted `scores`: accepting down to there is a threshold one can set."""
+    """Index of the last entry of each run of equal values in sorted `scores`: the possible thresholds."""
     return np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
 
 
 def _roc(scores: np.ndarray, same: np.ndarray) -> Roc:
-    """ROC of pairs sorted by falling score."""
+    """ROC of pairs in descending order of score."""
     last = _last_of_ties(scores)
     accepted = np.cumsum(same)
     genuine = accepted[last]
@@ -156,58 +168,58 @@ def _roc(scores: np.ndarray, same: np.ndarray) -> Roc:
 
 
 def _fold_accuracies(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> list[float]:
-    """Accuracy on each fold at the others' best threshold, for pairs sorted by falling score."""
+    """Accuracy of each fold at the other folds' best threshold, for pairs in descending order of score."""
     accuracies = []
     for fold in np.unique(folds):
         held_out = folds == fold
         others = scores[~held_out]
         last = _last_of_ties(others)
-        # Accepting a genuine pair adds one right answer, accepting an impostor pair takes one away.
-        right = np.cumsum(np.where(same[~held_out], 1, -1))[last]
-        threshold = others[last[np.argmax(right)]]  # the first maximum is the highest threshold
+        # Up to a constant, the number of correct decisions: +1 for a genuine, -1 for an impostor pair accepted.
+        correct = np.cumsum(np.where(same[~held_out], 1, -1))[last]
+        threshold = others[last[np.argmax(correct)]]  # the first maximum is the highest threshold
         accuracies.append(np.mean((scores[held_out] >= threshold) == same[held_out]))
     return accuracies
 
 
-def _checked_pairs(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _check_pairs(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scores, same = as_array(scores), as_array(same)
     for name, values in (("scores", scores), ("same", same)):
         if values.dtype.kind not in "fiub":
-            raise InputError(f"{name} has type {values.dtype}; numbers are needed, one a pair")
+            raise InputError(f"{name} has dtype {values.dtype}; one number per pair is needed")
     scores = scores.astype(np.float64)
     if scores.ndim != 1 or scores.shape != same.shape:
-        raise InputError(f"scores has shape {scores.shape} and same {same.shape}; both need one entry a pair")
+        raise InputError(f"scores has shape {scores.shape} and same {same.shape}; both need one entry per pair")
     bad = np.flatnonzero(~np.isfinite(scores))
     if bad.size:
-        raise InputError(f"scores[{bad[0]}] is {scores[bad[0]]}; every pair needs a finite score")
+        raise InputError(f"scores[{bad[0]}] is {scores[bad[0]]}; scores must be finite")
     if same.dtype != bool:
         bad = np.flatnonzero((same != 0) & (same != 1))
         if bad.size:
-            raise InputError(f"same[{bad[0]}] is {same[bad[0]]}; a pair is the same person (1) or not (0)")
+            raise InputError(f"same[{bad[0]}] is {same[bad[0]]}; it must be 1 (genuine) or 0 (impostor)")
         same = same.astype(bool)
     if same.all() or not same.any():
         missing = "impostor" if same.all() else "genuine"
-        raise InputError(f"same holds no {missing} pair among {len(same)}; both kinds are needed")
+        raise InputError(f"same has no {missing} pair among {len(same)}; both kinds are needed")
     return scores, same
 
 
-def _checked_folds(folds: np.ndarray | None, pairs: int) -> np.ndarray:
+def _check_folds(folds: np.ndarray | None, pairs: int) -> np.ndarray:
     if folds is None:
         if pairs < 10:
-            raise InputError(f"scores holds {pairs} pairs; 10 folds need at least 10, or give folds of your own")
+            raise InputError(f"scores has {pairs} pairs; the default 10 folds need at least 10; pass folds for fewer")
         return np.sort(np.arange(pairs) % 10)
     folds = as_array(folds)
     if folds.shape != (pairs,) or folds.dtype.kind not in "iu":
-        raise InputError(f"folds has shape {folds.shape} and type {folds.dtype}; {pairs} pairs need {pairs} integers")
+        raise InputError(f"folds has shape {folds.shape} and dtype {folds.dtype}; {pairs} pairs need {pairs} integers")
     if (folds == folds[0]).all():
-        raise InputError(f"folds puts every pair into fold {folds[0]}; at least two folds are needed")
+        raise InputError(f"folds assigns every pair to fold {folds[0]}; at least two folds are needed")
     return folds
 
 
-def _checked_indices(indices: Sequence[int] | np.ndarray, name: str, rows: int) -> np.ndarray:
+def _check_indices(indices: Sequence[int] | np.ndarray, name: str, rows: int) -> np.ndarray:
     indices = as_array(indices)
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
-        raise InputError(f"{name} has shape {indices.shape} and type {indices.dtype}; a list of row numbers is needed")
+        raise InputError(f"{name} has shape {indices.shape} and dtype {indices.dtype}; a list of row indices is needed")
     bad = np.flatnonzero((indices < 0) | (indices >= rows))
     if bad.size:
         raise InputError(f"{name}[{bad[0]}] is {indices[bad[0]]}; the embeddings have rows 0 to {rows - 1}")

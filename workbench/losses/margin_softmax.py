@@ -18,13 +18,13 @@ from workbench.core.errors import InputError, unknown
 from workbench.core.geometry import full
 from workbench.core.parameters import Declared
 from workbench.losses.base import IGNORE_INDEX, Loss, Objective
+from workbench.losses.compilation import LARGE, way
 from workbench.losses.criteria import CrossEntropy, Mean
 from workbench.losses.link import register
 from workbench.losses.rows import DenseRows
 from workbench.losses.scales import Fixed, Scale
 from workbench.losses.sharded import ShardedDense, ShardedStreaming, ShardedTiling
 from workbench.losses.streaming import StreamingRows, Tiling
-from workbench.losses.tiles import LARGE, way
 from workbench.margins.base import Margin, State
 
 COMPUTE = ("auto", "dense", "streaming")

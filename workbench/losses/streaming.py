@@ -16,8 +16,9 @@ from torch import Tensor
 from workbench.centers.base import ActiveClasses
 from workbench.centers.similarity import Cosine
 from workbench.core.geometry import full
+from workbench.losses.compilation import evaluator
 from workbench.losses.rows import cached_property, next_largest
-from workbench.losses.tiles import evaluator, slopes, sums, without_target
+from workbench.losses.tiles import slopes, sums, without_target
 from workbench.margins.base import Context, Margin, State
 from workbench.margins.source import called, explained
 

@@ -1,16 +1,10 @@
 """What is computed from a tile of cosines: the sums over its classes, and the gradient of the loss by its cosines.
 
-Each is one function of the margin's own N, differentiated inside the tile. Where the work is large it is compiled
-(torch.compile): all passes over the tile become one. Eager code is the same function, used where N cannot be
-compiled or no C++ compiler is found. Which of the two runs depends on sizes, margin and machine alone, never on time.
+Each is one function of the margin's own N, differentiated inside the tile; `compilation` compiles it for large batches.
 """
 
-import copy
-import warnings
 from collections.abc import Callable
-from functools import lru_cache, partial
-from types import FunctionType
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,8 +12,6 @@ from torch.nn.functional import logsigmoid
 
 from workbench.margins.base import Context, Margin
 from workbench.margins.source import called
-
-LARGE = 1 << 24  # cosines in a batch from which compiling, a few seconds once, is repaid within some hundred batches
 
 
 def sums(
@@ -113,79 +105,3 @@ def without_target(values: Tensor, column: Tensor, filler: float) -> Tensor:
     inside = (column >= 0) & (column < n)
     column = column.clamp(0, n - 1).long()
     return values.scatter_(1, column, torch.where(inside, filler, values.gather(1, column)))
-
-
-def evaluator(
-    function: Callable[..., Any], margin: Margin, ctx: Context, like: Tensor, classes: int
-) -> Callable[..., Any]:
-    """`sums` or `slopes` of a margin and its context, for tiles of a batch like (B, D) and `classes` active classes."""
-    eager = partial(function, margin, ctx)
-    quick = compiled(function, margin) if len(like) * classes >= LARGE else None
-    if quick is None:
-        return eager
-    for method in ("N", "hard"):  # errors of a formula that compiled code would not notice
-        called(margin, method, like.new_zeros(len(like), 2), ctx)
-    given = moving(margin, like), moving(ctx, like)
-    return lambda *tile: quick(eager, *given, *tile)
-
-
-def way(margin: Margin, batch: int, classes: int) -> str:
-    """How the tiles of a batch are computed: 'compiled' or 'eager', with the reason for large batches."""
-    if batch * classes < LARGE:
-        return "eager"
-    quick = [compiled(function, margin) for function in (sums, slopes)]
-    if None in quick:
-        return f"eager: {type(margin).__name__} has a field that cannot be hashed"
-    return next((f"eager: {each.failed}" for each in quick if each.failed), "compiled")
-
-
-def compiled(function: Callable[..., Any], margin: Margin) -> "Compiled | None":
-    """The compiled `sums` or `slopes` of a margin class with its choices, for any values of its numbers."""
-    fixed = tuple((name, value) for name, value in vars(margin).items() if not isinstance(value, float))
-    try:
-        return Compiled.of(function, type(margin), fixed)
-    except TypeError:  # a custom margin with a field that cannot be hashed
-        return None
-
-
-class Compiled:
-    """A function compiled at its first call; where that fails, the eager one is used from then on."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        # torch counts recompilations by code object: a copy of it gives each margin class its own count
-        own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
-        self.run = torch.compile(own, dynamic=True, fullgraph=True)
-        self.made, self.failed = False, ""  # whether it was compiled, and why not
-
-    @classmethod
-    @lru_cache(maxsize=64)
-    def of(cls, function: Callable[..., Any], kind: type[Margin], fixed: tuple[Any, ...]) -> "Compiled":
-        """The one for a kind of margin and its fixed fields."""
-        return cls(function)
-
-    def __call__(self, eager: Callable[..., Any], margin: Margin, ctx: Context, *tile: Any) -> Any:
-        if not self.failed:
-            try:
-                return self.run(margin, ctx, *tile) if self.made else self.first(margin, ctx, *tile)
-            except Exception as error:  # no compiler, or a formula that cannot be traced: eager code
-                self.failed = f"{type(error).__name__}: {error}".splitlines()[0]
-        return eager(*tile)
-
-    def first(self, *given: Any) -> Any:
-        """The first call, which compiles, without the deprecation warnings of the compiler's own modules."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            result = self.run(*given)
-        self.made = True
-        return result
-
-
-def moving(part: Any, like: Tensor) -> Any:
-    """A margin or context whose numbers are tensors, so that one compiled function serves all their values."""
-    made = copy.copy(part)
-    for name, value in vars(part).items():
-        if isinstance(value, Tensor):
-            object.__setattr__(made, name, value.detach())
-        elif isinstance(value, float):
-            object.__setattr__(made, name, torch.tensor(value, dtype=like.dtype, device=like.device))
-    return made

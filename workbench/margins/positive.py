@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from workbench.core.geometry import ADDITIVE_GUARDS, GRADS, GUARDS, add_angle, angle, guarded, psi, straight_through
+from workbench.core.geometry import ADDITIVE_GUARDS, GRADS, GUARDS, add_angle, angle, apply_guard, psi, straight_through
 from workbench.core.parameters import Param, param
 from workbench.margins.base import Context, Margin, State
 
@@ -22,13 +22,13 @@ def grad_param(default: str = "exact") -> Any:
 
 
 def angular(c: Tensor, m: float | Tensor, guard: str, grad: str) -> Tensor:
-    """cos(theta_y + m) for the target cosine c (B, 1), guarded, with the chosen gradient."""
-    return straight_through(guarded(add_angle(c, m), c, m, guard), c, grad)
+    """cos(theta_y + m) for the target cosine c (B, 1), with a guard and the selected gradient."""
+    return straight_through(apply_guard(add_angle(c, m), c, m, guard), c, grad)
 
 
 def additive(c: Tensor, m: float, guard: str, grad: str) -> Tensor:
-    """cos(theta_y) - m for the target cosine c (B, 1), guarded, with the chosen gradient."""
-    return straight_through(guarded(c - m, c, m, guard), c, grad)
+    """cos(theta_y) - m for the target cosine c (B, 1), with a guard and the selected gradient."""
+    return straight_through(apply_guard(c - m, c, m, guard), c, grad)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
-"""Mining: which classes are hard for which, and what that says about the data.
+"""Mining of hard negative classes: nearest-neighbor search over centers, hard-negative queues, data-set audit.
 
-index.py     the nearest other classes of every class: the search that the size speaks for, its recall measured
-exact.py     the exhaustive search in torch, oracle and fallback; centers compressed to a byte a number
-cells.py     the approximate search for very many classes, cell by cell
-queue.py     the hard negatives that each class keeps, merged batch by batch and rebuilt from an index
-measures.py  how good a set of negatives is: recall against exact, captured softmax mass
-findings.py  anyone's embeddings or centers -> hard pairs, likely duplicates, likely label errors; page.py shows them
+index.py     nearest other classes of every class, with a search chosen by size and its measured recall
+exact.py     exhaustive search in torch: oracle and fallback; int8 quantization of centers
+cells.py     approximate search for very many classes, cell by cell
+queue.py     hard negatives of each class, merged batch by batch and rebuilt from an index
+measures.py  quality of a set of negatives: recall, captured softmax mass
+dataset.py   embeddings or centers from a file
+audit.py     hard pairs, likely duplicate identities, likely label errors
+tables.py    CSV files of them
 """

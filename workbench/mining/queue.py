@@ -1,7 +1,7 @@
-"""The hard negatives that every class keeps: ids, cosines and ages, C x K, on the CPU; 8 bytes an entry.
+"""Hard-negative queues: K classes per class with cosines and ages, (C, K) on the CPU, 8 bytes per entry.
 
-K = 32 for a million classes is 256 MB. Batches bring candidates (`merge`); a search over all centers makes a new queue
-(`rebuild`) while the old one stays in use, so that refreshing can happen beside the training.
+K = 32 for a million classes takes 256 MB. Batches add candidates (`merge`). A search over all centers makes a new queue
+(`rebuild`) while the old one stays in use, so it can run in another thread during training.
 """
 
 from collections.abc import Callable
@@ -12,18 +12,19 @@ from torch import Tensor
 from workbench.core.errors import InputError
 from workbench.core.progress import Progress
 from workbench.core.random import generator
-from workbench.mining.index import directions, exact, nearest
-from workbench.mining.measures import recall, shared
+from workbench.mining.exact import directions, exact_neighbors
+from workbench.mining.index import nearest_neighbors
+from workbench.mining.measures import recall
 
-OLDEST = torch.iinfo(torch.int16).max
+MAX_AGE = torch.iinfo(torch.int16).max
 
 
 class HardNegativeQueue:
-    """K hard-negative classes of each of C classes, the hardest first.
+    """K hard-negative classes of each of C classes, in descending order of cosine.
 
-    ids (C, K) int32, -1 where empty; scores (C, K) float16, cosines, -inf where empty; ages (C, K) int16: how many
-    merges of the class ago the score was taken. rebuilt: how a rebuild found them, in words; "" if there was none.
-    Raises InputError where there is no room for a queue.
+    ids (C, K) int32, -1 if empty; scores (C, K) float16: cosines, -inf if empty; ages (C, K) int16: number of merges of
+    the class since the score was computed. rebuilt: description of the search of `rebuild`, or "". Raises InputError
+    for an invalid number of classes or K.
     """
 
     def __init__(self, classes: int, K: int) -> None:
@@ -38,15 +39,11 @@ class HardNegativeQueue:
 
     @property
     def K(self) -> int:
+        """Length of each queue."""
         return self.ids.shape[1]
 
-    @property
-    def filled(self) -> float:
-        """The share of entries that hold a class; 0 where K = 0."""
-        return float((self.ids >= 0).float().mean()) if self.K else 0.0
-
     def of(self, classes: Tensor) -> Tensor:
-        """The queues (P, K) int32 of classes (P,), -1 where empty."""
+        """The queues (P, K) int32 of classes (P,), -1 if empty."""
         return self.ids[classes]
 
     def merge(
@@ -57,35 +54,35 @@ class HardNegativeQueue:
         conflict: float | None = None,
         max_age: int | None = None,
     ) -> None:
-        """Offer candidates (P, M) with cosines scores (P, M) to the queues of classes (P,), each named once.
+        """Merge candidates (P, M) with cosines scores (P, M) into the queues of distinct classes (P,).
 
-        The best K by score stay, distinct and never the class itself; a tie takes the smaller id. What is offered
-        replaces an older score of the same class and has age 0; the rest grow one merge older. Entries older than
-        max_age, or with a cosine above conflict (two names of one person, probably), are dropped. Candidates of -1 or
-        without a finite score are not offers. Scores count as the float16 that is stored.
+        The K highest scores are kept, of distinct classes other than the class itself; ties prefer the smaller id. A
+        candidate replaces an older score of the same class and has age 0; other entries age by one. Entries older than
+        max_age, or with a cosine above conflict (probably the same person), are dropped. Candidates of -1 or with a
+        score that is not finite are ignored. Scores are compared as float16. Raises InputError for invalid arguments.
         """
-        self._check_offer(classes, candidates, scores)
+        self._check_candidates(classes, candidates, scores)
         own = classes[:, None]
         ids = torch.cat([self.ids[classes].long(), candidates.long()], 1)
         cos = torch.cat([self.scores[classes], scores.to(torch.float16)], 1).float()
         ages = torch.zeros_like(ids)
-        ages[:, : self.K] = (self.ages[classes].long() + 1).clamp_max(OLDEST)
+        ages[:, : self.K] = (self.ages[classes].long() + 1).clamp_max(MAX_AGE)
         old = torch.zeros_like(ids, dtype=torch.bool)
         old[:, : self.K] = True
         cos = cos.masked_fill((ids < 0) | (ids == own) | ~cos.isfinite(), float("-inf"))
-        old |= cos.isneginf()  # what is no offer does not replace a score either
+        old |= cos.isneginf()  # an ignored candidate does not replace a score
 
-        # Equal ids side by side, offers before old ones, the better score before the worse: the first of each stays.
+        # Sort equal ids together: candidates before old entries, higher scores first. Keep the first of each id.
         order = cos.argsort(dim=1, descending=True, stable=True)
         order = order.gather(1, (2 * ids + old).gather(1, order).argsort(dim=1, stable=True))
         ids, cos, ages = (a.gather(1, order) for a in (ids, cos, ages))
-        gone = torch.zeros_like(old)
-        gone[:, 1:] = ids[:, 1:] == ids[:, :-1]
+        drop = torch.zeros_like(old)
+        drop[:, 1:] = ids[:, 1:] == ids[:, :-1]
         if conflict is not None:
-            gone |= cos > conflict
+            drop |= cos > conflict
         if max_age is not None:
-            gone |= ages > max_age
-        cos = cos.masked_fill(gone, float("-inf"))
+            drop |= ages > max_age
+        cos = cos.masked_fill(drop, float("-inf"))
 
         order = cos.argsort(dim=1, descending=True, stable=True)[:, : self.K]
         ids, cos, ages = (a.gather(1, order) for a in (ids, cos, ages))
@@ -105,59 +102,47 @@ class HardNegativeQueue:
         progress: Progress | None = None,
         seed: int = 0,
     ) -> "HardNegativeQueue":
-        """A new queue with the nearest other centers of W (C, D), for any thread; this one stays as it is.
+        """A new queue with the nearest other centers of W (C, D), from any thread; this one is unchanged.
 
-        index to seed: as of `nearest`, whose Stopped and InputError pass through. conflict:
-        its `above`. `rebuilt` of the new queue says how it was found, and its recall.
+        conflict: cosine above which classes are excluded. index: `kind` of `nearest_neighbors`. It describes the other
+        arguments and the errors.
         """
         if len(W) != len(self.ids):
             raise InputError(f"W has {len(W)} centers; the queue holds {len(self.ids)} classes")
+        new = HardNegativeQueue(len(self.ids), 0)
         if not self.K:
-            return HardNegativeQueue(len(self.ids), 0)
+            return new
         options = {"chunk": chunk, "progress": progress, "stop": stop, "seed": seed}
-        found = nearest(W, self.K, index, device, above=conflict, dtype=torch.float16, **options)
-        new = HardNegativeQueue(
-            len(self.ids), 0
-        )  # its tensors are those that were found: a million classes have 256 MB
-        new.ids, new.scores, new.ages = found.ids, found.cosines, torch.zeros_like(found.ids, dtype=torch.int16)
-        new.rebuilt = f"{found.kind} ({found.why}), recall {found.recall:.3f} on a sample"
+        result = nearest_neighbors(W, self.K, index, device, max_cosine=conflict, dtype=torch.float16, **options)
+        new.ids, new.scores = result.ids, result.cosines  # without a copy: 256 MB for a million classes
+        new.ages = torch.zeros_like(result.ids, dtype=torch.int16)
+        new.rebuilt = f"{result.kind} ({result.reason}), recall {result.recall:.3f} on a sample"
         return new
 
     def recall(self, W: Tensor, sample: int = 256, seed: int = 0) -> float:
-        """recall@K against the exact neighbours in W (C, D), on a sample of classes drawn from the seed."""
+        """recall@K against the exact neighbors in W (C, D), on a random sample of classes; NaN for K = 0."""
         if not self.K:
             return float("nan")
         classes = torch.randperm(len(self.ids), generator=generator(seed, "queue recall"))[:sample]
         W = W.detach()
-        truth = exact(directions(W, classes), W, self.K, classes)[0]
+        truth = exact_neighbors(directions(W, classes), W, self.K, classes)[0]
         return recall(self.ids[classes], truth.cpu())
 
-    def churn(self, other: "HardNegativeQueue") -> float:
-        """The share of this queue's entries that `other` does not hold for the same class; 0 where it has none."""
-        if self.ids.shape[0] != other.ids.shape[0]:
-            raise InputError(f"queues of {len(self.ids)} and {len(other.ids)} classes cannot be compared")
-        held = int((self.ids >= 0).sum())
-        return 1 - int(shared(self.ids, other.ids).sum()) / held if held else 0.0
-
-    def age_histogram(self) -> Tensor:
-        """How many entries have age 0, 1, ...: (oldest + 1,) long."""
-        return torch.bincount(self.ages[self.ids >= 0].long(), minlength=1)
-
     def state_dict(self) -> dict[str, Tensor]:
-        """The three tensors themselves, not copies."""
+        """The three tensors, without copies."""
         return {"ids": self.ids, "scores": self.scores, "ages": self.ages}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over the three tensors of a state_dict, copied. InputError where one is missing or does not fit."""
-        for name, mine in self.state_dict().items():
-            theirs = state.get(name)
-            if theirs is None or theirs.shape != mine.shape or theirs.dtype != mine.dtype:
-                found = "missing" if theirs is None else f"{theirs.dtype} {tuple(theirs.shape)}"
-                raise InputError(f"queue state '{name}' is {found}; it must be {mine.dtype} {tuple(mine.shape)}")
-        for name, mine in self.state_dict().items():
-            mine.copy_(state[name])
+        """Copy the tensors of a state_dict. Raises InputError if one is missing or of another shape or type."""
+        for name, tensor in self.state_dict().items():
+            other = state.get(name)
+            if other is None or other.shape != tensor.shape or other.dtype != tensor.dtype:
+                form = "missing" if other is None else f"{other.dtype} {tuple(other.shape)}"
+                raise InputError(f"queue state '{name}' is {form}; it must be {tensor.dtype} {tuple(tensor.shape)}")
+        for name, tensor in self.state_dict().items():
+            tensor.copy_(state[name])
 
-    def _check_offer(self, classes: Tensor, candidates: Tensor, scores: Tensor) -> None:
+    def _check_candidates(self, classes: Tensor, candidates: Tensor, scores: Tensor) -> None:
         if candidates.shape != scores.shape or candidates.dim() != 2 or classes.shape != candidates.shape[:1]:
             shapes = ", ".join(str(tuple(a.shape)) for a in (classes, candidates, scores))
             raise InputError(f"classes, candidates, scores have shapes {shapes}; (P,), (P, M), (P, M) are needed")
@@ -166,4 +151,4 @@ class HardNegativeQueue:
             if a.numel() and not low <= int(a.min()) <= int(a.max()) < C:
                 raise InputError(f"{name} {int(a.min())}..{int(a.max())} are not in {low}..{C - 1}")
         if len(classes.unique()) != len(classes):
-            raise InputError("classes name one class twice; each may be given once")
+            raise InputError("classes has a class twice; each may occur once")

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.core.parameters import Param
 from workbench.curves import boundaries, curve, ideal_boundaries
-from workbench.curves.ladder import Rung, climbs, equal_factors
+from workbench.curves.ladder import Rung, has_range, is_logarithmic
 from workbench.margins.base import Margin
 from workbench.methods.method import Method, own_values
 from workbench.panels.kit.controls import step
@@ -95,9 +95,9 @@ def spec(name: str, p: Param, front: bool) -> dict[str, Any]:
     said = {"name": name, "symbol": p.symbol, "meaning": p.meaning, "unit": p.unit, "front": front}
     if p.choices:
         return said | {"choices": list(p.choices)}
-    if not climbs(p):
+    if not has_range(p):
         return said
-    return said | {"low": p.low, "high": p.high, "step": step(p.high - p.low), "factors": equal_factors(p)}
+    return said | {"low": p.low, "high": p.high, "step": step(p.high - p.low), "factors": is_logarithmic(p)}
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:

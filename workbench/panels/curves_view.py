@@ -16,7 +16,7 @@ import numpy as np
 from workbench.core.errors import InputError
 from workbench.core.parameters import Param
 from workbench.core.threads import ENDING, spawn
-from workbench.curves.ladder import Rung, climbs, ladder, moves
+from workbench.curves.ladder import Rung, has_range, ladder, moves
 from workbench.margins.source import explained
 from workbench.methods.method import Method, own_values
 from workbench.panels.curves_setting import (
@@ -226,7 +226,7 @@ class CurvesView(Streamed):
 
     def _climbable(self) -> list[str]:
         """The parameters that have a ladder, the grabbed one first."""
-        names = [name for name, p in declared(self._drawn.margin).items() if climbs(p)]
+        names = [name for name, p in declared(self._drawn.margin).items() if has_range(p)]
         return sorted(names, key=lambda name: name != self._grabbed)
 
     def _holds(self, name: str) -> bool:
@@ -270,7 +270,7 @@ class CurvesView(Streamed):
         """The exact curves: T, N, the plain cosines, the ghost's T and N, (4 or 6, P); the controls and the words."""
         asked, r = self._drawn, self._result
         head = {"values": plain(asked.values), "theta": asked.theta, "problem": problem, "controls": self._controls()}
-        head |= {"title": asked.method.title, "colour": theme.METHOD_COLOURS.get(asked.method.key, theme.BLUE)}
+        head |= {"title": asked.method.title, "colour": theme.METHOD_COLORS.get(asked.method.key, theme.BLUE)}
         head |= {"ladders": {k: self._built[k].version for k in self._climbable() if self._holds(k)}}
         head |= {
             "handle": self._handle(),

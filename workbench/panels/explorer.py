@@ -26,7 +26,8 @@ from workbench.core.errors import InputError
 from workbench.core.files import write_table
 from workbench.core.progress import Progress, log_progress
 from workbench.core.record import Snapshot
-from workbench.data.embeddings import checked_images, read, sampled
+from workbench.data.embeddings import check_images, read
+from workbench.data.sampling import sample_embeddings
 from workbench.panels.hardness_view import HardnessView
 from workbench.panels.kit.selection import Selection
 from workbench.panels.queue_view import QueueView
@@ -75,13 +76,14 @@ class Explorer(widgets.VBox):
             for note in found.notes:
                 print(f"Explorer: {note}", file=sys.stderr)
             embeddings = found.embeddings
+            names = found.names if names is None and labels is None else names
             labels, centers, images = (
                 file if given is None else given
                 for given, file in ((labels, found.labels), (centers, found.centers), (images, found.images))
             )
-        sample = sampled(embeddings, labels, centers, names, limit, progress)
+        sample = sample_embeddings(embeddings, labels, centers, names, limit, progress)
         self.rows, self._labels, self._total = sample.rows, sample.labels, sample.total
-        self._images = None if images is None else checked_images(images, sample.total, "images")
+        self._images = None if images is None else check_images(images, sample.total, "images")
         self._own_centers = centers is not None
         self.snapshot = Still(0, sample.x, sample.y, sample.W)
         self._selection = Selection()

@@ -23,11 +23,11 @@ from workbench.reports.figures import Figures
 from workbench.reports.pages import HtmlTable, render
 from workbench.training.config import Config
 from workbench.training.live.session import LiveSession
-from workbench.views.curves import Drawn, curves_figure
+from workbench.views.curves import MarginCurve, curves_figure
 from workbench.views.hardness import distances_figure
 from workbench.views.similarity import ridges_figure
 from workbench.views.sphere import map_figure, sphere_figure
-from workbench.views.theme import look
+from workbench.views.theme import method_style
 from workbench.views.training import Track, loss_figure
 
 SIZE = {"width": 900, "height": 560}  # of a picture, in pixels
@@ -72,11 +72,11 @@ def figures_of(session: LiveSession, seen: Snapshot, theta: float) -> Iterator[S
     """The figures of a session at a snapshot, as they can be printed."""
     tuning, classes = session.tuning, len(session.images.names)
     sampled = f"{len(seen.y):,} of {len(session.images):,} training images, stratified by class, at step {seen.step:,}."
-    own = look(tuning.method, tuning.composed.title)
+    own = method_style(tuning.method, tuning.composed.title)
     if tuning.composed.has_logits:
         margin, at = tuning.composed.margin_of(tuning.values), (theta, seen.state, seen.length)
         lines = curve(margin, theta=theta, state=seen.state, norm=seen.length)
-        drawn = Drawn(own.label, own.colour, lines, boundaries(margin, *at), ideal_boundaries(margin, *at))
+        drawn = MarginCurve(own.label, own.color, lines, boundaries(margin, *at), ideal_boundaries(margin, *at))
         said = f"T (solid) and N (dashed) of a sample between two centers {math.degrees(theta):.1f}° apart."
         yield Shown("curves", "Curves", said, lambda dark: curves_figure([drawn], theta, dark))
     if seen.x.shape[1] == 3 and classes <= 14:

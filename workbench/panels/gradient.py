@@ -19,7 +19,7 @@ import torch
 from workbench.centers.full import FullCenters
 from workbench.core.errors import InputError, unknown
 from workbench.core.parameters import Param
-from workbench.curves.gradients import GradientMap, cosines_at, gradient_map, gradients, put
+from workbench.curves.gradients import GradientMap, cosines_at, gradient_map, gradients, set_state
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.margins.base import Margin
 from workbench.methods.method import Method, own_values
@@ -27,7 +27,7 @@ from workbench.panels.kit.base import MethodPanel, button
 from workbench.panels.kit.controls import declared
 from workbench.panels.setting import Setting, state_names
 from workbench.views.canvas import Trace
-from workbench.views.gradients import Mapped, drawing
+from workbench.views.gradients import LabeledMap, drawing
 
 CLASSES = 1000  # for which an objective is made: AdaCos's scale and UniFace's threshold start from it
 NOTHING = ""  # to compare with
@@ -196,7 +196,7 @@ class GradientPanel(MethodPanel):
         return "".join([*told, *cautions])
 
     def _drawing(self, dark: bool) -> tuple[list[Trace], dict[str, Any]]:
-        shown = [Mapped(s.label, s.map) for s in (self._result, self._result.against) if s]
+        shown = [LabeledMap(s.label, s.map) for s in (self._result, self._result.against) if s]
         return drawing(shown, self._result.scene["show"], self._result.scene["compare"], dark)
 
 
@@ -213,7 +213,7 @@ def composed(
         warnings.simplefilter("ignore")  # what a margin cautions about stands in the panel
         objective = method.objective(parameters, FullCenters(CLASSES, 2, 0, method.similarity_of(parameters)))
     names = state_names(method.margin.states | method.scale.states, parameters)
-    put(objective, {names[key]: value for key, value in given.items()})
+    set_state(objective, {names[key]: value for key, value in given.items()})
     return objective, {key: float(objective.state[name]) for key, name in names.items()}
 
 

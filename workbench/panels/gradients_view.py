@@ -17,10 +17,11 @@ import numpy as np
 import torch
 
 from workbench.centers.full import FullCenters
+from workbench.core.angles import format_angle
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.core.threads import spawn
-from workbench.curves.gradients import GRID, GradientMap, cosines_at, gradient_map, gradients, put, similar
+from workbench.curves.gradients import GRID, GradientMap, cosines_at, gradient_map, gradients, set_state, similarities
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.methods import METHODS
 from workbench.methods.method import Method
@@ -167,7 +168,7 @@ class GradientsView(LiveView):
             line("on cos θ_j, hardest other", found.map.theta_y, found.other, VERMILION, dashed=True),
         ]
         y = Axis("Gradient (nats per cosine)", "gradient", span)
-        note = f"θ_j = {math.degrees(found.theta_j):.0f}° ({found.theta_j:.2f} rad), the samples' median."
+        note = f"θ_j = {format_angle(found.theta_j, 0)}, the samples' median."
         self._curves.draw(x, y, curves, [mark(0.0, across=True)], note)
 
 
@@ -194,14 +195,14 @@ def composed(method: Method, snapshot: Snapshot, classes: int) -> MarginSoftmax:
         objective = method.objective(
             snapshot.parameters, FullCenters(classes, 2, 0, method.similarity_of(snapshot.parameters))
         )
-    put(objective, snapshot.state)
+    set_state(objective, snapshot.state)
     return objective
 
 
 def logits_per_cosine(objective: MarginSoftmax, norm: float) -> float:
     """By how much a logit grows with the cosine, the margin aside: the scale, times the length where that counts."""
     length = torch.tensor([[norm]], dtype=torch.float64)
-    return float(objective.scale.value(length, objective.state) * similar(objective, torch.ones(1, 1), norm))
+    return float(objective.scale.value(length, objective.state) * similarities(objective, torch.ones(1, 1), norm))
 
 
 def the_rest(cos: np.ndarray, y: np.ndarray, s: float) -> tuple[int, float]:
@@ -228,5 +229,5 @@ def said(found: Found) -> str:
     """What the plane leaves out, in a sentence."""
     if not found.rest:
         return "There are no further centers."
-    at = f"{math.degrees(found.theta_rest):.0f}° ({found.theta_rest:.2f} rad)"
+    at = format_angle(found.theta_rest, 0)
     return f"All further centers weigh as much as {found.rest} at {at}, the samples' median."

@@ -20,9 +20,8 @@ from workbench.panels.kit.controls import declared
 from workbench.panels.setting import THETA, Curves, moves_curves, preset_values, settle, state_names
 from workbench.views import theme
 from workbench.views.canvas import Trace
-from workbench.views.curves import Drawn, drawing
+from workbench.views.curves import MarginCurve, drawing
 
-COLOURS = (theme.BLUE, theme.VERMILION, theme.GREEN, theme.ORANGE, theme.PURPLE, theme.SKY)
 HEIGHT = 430  # of the figure, in pixels
 
 
@@ -117,14 +116,14 @@ class MarginPanel(MethodPanel):
 
     def _drawing(self, dark: bool) -> tuple[list[Trace], dict[str, Any]]:
         """The ghost, the pins and the present setting: each method in its colour, or in a free one if that is taken."""
-        made: list[Drawn] = []
+        made: list[MarginCurve] = []
         for s in (self._result, *self._pins):
-            own = theme.METHOD_COLOURS.get(s.method.key, theme.BLUE)
-            taken = [d.colour for d in made]
-            colour = next((c for c in (own, *COLOURS) if c not in taken), theme.GREY)
-            made.append(Drawn(s.label, colour, s.curve, s.actual, s.ideal))
+            own = theme.METHOD_COLORS.get(s.method.key, theme.BLUE)
+            taken = [d.color for d in made]
+            colour = next((c for c in (own, *theme.COLORS) if c not in taken), theme.GREY)
+            made.append(MarginCurve(s.label, colour, s.curve, s.actual, s.ideal))
         none = np.empty(0)
-        g = self._ghost or Drawn("", "", Curve(none, none, none, none, none, {}), none, none)
-        made.append(Drawn("before", theme.GREY, g.curve, g.actual, g.ideal, ghost=True))
+        g = self._ghost or MarginCurve("", "", Curve(none, none, none, none, none, {}), none, none)
+        made.append(MarginCurve("before", theme.GREY, g.curve, g.actual, g.ideal, ghost=True))
         traces, layout = drawing(made[::-1], self._result.theta, dark)  # the present one on top
         return traces, layout | {"height": HEIGHT}

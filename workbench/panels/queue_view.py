@@ -19,7 +19,7 @@ from workbench.mining.queue import HardNegativeQueue
 from workbench.panels.kit.selection import Selection
 from workbench.panels.kit.stream import Streamed, source
 from workbench.panels.sphere_view import both
-from workbench.probes.rivals import Rivals, center_cosines, most_confused, nearest_classes, rivals
+from workbench.probes.rivals import Rivals, center_cosines, most_confused_class, nearest_classes, rivals
 
 K = 16  # rivals shown
 LISTED = 500  # classes up to which a list offers them by name; a number is typed for one of more
@@ -104,7 +104,7 @@ class QueueView(Streamed):
         elif "clear" in content:
             self.selection.clear()
         elif "confused" in content:
-            self.own = most_confused(snapshot)
+            self.own = most_confused_class(snapshot)
         elif "pictures" in content and self._picture is not None:
             places = [int(i) for i in content["pictures"] if 0 <= int(i) < len(snapshot.y)]
             found = [(i, image) for i in places if (image := self._picture(i)) is not None]
@@ -140,7 +140,7 @@ class QueueView(Streamed):
 
     def _first(self) -> int:
         chosen = [j for j in self.selection.classes if 0 <= j < self.classes]
-        return chosen[-1] if chosen else most_confused(self._snapshot)
+        return chosen[-1] if chosen else most_confused_class(self._snapshot)
 
     def _name(self, j: int) -> str:
         return f"class {j}" if self._names is None else str(self._names[j])

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from workbench.core.angles import format_angle, format_angles
 from workbench.core.errors import InputError
 from workbench.core.parameters import Param
 from workbench.curves import Curve, boundaries, curve, ideal_boundaries
 from workbench.curves.slice import slice_logits
 from workbench.margins.base import Margin
 from workbench.methods.method import Method, own_values
-from workbench.views.curves import SAME, angle, angles
+from workbench.views.curves import SAME
 
 THETA = Param("θ", "angle between the two centers", unit="rad", low=0.1, high=math.pi)
 
@@ -77,9 +78,10 @@ class Curves(Setting):
             winner = "target" if self.curve.T[0] > self.curve.N[0] else "other class"
             return f"There is no boundary: the {winner} wins all the way between the two centers."
         if len(self.actual) > 1:
-            return f"T and N cross {len(self.actual)} times, at {angles(self.actual)}; ideal: {angles(self.ideal)}."
+            actual, ideal = format_angles(self.actual), format_angles(self.ideal)
+            return f"T and N cross {len(self.actual)} times, at {actual}; ideal: {ideal}."
         at = float(self.actual[0])
-        lies = f"The boundary lies at {angle(at)}"
+        lies = f"The boundary lies at {format_angle(at)}"
         if len(self.ideal) != 1:
             return f"{lies}; the positive margin alone would draw {len(self.ideal) or 'none'}."
         ideal = float(self.ideal[0])

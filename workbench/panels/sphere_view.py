@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import traitlets
 
+from workbench.core.angles import format_angle
 from workbench.core.arrays import unit
 from workbench.core.errors import InputError, unknown
 from workbench.core.record import Snapshot
@@ -337,5 +338,4 @@ class SphereView(Streamed):
 
 def both(cos: float) -> str:
     """The angle of a cosine, in degrees and radians."""
-    angle = float(np.arccos(np.clip(cos, -1, 1)))
-    return f"{np.degrees(angle):.1f}° ({angle:.2f} rad)"
+    return format_angle(float(np.arccos(np.clip(cos, -1, 1))))

@@ -1,1 +1,1 @@
-"""Probes: a snapshot of a training -> a result; one file a question."""
+"""Probes: measurements on a snapshot of a training run; one file per question, with its result class."""

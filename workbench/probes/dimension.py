@@ -1,4 +1,4 @@
-"""Dimension: do hard negatives come closer where embeddings have more numbers? (NPCFace, section IV-E and Fig. 5)"""
+"""Are hard negatives more similar in higher embedding dimensions? (NPCFace, section IV-E and Fig. 5)"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,18 +7,16 @@ import numpy as np
 
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
-from workbench.probes.hardness import checked_cosines, clipped
-
-Measured = Snapshot | tuple[np.ndarray, np.ndarray]
+from workbench.probes.hardness import check_cosines, clip_cosines, cosine_histogram
 
 
 @dataclass(frozen=True, eq=False)
 class DimensionSimilarity:
-    """How near the nearest other center of misclassified samples is, for embeddings of several dimensions.
+    """Cosine of misclassified samples to the nearest other center, for several embedding dimensions.
 
-    dims (K,): the dimensions D, in rising order; edges (bins + 1,) from -1 to 1; nearest (K, bins): histograms of the
-    cosine, each of sum 1, or zeros where D has none; mean (K,): of the cosines, nan where there are none; count,
-    samples (K,): misclassified samples, and all; overlap: of all the histograms, in [0, 1], nan where one is empty.
+    dims (K,): the dimensions D, ascending; edges (bins + 1,) from -1 to 1; nearest (K, bins): normalized histograms of
+    the cosine, zeros without misclassified samples; mean (K,): mean cosine, nan without; count, samples (K,): numbers
+    of misclassified and of all samples; overlap: of all the histograms, in [0, 1], nan where one is empty.
     """
 
     dims: np.ndarray
@@ -31,40 +29,36 @@ class DimensionSimilarity:
 
     @property
     def share(self) -> np.ndarray:
-        """Share of the samples that is misclassified, (K,)."""
+        """Fraction (K,) of the samples that is misclassified."""
         return self.count / self.samples
 
     def summary(self) -> dict[str, float]:
         columns = {"mean": self.mean, "share": self.share, "count": self.count}
-        each = {
-            f"{name}@{dim}": float(column[k]) for k, dim in enumerate(self.dims) for name, column in columns.items()
-        }
-        return {"overlap": self.overlap, **each}
+        values = {f"{name}@{D}": float(column[k]) for k, D in enumerate(self.dims) for name, column in columns.items()}
+        return {"overlap": self.overlap, **values}
 
 
-def dimension(measured: Mapping[int, Measured], bins: int = 50) -> DimensionSimilarity:
-    """Histogram the misclassified samples' cosine to the nearest other center, for each embedding dimension D.
+def dimension(data: Mapping[int, Snapshot | tuple[np.ndarray, np.ndarray]], bins: int = 50) -> DimensionSimilarity:
+    """Histogram of the misclassified samples' cosine to the nearest other center, for each embedding dimension D.
 
-    measured: {D: snapshot of a training in D dimensions, or (cos (n, C), y (n,))}. A sample is misclassified when
-    arg max cosine is not y, so its arg max is the nearest other center. The bins are equal on [-1, 1]; each histogram
-    sums to 1, or is zeros where D has no misclassified samples. overlap = sum over bins of the smallest of all the
-    histograms: 1 where the dimension makes no difference (NPCFace, Fig. 5), nan where one of them is empty.
+    data: {D: snapshot with D-dimensional embeddings, or (cos (n, C), y (n,))}. A sample is misclassified if arg max
+    cosine is not y; the arg max is then the nearest other center. The bins are equal on [-1, 1]; each histogram sums to
+    1, or is zeros without misclassified samples. overlap = sum over bins of the minimum of all histograms: 1 where the
+    dimension makes no difference (NPCFace, Fig. 5), nan where one of them is empty.
 
-    Raises InputError for no dimension, fewer than one bin, a snapshot of another dimension, values that are not
-    cosines, and labels that do not fit.
+    Raises InputError without dimensions, for fewer than one bin, a snapshot of another dimension, values that are not
+    cosines, and mismatched labels.
     """
-    if not measured:
-        raise InputError("nothing is measured; at least one dimension is needed")
-    if bins < 1:
-        raise InputError(f"bins is {bins}; a histogram needs at least one")
-    dims = sorted(measured)
-    samples, nearest = zip(*(nearest_other(dim, measured[dim]) for dim in dims), strict=True)
-    edges = np.linspace(-1.0, 1.0, bins + 1)
+    if not data:
+        raise InputError("data is empty; at least one embedding dimension is needed")
+    dims = sorted(data)
+    samples, nearest = zip(*(nearest_other(dim, data[dim]) for dim in dims), strict=True)
+    histograms = [cosine_histogram(values, bins) for values in nearest]
     counts = np.array([len(values) for values in nearest])
-    shares = np.array([np.histogram(values, edges)[0] / max(len(values), 1) for values in nearest])
+    shares = np.array([shares for _, shares in histograms])
     return DimensionSimilarity(
         dims=np.array(dims),
-        edges=edges,
+        edges=histograms[0][0],
         nearest=shares,
         mean=np.array([values.mean() if len(values) else np.nan for values in nearest]),
         count=counts,
@@ -73,9 +67,9 @@ def dimension(measured: Mapping[int, Measured], bins: int = 50) -> DimensionSimi
     )
 
 
-def nearest_other(dim: int, given: Measured) -> tuple[int, np.ndarray]:
-    """The number of samples, and the misclassified ones' cosines to their nearest other center."""
-    if isinstance(given, Snapshot) and given.W.shape[1] != dim:
-        raise InputError(f"the snapshot given for D = {dim} is of a training in {given.W.shape[1]} dimensions")
-    cos, y = checked_cosines(*((given.cos, given.y) if isinstance(given, Snapshot) else given))
-    return len(y), clipped(cos.max(axis=1)[cos.argmax(axis=1) != y])
+def nearest_other(dim: int, data: Snapshot | tuple[np.ndarray, np.ndarray]) -> tuple[int, np.ndarray]:
+    """The number of samples, and the misclassified ones' cosines to the nearest other center."""
+    if isinstance(data, Snapshot) and data.W.shape[1] != dim:
+        raise InputError(f"the snapshot for D = {dim} has embedding dimension {data.W.shape[1]}")
+    cos, y = check_cosines(*((data.cos, data.y) if isinstance(data, Snapshot) else data))
+    return len(y), clip_cosines(cos.max(axis=1)[cos.argmax(axis=1) != y])

@@ -1,4 +1,4 @@
-"""Geometry: how far apart do the class centers lie on the hypersphere? (ReCurricularFace, section 3)"""
+"""Angles between class centers on the hypersphere (ReCurricularFace, section 3)."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from workbench.core.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class CenterAngles:
-    """How far apart the class centers lie, in radians.
+    """Angles between class centers, in rad.
 
-    nearest: (C,) angle of each center to its nearest other center; mean, minimum: of these; expected: what
-    ReCurricularFace's Eq. 2 predicts for so many classes in so many dimensions, nan where nobody asked.
+    nearest (C,): angle of each center to its nearest other center; mean, minimum: of these; expected: the prediction of
+    ReCurricularFace Eq. 2 for C centers in D dimensions, nan if not given.
     """
 
     nearest: np.ndarray
@@ -26,12 +26,10 @@ class CenterAngles:
 
 
 def center_angles(W: np.ndarray, expected: float = float("nan")) -> CenterAngles:
-    """Angle in radians of each class center to its nearest other center.
+    """Angle in rad of each class center of W (C, D), normalized here, to its nearest other center.
 
-    W (C, D): class centers, which need not be normalised; `expected` is kept beside the measurement: the angle in
-    radians that Eq. 2 of ReCurricularFace predicts for C centers in D dimensions.
-
-    Raises InputError for fewer than two centers and for a center that has no direction.
+    expected: the angle in rad of `workbench.core.geometry.expected_angle`, stored in the result. Raises InputError for
+    fewer than two centers and for a zero or non-finite center.
     """
     W = unit_rows(W, "W")
     if len(W) < 2:
@@ -41,8 +39,6 @@ def center_angles(W: np.ndarray, expected: float = float("nan")) -> CenterAngles
         cos = W[rows] @ W.T
         cos[np.arange(len(cos)), np.arange(rows.start, rows.stop)] = -np.inf
         a, b = W[rows].astype(np.float64), W[cos.argmax(axis=1)].astype(np.float64)
-        # Unlike arccos of the cosine, exact also for centers that nearly coincide or nearly oppose each other.
+        # Accurate also for nearly parallel and nearly opposite centers, unlike arccos.
         nearest[rows] = 2.0 * np.arctan2(np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1))
-    return CenterAngles(
-        nearest=nearest, mean=float(nearest.mean()), minimum=float(nearest.min()), expected=float(expected)
-    )
+    return CenterAngles(nearest, float(nearest.mean()), float(nearest.min()), float(expected))

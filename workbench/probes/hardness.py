@@ -1,4 +1,4 @@
-"""Hardness: do the hardest positives also make the hardest negatives? (NPCFace, section IV-A and Fig. 3)"""
+"""Correlation of hard positives and hard negatives (NPCFace, section IV-A and Fig. 3)."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,11 @@ DISTANCES = {
 
 @dataclass(frozen=True, eq=False)
 class HardnessCorrelation:
-    """How the hardness of a misclassified sample as a positive goes with its hardness as a negative.
+    """Hardness of misclassified samples as positives and as negatives.
 
-    r: Pearson correlation of own and nearest, nan where it is not defined; own, nearest: (count,) distances of the
-    misclassified samples to their own center and to the nearest other one; misclassified: (n,) bool over all samples.
+    r: Pearson correlation of own and nearest, nan where undefined; own, nearest (count,): distances of the
+    misclassified samples to their own center and to the nearest other center; misclassified (n,): bool, over all
+    samples.
     """
 
     r: float
@@ -36,25 +37,25 @@ class HardnessCorrelation:
 
 
 def hardness(cos: np.ndarray, y: np.ndarray, distance: str = "cosine") -> HardnessCorrelation:
-    """Correlate the misclassified samples' distance to their own center with that to the nearest other center.
+    """Correlation of the misclassified samples' distances to their own center and to the nearest other center.
 
-    cos (n, C): cosine of each sample to every center; y (n,): its class. A sample is misclassified when arg max cosine
-    is not y (of equal cosines the first class is the arg max). r is the Pearson correlation of the two distances over
-    these samples; negative r means that a sample far from its own center lies close to another one (NPCFace IV-A).
-    r is nan for fewer than three misclassified samples and where a distance is the same for all of them.
+    cos (n, C): cosine of each sample to every center; y (n,): labels. A sample is misclassified if arg max cosine is
+    not y (ties: the first class). r is the Pearson correlation of the two distances over these samples; r < 0: samples
+    far from their own center are close to another one (NPCFace IV-A). r is nan for fewer than three misclassified
+    samples and for a constant distance.
 
-    distance: "cosine" 1 - cos, "angle" arccos(cos) in radians, "euclidean" sqrt(2 - 2 cos), the chord.
+    distance: "cosine" 1 - cos, "angle" arccos(cos) in rad, "euclidean" sqrt(2 - 2 cos).
 
-    Raises InputError for an unknown distance, values that are not cosines, and labels that do not fit.
+    Raises InputError for an unknown distance, values that are not cosines, and mismatched labels.
     """
     if distance not in DISTANCES:
         raise unknown("distance", distance, DISTANCES)
-    cos, y = checked_cosines(cos, y)
+    cos, y = check_cosines(cos, y)
     predicted = cos.argmax(axis=1)
     misclassified = predicted != y
-    # The arg max of a misclassified sample is another class, hence it is the nearest other center.
+    # The arg max of a misclassified sample is its nearest other center.
     own, nearest = (
-        DISTANCES[distance](clipped(cos[misclassified, classes[misclassified]])) for classes in (y, predicted)
+        DISTANCES[distance](clip_cosines(cos[misclassified, classes[misclassified]])) for classes in (y, predicted)
     )
     defined = len(own) >= 3 and np.ptp(own) > 0 and np.ptp(nearest) > 0
     r = float(np.corrcoef(own, nearest)[0, 1]) if defined else float("nan")
@@ -62,38 +63,47 @@ def hardness(cos: np.ndarray, y: np.ndarray, distance: str = "cosine") -> Hardne
 
 
 def own_and_nearest(cos: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For every sample its cosine to the own center, that to the nearest other center, and whose that is; (n,) each.
+    """Per sample (n,): cosine to the own center, cosine to the nearest other center, and the class of the latter.
 
-    cos (n, C) of C >= 2 classes, y (n,), as for `hardness`, whose distances are 1 minus these.
+    cos (n, C) of C >= 2 classes, y (n,): as for `hardness`.
     """
-    cos, y = checked_cosines(cos, y)
+    cos, y = check_cosines(cos, y)
     rows = np.arange(len(y))
     others = cos.copy()
     others[rows, y] = -np.inf
     other = others.argmax(axis=1)
-    return clipped(cos[rows, y]), clipped(cos[rows, other]), other
+    return clip_cosines(cos[rows, y]), clip_cosines(cos[rows, other]), other
 
 
-def checked_cosines(cos: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays cos (n, C) and y (n,), or InputError where they are not cosines of n samples and their classes."""
+def check_cosines(cos: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """cos (n, C) and y (n,) as arrays. Raises InputError if they are not cosines of n samples and their labels."""
     cos, y = np.asarray(cos), np.asarray(y)
     if cos.ndim != 2 or 0 in cos.shape or cos.dtype.kind != "f":
-        raise InputError(f"cos has shape {cos.shape} and type {cos.dtype}; cosines (samples, classes) are needed")
+        raise InputError(f"cos has shape {cos.shape} and dtype {cos.dtype}; floats (samples, classes) are needed")
     if y.shape != (len(cos),) or y.dtype.kind not in "iu":
-        raise InputError(f"y has shape {y.shape} and type {y.dtype}; {len(cos)} samples need {len(cos)} integers")
+        raise InputError(f"y has shape {y.shape} and dtype {y.dtype}; {len(cos)} samples need {len(cos)} integers")
     bad = np.flatnonzero((y < 0) | (y >= cos.shape[1]))
     if bad.size:
         raise InputError(f"y[{bad[0]}] is {y[bad[0]]}; the classes of cos are 0 to {cos.shape[1] - 1}")
-    # Rounding may carry a cosine a little past 1, in half precision by a percent; a logit goes much further.
+    # Rounding may exceed 1, by up to 1 % in half precision; logits are much larger.
     bad = np.argwhere(~(np.abs(cos) <= 1.01))
     if len(bad):
         i, j = bad[0]
-        raise InputError(
-            f"cos[{i}, {j}] is {cos[i, j]}; a cosine lies in [-1, 1] (logits: divide by the scale s first)"
-        )
+        raise InputError(f"cos[{i}, {j}] is {cos[i, j]}; cosines must be in [-1, 1] (divide logits by the scale s)")
     return cos, y
 
 
-def clipped(cos: np.ndarray) -> np.ndarray:
-    """Cosines in float64, brought back into [-1, 1] where rounding carried them out."""
+def clip_cosines(cos: np.ndarray) -> np.ndarray:
+    """Cosines in float64, clipped to [-1, 1]."""
     return np.clip(cos.astype(np.float64), -1.0, 1.0)
+
+
+def cosine_histogram(cos: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Edges (bins + 1,) of equal bins on [-1, 1], and the fraction (bins,) of the cosines (n,) in each; zeros for none.
+
+    Raises InputError for fewer than one bin.
+    """
+    if bins < 1:
+        raise InputError(f"bins is {bins}; a histogram needs at least one")
+    counts, edges = np.histogram(cos, np.linspace(-1.0, 1.0, bins + 1))
+    return edges, counts / max(len(cos), 1)

@@ -1,4 +1,4 @@
-"""Rivals: which classes lie nearest to a class, and which of its own samples lies nearest to each of them?"""
+"""The nearest classes of a class, and its own hardest sample against each of them."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,9 @@ from workbench.probes.hardness import own_and_nearest
 class Rivals:
     """Rivals of one class, the nearest center first. All arrays (K,).
 
-    ids: the classes; cosine: of the two centers. sample: of the class's own samples, the place of the hardest one
-    against that rival, whose cosine to its own center exceeds that to the rival's the least, -1 where the class has
-    none; sample_cosine: its cosine to the rival's center, nan without one; nearer: whether it is nearer to that center
-    than to its own, hence misclassified.
+    ids: classes; cosine: between the two centers; sample: index of the class's own sample with the smallest difference
+    of the cosines to its own and to the rival's center, -1 if the class has no samples; sample_cosine: its cosine to
+    the rival's center, nan without one; nearer: whether it is nearer to the rival's center, hence misclassified.
     """
 
     ids: np.ndarray
@@ -27,32 +26,32 @@ class Rivals:
     nearer: np.ndarray
 
     def summary(self) -> dict[str, float]:
-        """How near the nearest rival is, and how many rivals an own sample is nearer to."""
+        """Cosine of the nearest rival, and the number of rivals with an own sample nearer to them."""
         return {"nearest": float(self.cosine[0]) if len(self.ids) else float("nan"), "nearer": int(self.nearer.sum())}
 
 
 def center_cosines(W: np.ndarray, own: int) -> np.ndarray:
-    """Cosines (C,) of the center of one class to those of all, W (C, D); a center of length 0 has cosine 0 to all."""
+    """Cosines (C,) of the center of class `own` to all centers W (C, D); 0 for centers of norm 0."""
     lengths = np.sqrt(np.einsum("ij,ij->i", W, W))
     return (W @ W[own]) / np.maximum(lengths * lengths[own], np.finfo(W.dtype).tiny)
 
 
 def nearest_classes(cos: np.ndarray, own: int, K: int) -> np.ndarray:
-    """The K other classes, at most C - 1, of the largest cosines (C,), nearest first; a tie takes the smaller id."""
+    """The K (at most C - 1) other classes of largest cosine (C,), descending; ties: the smaller id first."""
     others = np.where(np.arange(len(cos)) == own, -np.inf, cos)
     K = min(K, len(cos) - 1)
     if K < 1:
         return np.empty(0, dtype=np.intp)
-    least = np.partition(others, -K)[-K]  # everything above it, and of what equals it the smallest ids
+    least = np.partition(others, -K)[-K]
     ids = np.flatnonzero(others >= least)
     return ids[np.lexsort((ids, -others[ids]))][:K]
 
 
 def rivals(snapshot: Snapshot, own: int, ids: np.ndarray, cos: np.ndarray) -> Rivals:
-    """What a snapshot says of the classes ids (K,), rivals of class `own`; cos (C,): as `center_cosines` of own.
+    """The hardest samples of class `own` against the classes ids (K,); cos (C,): `center_cosines` of own.
 
-    A sample's cosine to a class with sub-centers is that to the nearest of them. Raises InputError for a class that
-    the snapshot has no center of.
+    With sub-centers, the cosine to a class is that to the nearest sub-center. Raises InputError for a class without a
+    center in the snapshot.
     """
     W = snapshot.W.reshape(len(snapshot.W) // snapshot.sub, snapshot.sub, -1)
     bad = next((int(j) for j in (own, *ids) if not 0 <= j < len(W)), None)
@@ -60,22 +59,22 @@ def rivals(snapshot: Snapshot, own: int, ids: np.ndarray, cos: np.ndarray) -> Ri
         raise InputError(f"class {bad}: the classes of the snapshot are 0 to {len(W) - 1}")
     ids = np.asarray(ids, dtype=np.intp)
     ids = ids[np.lexsort((ids, -cos[ids]))]
-    places = np.flatnonzero(snapshot.y == own)
-    if not len(places) or not len(ids):
+    samples = np.flatnonzero(snapshot.y == own)
+    if not len(samples) or not len(ids):
         none = np.full(len(ids), -1)
         return Rivals(ids, cos[ids], none, np.full(len(ids), np.nan), np.zeros(len(ids), dtype=bool))
-    to = np.einsum("nd,csd->ncs", unit(snapshot.x[places]), unit(W[[own, *ids]])).max(axis=2)
+    to = np.einsum("nd,csd->ncs", unit(snapshot.x[samples]), unit(W[[own, *ids]])).max(axis=2)
     gap = to[:, 1:] - to[:, :1]
     hardest = gap.argmax(axis=0)
     columns = np.arange(len(ids))
-    return Rivals(ids, cos[ids], places[hardest], to[hardest, columns + 1], gap[hardest, columns] > 0)
+    return Rivals(ids, cos[ids], samples[hardest], to[hardest, columns + 1], gap[hardest, columns] > 0)
 
 
-def most_confused(snapshot: Snapshot) -> int:
-    """The class with the most samples taken for one and the same other class; a tie takes the smaller id.
+def most_confused_class(snapshot: Snapshot) -> int:
+    """The class with the largest off-diagonal entry of the confusion matrix; ties: the smallest id.
 
-    Where nothing is misclassified: the class of the sample whose nearest other center is the least farther than its
-    own. 0 where the snapshot has no sample, or one class.
+    Without misclassified samples: the class of the sample with the smallest difference of its cosines to the own and to
+    the nearest other center. 0 for a snapshot without samples or with one class.
     """
     if not len(snapshot.y) or len(snapshot.W) == snapshot.sub:
         return 0

@@ -1,19 +1,18 @@
-"""Similarity: does a low cosine to the own center give a misclassified sample away? (NPCFace, section IV-D, Fig. 4)"""
+"""Cosines to the own center of well-classified and of misclassified samples (NPCFace, section IV-D and Fig. 4)."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.core.errors import InputError
-from workbench.probes.hardness import checked_cosines, clipped
+from workbench.probes.hardness import check_cosines, clip_cosines, cosine_histogram
 
 
 @dataclass(frozen=True, eq=False)
 class Similarity:
-    """Where the cosines to the own center lie, for well-classified and for misclassified samples.
+    """Distribution of the cosine to the own center, for well-classified and for misclassified samples.
 
-    edges: (bins + 1,) from -1 to 1; well, mis: (bins,) histograms, each of sum 1, or zeros where the group is empty;
-    overlap: in [0, 1], nan where a group is empty; n_well, n_mis: samples in each group.
+    edges (bins + 1,) from -1 to 1; well, mis (bins,): normalized histograms, zeros for an empty group; overlap: in
+    [0, 1], nan if a group is empty; n_well, n_mis: samples in each group.
     """
 
     edges: np.ndarray
@@ -28,23 +27,20 @@ class Similarity:
 
 
 def similarity(cos: np.ndarray, y: np.ndarray, bins: int = 50) -> Similarity:
-    """Histogram the cosine to the own center, for well-classified and for misclassified samples.
+    """Histograms of the cosine to the own center, for well-classified and for misclassified samples.
 
-    cos (n, C): cosine of each sample to every center; y (n,): its class. A sample is misclassified when arg max cosine
-    is not y. The bins are equal on [-1, 1] and each histogram sums to 1.
-    overlap = sum over bins of min(well, mis): 1 where the two groups look the same, 0 where a cosine tells them apart
-    (NPCFace, Fig. 4 b). An empty group has a histogram of zeros, and overlap is nan.
+    cos (n, C): cosine of each sample to every center; y (n,): labels. A sample is misclassified if arg max cosine is
+    not y. The bins are equal on [-1, 1]; each histogram sums to 1, or is zeros for an empty group. overlap = sum over
+    bins of min(well, mis): 1 for equal distributions, 0 for separable ones (NPCFace, Fig. 4 b), nan if a group is
+    empty.
 
-    Raises InputError for values that are not cosines, labels that do not fit, and fewer than one bin.
+    Raises InputError for values that are not cosines, mismatched labels, and fewer than one bin.
     """
-    if bins < 1:
-        raise InputError(f"bins is {bins}; a histogram needs at least one")
-    cos, y = checked_cosines(cos, y)
-    own = clipped(cos[np.arange(len(y)), y])
+    cos, y = check_cosines(cos, y)
+    own = clip_cosines(cos[np.arange(len(y)), y])
     misclassified = cos.argmax(axis=1) != y
-    edges = np.linspace(-1.0, 1.0, bins + 1)
     groups = own[~misclassified], own[misclassified]
-    well, mis = (np.histogram(group, edges)[0] / max(len(group), 1) for group in groups)
+    (edges, well), (_, mis) = (cosine_histogram(group, bins) for group in groups)
     n_well, n_mis = map(len, groups)
     overlap = float(np.minimum(well, mis).sum()) if n_well and n_mis else float("nan")
-    return Similarity(edges=edges, well=well, mis=mis, overlap=overlap, n_well=n_well, n_mis=n_mis)
+    return Similarity(edges, well, mis, overlap, n_well, n_mis)

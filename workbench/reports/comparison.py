@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from workbench.compare.figures import PAIR_ROW, differences_figure, rows_height, seeds_figure, sweep_figure
 from workbench.compare.results import Comparison
 from workbench.compare.statistics import LEVEL, MIN_SEEDS, RESAMPLES
 from workbench.compare.tables import missing_lines, shown_metrics
@@ -19,7 +20,6 @@ from workbench.reports.sweeps import (
 )
 from workbench.reports.tables import versions_table
 from workbench.training.config import Config
-from workbench.views.compare import PAIR_ROW, differences_figure, rows_height, seeds_figure, sweep_figure
 
 TITLE = "Losses compared over seeds"
 PERCENT = f"{100 * LEVEL:.0f} %"

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench.compare.figures import variant_styles
 from workbench.compare.results import METRICS, Comparison, join_labels, verdict
 from workbench.compare.statistics import LEVEL, MIN_SEEDS, widening
 from workbench.compare.tables import pair_rows, ranking_rows, shown_metrics
@@ -13,7 +14,6 @@ from workbench.reports.evidence import format_value
 from workbench.reports.pages import NOTHING, Cell, HtmlTable
 from workbench.reports.tables import SETTINGS, format_setting, percent
 from workbench.training.config import Config
-from workbench.views.compare import looks
 
 MEANINGS = {
     "eer": "EER, the equal error rate: at its threshold, the share of rejected genuine pairs equals the share of "
@@ -128,9 +128,9 @@ def facts(comparison: Comparison) -> dict[str, str]:
 
 def ranking_table(comparison: Comparison) -> HtmlTable:
     """A row for each variant, best mean first."""
-    all_looks = looks(comparison)
+    styles = variant_styles(comparison)
     rows = [
-        [all_looks[place.variant], position, *rest]
+        [styles[place.variant], position, *rest]
         for place, (position, _, *rest) in zip(comparison.ranking, ranking_rows(comparison), strict=True)
     ]
     metrics = [Cell(m.title, m.direction) for m in shown_metrics(comparison)]
@@ -146,25 +146,25 @@ def pairs_table(comparison: Comparison) -> HtmlTable:
 
 def runs_table(comparison: Comparison) -> HtmlTable:
     """A row for each run."""
-    metrics, all_looks = list(METRICS.values()), looks(comparison)
+    metrics, styles = list(METRICS.values()), variant_styles(comparison)
     rows = []
     for v in range(len(comparison.variants)):
         for s, seed in enumerate(comparison.seeds):
             numbers = [percent(float(comparison.values[m.name][v, s])) for m in metrics]
             time = comparison.seconds[v, s]
-            rows.append([all_looks[v], str(seed), *numbers, NOTHING if math.isnan(time) else f"{time:.1f}"])
+            rows.append([styles[v], str(seed), *numbers, NOTHING if math.isnan(time) else f"{time:.1f}"])
     return HtmlTable(["Loss", "Seed", *(m.title for m in metrics), Cell("Training", "s")], rows, "numbers")
 
 
 def variants_table(comparison: Comparison) -> HtmlTable:
     """A row for each variant with its settings; those set by the user are bold."""
     rows = []
-    for one, look in zip(comparison.info["variants"], looks(comparison), strict=True):
+    for one, style in zip(comparison.info["variants"], variant_styles(comparison), strict=True):
         settings = [
             Cell(f"{name} = {format_value(v)}", kind="bold" if name in one["parameters"] else "")
             for name, v in one["settings"].items()
         ]
-        rows.append([look, [Cell(one["method"], kind="code"), one["preset"]], settings])
+        rows.append([style, [Cell(one["method"], kind="code"), one["preset"]], settings])
     return HtmlTable(["Loss", "Method, preset", "Settings (bold: set by the user)"], rows)
 
 

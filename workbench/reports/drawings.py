@@ -13,8 +13,8 @@ from workbench.reports.evidence import Evidence, Moment, final_margin, mark_chan
 from workbench.reports.figures import Figures, NumberedFigure
 from workbench.reports.tables import format_state, parameter_tables
 from workbench.reports.words import sample, snapshots, warm_up
-from workbench.training.run import THETA
-from workbench.views.curves import Drawn, curves_figure
+from workbench.training.evaluate import THETA
+from workbench.views.curves import MarginCurve, curves_figure
 from workbench.views.hardness import correlation_figure, distances_figure
 from workbench.views.similarity import overlap_figure, ridges_figure
 from workbench.views.training import (
@@ -26,7 +26,7 @@ from workbench.views.training import (
     loss_figure,
     misclassified_figure,
 )
-from workbench.views.verification import LOWEST, Measured, roc_figure
+from workbench.views.verification import LOWEST, RocCurve, roc_figure
 
 MAX_ROWS = 9  # snapshots in a figure of distributions
 
@@ -42,7 +42,7 @@ def card(one: Evidence, figures: Figures) -> dict[str, Any]:
     """One loss: summary, equations, citation, warm-up, health, curves on the slice, and parameters."""
     numbers, switches = parameter_tables(one)
     return {
-        "look": one.look,
+        "style": one.style,
         "method": one.method,
         "equations": [equation(line) for line in one.method.latex],
         "warm_up": warm_up(one),
@@ -57,11 +57,11 @@ def slice_curves(one: Evidence, figures: Figures) -> NumberedFigure:
     """T and N of one loss on the slice, at the end of its training."""
     end = final_margin(one)
     shape = curve(end.margin, THETA, state=end.state, norm=end.length)
-    drawn = Drawn(one.look.label, one.look.colour, shape, end.actual, end.ideal)
+    drawn = MarginCurve(one.style.label, one.style.color, shape, end.actual, end.ideal)
     state = format_state(one)
     return figures.add(
         lambda dark: curves_figure([drawn], THETA, dark),
-        f"T and N of {one.look.label} {'at the end of' if one.moments else 'before'} training"
+        f"T and N of {one.style.label} {'at the end of' if one.moments else 'before'} training"
         f"{state and f', with {state}'}, computed by the training code, on the arc between two centers "
         f"{math.degrees(THETA):.0f}° apart.",
     )
@@ -70,7 +70,7 @@ def slice_curves(one: Evidence, figures: Figures) -> NumberedFigure:
 def boundaries(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
     """Decision boundaries over training."""
     tracks = [
-        BoundaryTrack(one.look, one.times, [m.actual for m in one.moments], [m.ideal for m in one.moments])
+        BoundaryTrack(one.style, one.times, [m.actual for m in one.moments], [m.ideal for m in one.moments])
         for one in runs
         if one.moments
     ]
@@ -85,7 +85,7 @@ def boundaries(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
 
 def loss(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
     """Training loss over steps."""
-    tracks = [Track(one.look, one.steps["step"], one.steps["loss"]) for one in runs if len(one.steps.get("step", ()))]
+    tracks = [Track(one.style, one.steps["step"], one.steps["loss"]) for one in runs if len(one.steps.get("step", ()))]
     if not tracks:
         return no_data("a step")
     block = max(-(-len(track.step) // LOSS_POINTS) for track in tracks)
@@ -123,10 +123,10 @@ def distributions_of(one: Evidence, lowest: float, figures: Figures) -> Numbered
     bins = len(chosen[0].similar.edges) - 1
     return figures.add(
         lambda dark: ridges_figure([m.step for m in chosen], [m.similar for m in chosen], lowest, dark),
-        f"{one.look.label}: {len(chosen)} of {len(one.moments)} snapshots of the same {chosen[0].samples:,} "
+        f"{one.style.label}: {len(chosen)} of {len(one.moments)} snapshots of the same {chosen[0].samples:,} "
         f"training images; {bins} bins from −1 to 1.",
         height=480,
-        title=one.look.label,
+        title=one.style.label,
     )
 
 
@@ -163,8 +163,8 @@ def distances(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
     if one is None or (moment := one.last_hard) is None:
         return ""
     return figures.add(
-        lambda dark: distances_figure(moment.hard, one.look, dark),
-        f"The samples of r, for {one.look.label} at step {moment.step:,}: all {moment.hard.count:,} misclassified "
+        lambda dark: distances_figure(moment.hard, one.style, dark),
+        f"The samples of r, for {one.style.label} at step {moment.step:,}: all {moment.hard.count:,} misclassified "
         f"among {moment.samples:,} samples. Hard positives are on the right, hard negatives at the bottom. Every "
         "sample is below the dashed line, since another center is nearer to it than its own.",
         height=440,
@@ -180,7 +180,7 @@ def roc(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
     genuine, impostor = (
         {int(one.measured("verification", kind)) for one in measured} for kind in ("genuine", "impostor")
     )
-    tested = [Measured(one.look, one.roc, int(one.measured("verification", "impostor"))) for one in measured]
+    tested = [RocCurve(one.style, one.roc, int(one.measured("verification", "impostor"))) for one in measured]
     lowest = max(LOWEST, 1 / min(impostor))
     return figures.add(
         lambda dark: roc_figure(tested, dark),
@@ -202,7 +202,7 @@ def snapshot_figure(
 ) -> FigureOrReason:
     """A number at each snapshot over training, one curve for each run; samples: how many it is computed from."""
     tracks = [
-        Track(one.look, one.times, *(np.array([of(m) for m in one.moments]) for of in (number, samples)))
+        Track(one.style, one.times, *(np.array([of(m) for m in one.moments]) for of in (number, samples)))
         for one in runs
         if one.moments
     ]

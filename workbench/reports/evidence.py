@@ -17,8 +17,8 @@ from workbench.methods.method import Method
 from workbench.probes.geometry import center_angles
 from workbench.probes.hardness import HardnessCorrelation, hardness
 from workbench.probes.similarity import Similarity, similarity
-from workbench.training.run import THETA, boundaries_of
-from workbench.views.theme import Look, look
+from workbench.training.evaluate import THETA, boundaries_of
+from workbench.views.theme import Style, method_style
 from workbench.views.training import FEW, Stretch
 
 MAX_LABELS = 6  # labels of manual changes in a figure; with more changes, only lines are drawn
@@ -58,11 +58,13 @@ class Moment:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """One run: its look in figures, and its records. steps and moments may be empty; results and roc are None for a run
-    that is not evaluated; missing: sentences."""
+    """One run: its style in figures, and its records.
+
+    steps and moments may be empty; results and roc are None for a run that is not evaluated; missing: sentences.
+    """
 
     run: Run
-    look: Look
+    style: Style
     method: Method
     steps: dict[str, np.ndarray]
     moments: list[Moment]
@@ -111,12 +113,12 @@ def gather(runs: Sequence[Run]) -> list[Evidence]:
         if key not in METHODS:
             raise unknown(f"method in {run.path}", key, METHODS)
         label = METHODS[key].title + (f" ({run.path.name})" if methods[key] > 1 else "")
-        result.append(evidence(run, look(key, label, repeat=repeats[key])))
+        result.append(evidence(run, method_style(key, label, repeat=repeats[key])))
         repeats[key] += 1
     return result
 
 
-def evidence(run: Run, run_look: Look) -> Evidence:
+def evidence(run: Run, run_style: Style) -> Evidence:
     """Read the records of a run; what cannot be read becomes a sentence in `missing`."""
     missing = [] if run.status == "finished" else [f"the training is not finished ({run.status})"]
 
@@ -134,7 +136,7 @@ def evidence(run: Run, run_look: Look) -> Evidence:
     results = attempt(lambda: run.results, None)
     arrays = attempt(lambda: run.curves, {}) if results else {}
     roc = Roc(arrays["far"], arrays["tar"], arrays["thresholds"]) if arrays else None
-    return Evidence(run, run_look, METHODS[run.config["method"]], steps, moments, results, roc, missing)
+    return Evidence(run, run_style, METHODS[run.config["method"]], steps, moments, results, roc, missing)
 
 
 def measure_snapshot(run: Run, step: int) -> Moment:
@@ -194,7 +196,7 @@ def format_change(one: Evidence, event: dict[str, Any]) -> str:
     """A manual change of a parameter: 'NPCFace: m₀ 0.24 → 0.5'."""
     parameters = one.method.parameters()
     name = parameters[event["name"]].symbol if event["name"] in parameters else event["name"]
-    return f"{one.look.label}: {name} {format_value(event['old'])} → {format_value(event['new'])}"
+    return f"{one.style.label}: {name} {format_value(event['old'])} → {format_value(event['new'])}"
 
 
 def format_value(v: Any) -> str:

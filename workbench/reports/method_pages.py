@@ -18,15 +18,15 @@ from workbench.core.files import check_writable, make_folder, write_text
 from workbench.core.parameters import Declared, Param
 from workbench.core.progress import Progress, no_progress
 from workbench.curves import boundaries, curve, ideal_boundaries
-from workbench.curves.gradients import gradient_map, put
+from workbench.curves.gradients import gradient_map, set_state
 from workbench.margins.base import Margin
 from workbench.methods import METHODS, build
 from workbench.methods.method import Method, first_line, source
 from workbench.reports.evidence import format_value
 from workbench.training.health import expected_loss
-from workbench.views.curves import Drawn, curves_figure
-from workbench.views.gradients import Mapped, gradient_figure
-from workbench.views.theme import look
+from workbench.views.curves import MarginCurve, curves_figure
+from workbench.views.gradients import LabeledMap, gradient_figure
+from workbench.views.theme import method_style
 
 CLASSES, DIM = 1000, 512  # of the expected first loss
 THETA = math.radians(80)  # rad between the two centers of the curves
@@ -156,13 +156,15 @@ def draw(method: Method, dark: bool) -> dict[str, Any]:
     margin = method.margin_of(method.settings())
     at = {"theta": THETA, "state": later_state(margin), "norm": NORM}
     actual, ideal = boundaries(margin, **at), ideal_boundaries(margin, **at)
-    slice_ = Drawn(method.title, look(method.key, method.title).colour, curve(margin, points=181, **at), actual, ideal)
+    slice_ = MarginCurve(
+        method.title, method_style(method.key, method.title).color, curve(margin, points=181, **at), actual, ideal
+    )
     objective = build(method.key, 10, 2)
-    put(objective, later_state(margin))
+    set_state(objective, later_state(margin))
     plane = gradient_map(objective, norm=NORM)
     return {
         "curves": curves_figure([slice_], THETA, dark).update_layout(width=WIDTH, height=HEIGHT),
-        "gradients": gradient_figure([Mapped(method.title, plane)], dark=dark).update_layout(width=WIDTH),
+        "gradients": gradient_figure([LabeledMap(method.title, plane)], dark=dark).update_layout(width=WIDTH),
     }
 
 

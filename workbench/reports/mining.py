@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from workbench.mining.audit import Collection, Findings, Pairs
+from workbench.mining.audit import ClassPairs, MiningResult
+from workbench.mining.dataset import MiningData
 from workbench.reports.pages import Cell, HtmlTable, write_page
 
 MAX_ROWS = 30  # of each table; the CSV files have all rows
@@ -22,7 +23,7 @@ CONTENTS = (
 )
 
 
-def write_report(data: Collection, findings: Findings, out: Path, source: str) -> Path:
+def write_report(data: MiningData, findings: MiningResult, out: Path, source: str) -> Path:
     """Write the report of `findings` in `data` to `out` and return its path. source: the name of the mined file."""
     return write_page(
         out,
@@ -42,7 +43,7 @@ def write_report(data: Collection, findings: Findings, out: Path, source: str) -
     )
 
 
-def summary(data: Collection, findings: Findings) -> str:
+def summary(data: MiningData, findings: MiningResult) -> str:
     """The numbers of findings."""
     n = "" if data.x is None else f" with {len(data.x):,} samples"
     errors = "" if findings.errors is None else f", likely label errors: {len(findings.errors.sample):,}"
@@ -52,7 +53,7 @@ def summary(data: Collection, findings: Findings) -> str:
     )
 
 
-def pair_table(data: Collection, pairs: Pairs) -> HtmlTable:
+def pair_table(data: MiningData, pairs: ClassPairs) -> HtmlTable:
     """The first MAX_ROWS pairs of classes."""
     rows = [
         [class_cell(data, int(a)), class_cell(data, int(b)), f"{cos:.3f}"]
@@ -61,7 +62,7 @@ def pair_table(data: Collection, pairs: Pairs) -> HtmlTable:
     return HtmlTable(("Class", "Class", "Cosine of the centers"), rows, "numbers")
 
 
-def error_table(data: Collection, findings: Findings) -> HtmlTable | None:
+def error_table(data: MiningData, findings: MiningResult) -> HtmlTable | None:
     """The first MAX_ROWS likely label errors; None without labels."""
     e = findings.errors
     if e is None or data.y is None:
@@ -74,7 +75,7 @@ def error_table(data: Collection, findings: Findings) -> HtmlTable | None:
     return HtmlTable(("Sample", "Label", "Nearer class", "Cosine, label", "Cosine, nearer class"), rows, "numbers")
 
 
-def class_cell(data: Collection, c: int) -> Cell:
+def class_cell(data: MiningData, c: int) -> Cell:
     """A class's name, with its images that are nearest to the class center."""
     if data.y is None or data.x is None:
         return Cell(data.names[c], images=faces(data, [c]))
@@ -83,7 +84,7 @@ def class_cell(data: Collection, c: int) -> Cell:
     return Cell(data.names[c], images=faces(data, members[torch.sort(best).values].tolist()))
 
 
-def faces(data: Collection, indices: Sequence[int]) -> list[tuple[str, str]]:
+def faces(data: MiningData, indices: Sequence[int]) -> list[tuple[str, str]]:
     """Thumbnails as (alternative text, data URI); none without images."""
     return [] if data.images is None else [(f"image {i}", thumbnail(data.images[i])) for i in indices]
 

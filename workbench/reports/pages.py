@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from workbench.core.files import write_text
 from workbench.reports.figures import Figures
-from workbench.views.theme import Look
+from workbench.views.theme import Style
 
 NOTHING = "–"
 MARKS = {  # of a method beside its label, as in the figures
@@ -33,10 +33,10 @@ class Cell(NamedTuple):
 
 
 class HtmlTable(NamedTuple):
-    """A table. The first cell of a row is its head; a Look is a mark with a label; kind: a CSS class."""
+    """A table. The first cell of a row is its head; a Style is a mark with a label; kind: a CSS class."""
 
-    head: Sequence[str | Cell | Look]
-    rows: Sequence[Sequence[str | Cell | Look | Sequence[str | Cell]]]
+    head: Sequence[str | Cell | Style]
+    rows: Sequence[Sequence[str | Cell | Style | Sequence[str | Cell]]]
     kind: str = ""
 
 

@@ -12,7 +12,7 @@ from workbench.reports.equations import SOFTMAX, equation
 from workbench.reports.evidence import Evidence, gather
 from workbench.reports.figures import Figures
 from workbench.reports.pages import write_page
-from workbench.training.run import THETA
+from workbench.training.evaluate import THETA
 from workbench.views.training import FEW
 
 CONTENTS = (

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 
+from workbench.compare.figures import SweepLine
 from workbench.compare.parsing import Value
 from workbench.compare.results import Comparison
 from workbench.compare.variants import Variant, format_value, method_label
@@ -13,8 +14,7 @@ from workbench.core.parameters import Param
 from workbench.methods import METHODS
 from workbench.reports.evidence import format_value as format_setting
 from workbench.training.config import Config
-from workbench.views.compare import SweepLine
-from workbench.views.theme import Look, look
+from workbench.views.theme import Style, method_style
 
 MAX_LINES = 4  # of one method in a figure; more cover each other
 KINDS = ("", "-open", "-dot", "-open-dot")  # plotly's marker variants, one for each line of a method
@@ -63,13 +63,13 @@ def lines_against(comparison: Comparison, name: str, metric: str) -> list[SweepL
             label = ", ".join([method_label(METHODS[method], preset), *fixed])
             at = np.array([v if isinstance(v, float) else format_value(v) for v in values])
             numbers = np.array([comparison.of(i, metric) for i in indices])
-            lines.append(SweepLine(line_look(method, label, repeat), at, numbers))
+            lines.append(SweepLine(line_style(method, label, repeat), at, numbers))
     return lines
 
 
-def line_look(method: str, label: str, repeat: int) -> Look:
-    """The look of line number `repeat` of a method, with its own marker and dash."""
-    one = look(method, label, repeat)
+def line_style(method: str, label: str, repeat: int) -> Style:
+    """The style of line number `repeat` of a method, with its own marker and dash."""
+    one = method_style(method, label, repeat)
     return replace(one, marker=one.marker + KINDS[repeat % len(KINDS)])
 
 

@@ -5,7 +5,9 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from workbench.core.angles import format_angle, format_angles
 from workbench.core.parameters import Param
+from workbench.evaluation.verification import too_few_impostors
 from workbench.reports.evidence import Evidence, Moment, final_margin, format_value
 from workbench.reports.pages import NOTHING, Cell, HtmlTable
 from workbench.training.config import Config
@@ -41,11 +43,6 @@ def percent(share: float | None) -> str:
     return NOTHING if share is None or math.isnan(share) else f"{100 * share:.1f} %"
 
 
-def degrees(angles: Sequence[float]) -> str:
-    """Angles in rad as '28.8° (0.503)', or a dash."""
-    return ", ".join(f"{math.degrees(a):.1f}° ({a:.3f})" for a in angles) or NOTHING
-
-
 def at_step(one: Evidence, moment: Moment | None, number: Callable[[Moment], float]) -> str | Cell:
     """A number from one snapshot, with the step unless it is the last snapshot."""
     if moment is None or math.isnan(number(moment)):
@@ -68,20 +65,25 @@ def results_table(runs: Sequence[Evidence]) -> HtmlTable:
     def column(*path: str, largest: bool = True, text: Callable[[float | None], str] = percent) -> list[str | Cell]:
         return mark_best([one.measured(*path) for one in runs], text, largest)
 
+    def tar_column(far: float) -> list[str | Cell]:
+        """TARs; in place of one of too few impostor pairs, the number of pairs that it needs."""
+        name = f"tar@{far:g}"
+        counts = [one.measured("verification", "impostor") for one in runs]
+        notes = [None if n is None else too_few_impostors(name, n) for n in counts]
+        tars = [None if note else one.measured("verification", name) for one, note in zip(runs, notes, strict=True)]
+        return [note or cell for note, cell in zip(notes, mark_best(tars, percent, True), strict=True)]
+
     def seconds(s: float | None) -> str:
         return NOTHING if s is None else f"{s:.3f}"
 
     impostor = {one.measured("verification", "impostor") for one in runs} - {None}
     pairs = [f"{math.floor(far * min(impostor)):,}\xa0pairs" if len(impostor) == 1 else "" for far in FARS]
     columns = {
-        Cell("Loss"): [one.look for one in runs],
+        Cell("Loss"): [one.style for one in runs],
         Cell("EER"): column("verification", "eer", largest=False),
-        **{
-            Cell(f"TAR at\nFAR\xa0{far:g}", few): column("verification", f"tar@{far:g}")
-            for far, few in zip(FARS, pairs, strict=True)
-        },
+        **{Cell(f"TAR at\nFAR\xa0{far:g}", few): tar_column(far) for far, few in zip(FARS, pairs, strict=True)},
         Cell("Rank-1"): column("identification", "rank-1"),
-        Cell("Boundary", "degrees (rad)"): [degrees(final_margin(one).actual) for one in runs],
+        Cell("Boundary"): [format_angles(final_margin(one).actual, NOTHING) for one in runs],
         Cell("r"): [at_step(one, one.last_hard, lambda m: m.hard.r) for one in runs],
         Cell("Overlap"): [
             at_step(one, one.last_moment(lambda m: m.smaller_group), lambda m: m.similar.overlap) for one in runs
@@ -97,8 +99,16 @@ def boundary_table(runs: Sequence[Evidence]) -> HtmlTable:
     rows = []
     for one in runs:
         *_, actual, ideal = final_margin(one)
-        nearest = degrees([one.moments[-1].nearest]) if one.moments else NOTHING
-        rows.append([one.look, degrees(actual), degrees(ideal), format_state(one) or "none", nearest])
+        nearest = format_angle(one.moments[-1].nearest) if one.moments else NOTHING
+        rows.append(
+            [
+                one.style,
+                format_angles(actual, NOTHING),
+                format_angles(ideal, NOTHING),
+                format_state(one) or "none",
+                nearest,
+            ]
+        )
     return HtmlTable(head, rows, "numbers")
 
 
@@ -132,7 +142,7 @@ def settings_table(runs: Sequence[Evidence]) -> HtmlTable:
     """Every setting except the loss: one column if all runs agree, else one for each run."""
     differ = any(len({str(one.config.get(name)) for one in runs}) > 1 for name in SETTINGS)
     columns = runs if differ else runs[:1]
-    head = ["Setting", *(one.look if differ else "Value" for one in columns)]
+    head = ["Setting", *(one.style if differ else "Value" for one in columns)]
     rows = [[text, *(format_setting(one.config.get(name)) for one in columns)] for name, text in SETTINGS.items()]
     return HtmlTable(head, rows)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from workbench.reports.evidence import Evidence, format_value
 from workbench.reports.tables import percent
-from workbench.views.theme import Look
+from workbench.views.theme import Style
 
 SHARED = [
     "data",
@@ -33,7 +33,7 @@ def share_settings(runs: Sequence[Evidence]) -> bool:
 
 def summary(runs: Sequence[Evidence]) -> str:
     """The default introduction."""
-    losses = ", ".join(one.look.label for one in runs)
+    losses = ", ".join(one.style.label for one in runs)
     if len(runs) == 1:
         return f"{losses}: one training, evaluated on identities that it was not trained on."
     same = "with the same seed, images and recipe" if share_settings(runs) else "with different settings"
@@ -54,9 +54,9 @@ def facts(runs: Sequence[Evidence]) -> dict[str, str]:
     }
 
 
-def notices(runs: Sequence[Evidence]) -> list[str | tuple[Look, str]]:
+def notices(runs: Sequence[Evidence]) -> list[str | tuple[Style, str]]:
     """What is missing and what cannot be compared: sentences, or a run and a sentence."""
-    lines: list[str | tuple[Look, str]] = [(one.look, text) for one in runs for text in one.missing]
+    lines: list[str | tuple[Style, str]] = [(one.style, text) for one in runs for text in one.missing]
     if not share_settings(runs):
         lines.append("The runs differ in more than the loss, so their results may differ for other reasons.")
     return lines

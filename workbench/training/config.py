@@ -1,29 +1,31 @@
-"""Recipes and settings: everything a training needs to know besides the images, resolved and recorded before step 0."""
+"""Config, the settings of a training, and the recipes that they default to. A run records both before step 0."""
 
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from workbench.centers import each_of
+from workbench.centers import CENTERS, each_of
 from workbench.core.errors import InputError, quote, unknown
 from workbench.core.formats import CONFIG
+from workbench.core.parameters import Declared
 from workbench.losses.margin_softmax import COMPUTE
 from workbench.methods import METHODS
-from workbench.methods.catalogue import CENTERS
 from workbench.methods.method import Method
 from workbench.networks import BACKBONES
-from workbench.training.events import Event, warm_up, weakened
+from workbench.training.events import Event, warm_up, weaken
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: what it says of itself, and what holds where a person does not choose otherwise.
+    """A training procedure: the defaults of a configuration, and how a preset's parameters are changed.
 
-    drops: the epochs, of `epochs`, at which the learning rate is divided by 10; none: it rises over the first 5 % of
-    the steps and falls by half a cosine. augmentation: affine (mirrored, turned, zoomed, moved, tinted) or flip.
+    drops: epochs, of `epochs`, at which the learning rate is divided by 10; without them it rises over the first 5 %
+    of the steps and then follows half a cosine. augmentation: affine (mirror, rotate, zoom, shift, tint) or flip.
+    s: the scale, in place of the preset's. strength: share of the preset's margins, 1 for all of it; warm_up: share of
+    the steps over which the margins grow from no effect.
     """
 
-    says: str
+    description: str
     lr: float = 0.2
     momentum: float = 0.9
     nesterov: bool = True
@@ -33,17 +35,23 @@ class Recipe:
     epochs: int | None = None
     drops: tuple[int, ...] = ()
     augmentation: str = "affine"
+    s: float | None = None
+    strength: float = 1.0
+    warm_up: float = 0.0
 
 
-def paper(says: str, batch: int, epochs: int, drops: tuple[int, ...]) -> Recipe:
-    """What the recipes of both papers share; `says` tells which of it a paper does not print."""
-    return Recipe(says, 0.1, 0.9, False, 5e-4, batch, None, epochs, drops, "flip")
+def paper(description: str, batch: int, epochs: int, drops: tuple[int, ...]) -> Recipe:
+    """A recipe with the values that both papers share; the description names those that a paper does not state."""
+    return Recipe(description, 0.1, 0.9, False, 5e-4, batch, None, epochs, drops, "flip")
 
 
 RECIPES = {
     "small": Recipe(
         "for some hundred identities: s = 24, every margin at 60 % of the preset's strength, grown from nothing"
-        " over the first third of the steps"
+        " over the first third of the steps",
+        s=24.0,
+        strength=0.6,
+        warm_up=1 / 3,
     ),
     "preset": Recipe("the preset's own values from the first step on"),
     "npcface-casia": paper(
@@ -71,16 +79,14 @@ RECIPES = {
         drops=(20, 28, 32),
     ),
 }
-SMALL_S = 24.0
-SMALL_STRENGTH = 0.6
-SMALL_WARM_UP = 1 / 3
 
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of one training. `parameters` override the recipe and the preset by name.
+    """The settings of one training.
 
-    What is None is the recipe's. steps counts batches and epochs times through the images: give one of them.
+    `parameters` of the loss, by name, override the recipe, which overrides the preset. Settings that are None are the
+    recipe's. Give steps or epochs, not both. Raises InputError for an invalid setting.
     """
 
     method: str = "npcface"
@@ -91,8 +97,8 @@ class Config:
     size: int | None = None  # px; None: the data's own
     test: float = 0.2  # share of the identities kept for the test
     backbone: str = "small"
-    width: float = 1.0  # times the network's channels
-    dim: int = 128
+    width: float = 1.0  # multiplier of the network's channels
+    dim: int = 128  # embedding dimension
     steps: int | None = None
     epochs: float | None = None
     batch: int | None = None
@@ -103,8 +109,8 @@ class Config:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"  # of the network: bf16 on a GPU, fp32 elsewhere
-    compute: str = "auto"  # how a batch meets the classes: dense, or streaming tile by tile
-    centers: str = "full"  # which classes it meets: full, sampled, queued or sharded
+    compute: str = "auto"  # cosines of a batch to the classes: dense, or streaming in tiles
+    centers: str = "full"  # class centers: full, sampled (Partial FC), queued or sharded
     class_set: dict[str, Any] = field(default_factory=dict)  # options of sampled, queued and sharded centers
 
     def __post_init__(self) -> None:
@@ -140,84 +146,88 @@ class Config:
             raise InputError(f"size {self.size} is out of range; images are {SIDES[0]} to {SIDES[1]} px a side")
 
     def for_images(self, n: int) -> "Config":
-        """The same settings with epochs turned into steps, for n images to train on."""
+        """The same settings with epochs converted to steps, for n training images."""
         if self.steps is not None:
             return self
         return replace(self, steps=max(1, round(self.epochs * n / self.batch)), epochs=None)
 
-    def known_steps(self) -> int:
-        """The steps; InputError while they still depend on how many images there are."""
+    def total_steps(self) -> int:
+        """The number of training steps; InputError while it depends on the number of images, see `for_images`."""
         if self.steps is None:
             raise InputError(f"epochs = {self.epochs:g}: steps are not known before Config.for_images says how many")
         return self.steps
 
     @property
     def drops(self) -> tuple[int, ...]:
-        """The steps from which on the learning rate is a further tenth; none: it follows half a cosine."""
+        """The steps at which the learning rate is divided by 10; empty: it follows half a cosine."""
         recipe = RECIPES[self.recipe]
-        return tuple(-(-self.known_steps() * epoch // recipe.epochs) for epoch in recipe.drops)
+        return tuple(-(-self.total_steps() * epoch // recipe.epochs) for epoch in recipe.drops)
 
     @property
     def augmentation(self) -> str:
-        """How images are changed when they are trained on: affine or flip."""
+        """The augmentation of training images: affine or flip."""
         return RECIPES[self.recipe].augmentation
 
     @property
     def nesterov(self) -> bool:
-        """Whether momentum looks ahead."""
+        """Whether SGD uses Nesterov momentum."""
         return RECIPES[self.recipe].nesterov and self.momentum > 0
 
     @property
-    def warmed(self) -> bool:
-        return self.recipe == "small"
+    def sharded(self) -> bool:
+        """Whether the class centers are sharded over processes."""
+        return CENTERS[self.centers].sharded
 
-    @property
-    def partial(self) -> bool:
-        """Whether a batch meets a part of the classes, whose rows move by themselves."""
-        return (each_of(self.class_set) if self.centers == "sharded" else self.centers) != "full"
+    def center_options(self) -> dict[str, Any]:
+        """The options of the class set. Centers that no optimizer owns get its momentum, weight decay and Nesterov."""
+        partial = CENTERS[each_of(self.class_set) if self.sharded else self.centers].partial
+        sgd = {"momentum": self.momentum, "weight_decay": self.weight_decay, "nesterov": self.nesterov}
+        return self.class_set | (sgd if partial else {})
 
-    def sgd(self) -> dict[str, Any]:
-        """How the rows move that no optimiser owns: as the optimiser moves the rest."""
-        return {"momentum": self.momentum, "weight_decay": self.weight_decay, "nesterov": self.nesterov}
-
-    def tuned(self, method: Method, preset: str) -> dict[str, Any]:
-        """The parameters of any method after the warm-up: its preset's, as this recipe takes them."""
-        settings = method.settings(preset)
-        if self.recipe == "small":
-            settings |= weakened(method.margin_of(settings), SMALL_STRENGTH)
-            settings |= {"s": SMALL_S} if "s" in settings else {}
+    def method_parameters(self, method: Method, preset: str) -> dict[str, Any]:
+        """The parameters of any method after the warm-up: those of its preset, changed by the recipe."""
+        settings, recipe = method.settings(preset), RECIPES[self.recipe]
+        if recipe.strength < 1:
+            settings |= weaken(method.margin_of(settings), recipe.strength)
+        if recipe.s is not None and "s" in settings:
+            settings["s"] = recipe.s
         return settings
 
     def settings(self) -> dict[str, Any]:
-        """The method's parameters after the warm-up: preset, then recipe, then the person's own."""
+        """The method's parameters after the warm-up: of the preset, the recipe, and `parameters`, the last winning."""
         method = METHODS[self.method]
         for name in self.parameters:
             if name not in method.parameters():
                 raise unknown(f"parameter of {self.method}", name, method.parameters())
-        return self.tuned(method, self.preset) | self.parameters
+        return self.method_parameters(method, self.preset) | self.parameters
 
     def schedule(self) -> tuple[Event, ...]:
-        """The changes that are known before the first step: the recipe's warm-up."""
-        if self.recipe != "small":
+        """The warm-up of the configured method's margin: the changes known before the first step."""
+        if not RECIPES[self.recipe].warm_up:
             return ()
-        return warm_up(METHODS[self.method].margin_of(self.settings()), math.ceil(self.known_steps() * SMALL_WARM_UP))
+        return self.warm_up(METHODS[self.method].margin_of(self.settings()), self.total_steps())
+
+    def warm_up(self, margin: Declared, steps: int) -> tuple[Event, ...]:
+        """The recipe's warm-up of a margin in a training of this number of steps; empty if the recipe has none."""
+        share = RECIPES[self.recipe].warm_up
+        return warm_up(margin, math.ceil(steps * share)) if share else ()
 
     def to_json(self) -> dict[str, Any]:
-        """Every setting, and what the recipe resolves to."""
+        """Every setting, and the values that the recipe gives."""
         resolved = {name: getattr(self, name) for name in ("drops", "augmentation", "nesterov")}
-        return asdict(self) | resolved | {"settings": self.settings(), "recipe_says": RECIPES[self.recipe].says}
+        return asdict(self) | resolved | {"settings": self.settings(), "recipe_says": RECIPES[self.recipe].description}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Config":
-        """The configuration that a run recorded."""
+        """The configuration that `to_json` wrote."""
         return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
 
     def check_loss(self) -> None:
-        """InputError where a parameter of the loss is unknown or out of its range; before any image is read."""
+        """InputError where a parameter of the loss is unknown or out of range."""
         METHODS[self.method].check(self.settings())
 
 
-SIDES = (16, 512)  # px a side: what the networks take
+SIDES = (16, 512)  # image sides in px that the networks accept
 PRECISIONS = ("auto", "fp32", "bf16")
 LIMITS = (
     ("test", 0.0, 0.9),

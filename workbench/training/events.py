@@ -1,6 +1,6 @@
-"""Events: every change of a parameter while training, scheduled or by hand, in one form that can be replayed.
+"""Events: changes of parameters during a training, scheduled or by hand. A warm-up is a list of scheduled events.
 
-A run is its configuration, its seed and its events. A warm-up is nothing but events that were known beforehand.
+A run is determined by its configuration, its seed and its events.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from workbench.core.parameters import Declared
 
 @dataclass(frozen=True)
 class Event:
-    """Before step `step`, parameter `name` became `new`; `old` is what it was (None while it is only scheduled)."""
+    """A parameter's change from `old` (None in a schedule) to `new` before step `step`."""
 
     step: int
     name: str
@@ -22,17 +22,17 @@ class Event:
         return asdict(self)
 
 
-def weakened(margin: Declared, share: float) -> dict[str, float]:
-    """What makes a margin strict, at a share of the way from having no effect (0) to the margin's own values (1)."""
+def weaken(margin: Declared, share: float) -> dict[str, float]:
+    """The margin's parameters that have a neutral value, at a share of the way from neutral (0) to their value (1)."""
     neutral = {name: p.neutral for name, p in margin.parameters().items() if p.neutral is not None}
     return {name: zero + share * (getattr(margin, name) - zero) for name, zero in neutral.items()}
 
 
 def warm_up(margin: Declared, steps: int, stages: int = 20) -> tuple[Event, ...]:
-    """Events that take a margin from no effect at step 0 to its own values at step `steps`, in equal stages."""
+    """Events that take a margin from no effect at step 0 to its values at step `steps`, in equal stages."""
     stages = min(stages, steps)
     return tuple(
         Event(round(stage * steps / stages), name, value)
         for stage in range(stages + 1 if stages else 0)
-        for name, value in weakened(margin, stage / stages).items()
+        for name, value in weaken(margin, stage / stages).items()
     )

@@ -1,11 +1,11 @@
-"""fit: a generator that trains one batch at a time and yields a Step for each; send it changes and they become events.
+"""fit: a generator that takes one training step at a time and yields a Step. Changes sent to it become events.
 
     steps = fit(job, images, labels)
     for step in steps: ...              # just train
     steps.send({"m": 0.4})              # change the margin before the next step
 
-Every method runs through the same few lines: nothing here knows a method's name. What a step draws (its images, its
-flips and shifts) is a function of the seed and the step, so a run can be cut any_rank and go on with the same bits.
+The loop is the same for every method. Everything random in a step is a function of the seed and the step, so a training
+can stop anywhere and continue bitwise identically.
 """
 
 import math
@@ -21,40 +21,36 @@ from torch import Tensor, nn
 
 from workbench.centers.bank import others
 from workbench.centers.sharded import every_center
-from workbench.core.device import device, float32_default
+from workbench.core.device import float32_default, resolve_device
 from workbench.core.distributed import all_gather, processes, shard_range
 from workbench.core.errors import InputError
 from workbench.core.geometry import full, unit
+from workbench.core.progress import Progress, no_progress
 from workbench.core.random import generator
 from workbench.core.record import Snapshot, Step
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.methods import METHODS, build
 from workbench.networks import backbone
+from workbench.training.batches import Feed, normalize, to_device
 from workbench.training.config import Config
 from workbench.training.events import Event
-from workbench.training.processes import shared_norms, sum_gradients
-
-# How far an image is changed, either way, when it is trained on:
-TURN = 0.2  # rad
-ZOOM = 0.1  # share of its size
-MOVE = 0.1  # share of half its side
-TINT = 0.3  # a power of two by which each colour channel is multiplied: another light
+from workbench.training.processes import share_batch_norm, sum_gradients
 
 CENTERS_KEPT = 20_000  # classes whose centers a snapshot keeps; more only where its sample has more
 
 
 class TrainingFault(RuntimeError):
-    """Training cannot go on: the message names the step and the tensor. The weights are those before that step."""
+    """Training cannot continue: the message names the step and the tensor. The weights are those before that step."""
 
 
 @dataclass
 class Job:
-    """Everything that moves while training: the network, the objective, the optimiser and the number of steps done."""
+    """A training between two steps: the network, the objective, the optimizer, the peak learning rate and the step."""
 
     config: Config
     backbone: nn.Module
     objective: MarginSoftmax
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     device: torch.device
     lr: float
     step: int = 0
@@ -64,22 +60,22 @@ class Job:
     def start(cls, config: Config, classes: int, size: int, objective: MarginSoftmax | None = None) -> "Job":
         """A job before its first step, for `classes` identities and images of `size` px.
 
-        objective: a loss of one's own, in place of the method that the configuration names. Raises InputError where
-        several processes have no classes or images to share.
+        objective: a loss to train in place of the configuration's method. Raises InputError where there are fewer
+        classes or images in a batch than processes.
         """
         check_shares(config)
-        where = device(config.device)
-        net = shared_norms(backbone(config.backbone, size, config.dim, config.seed, config.width))
+        where = resolve_device(config.device)
+        net = share_batch_norm(backbone(config.backbone, size, config.dim, config.seed, config.width))
         net = net.to(where, memory_format=torch.channels_last)
         if objective is None:
             options = {"seed": config.seed, "compute": config.compute, "centers": config.centers}
-            options["class_set"] = config.class_set | (config.sgd() if config.partial else {})
+            options["class_set"] = config.center_options()
             objective = build(config.method, classes, config.dim, config.preset, **options, **config.settings())
         objective = objective.to(where)
-        return cls(config, net, objective, sgd(config, net, objective), where, config.lr)
+        return cls(config, net, objective, make_optimizer(config, net, objective), where, config.lr)
 
     def change(self, values: Mapping[str, Any]) -> list[Event]:
-        """Change the learning rate `lr` and parameters of the loss, all or none; the events say what changed."""
+        """Change the learning rate `lr` and parameters of the loss, all or none. Returns the events."""
         lr = float(values.get("lr", self.lr))
         if not 0 < lr <= 10:
             raise InputError(f"lr = {lr:g} is outside (0, 10]")
@@ -89,32 +85,32 @@ class Job:
         return [Event(self.step, name, value, old[name]) for name, value in values.items()]
 
     def adopt(self, objective: MarginSoftmax) -> None:
-        """Go on with another loss. The parameters that both share keep their momentum."""
-        kept = self.optimiser.state
+        """Continue with another loss. Parameters that both losses share keep their momentum."""
+        before = self.optimizer.state
         self.objective = objective.to(self.device)
-        self.optimiser = sgd(self.config, self.backbone, self.objective)
-        for group in self.optimiser.param_groups:
-            self.optimiser.state.update({p: kept[p] for p in group["params"] if p in kept})
+        self.optimizer = make_optimizer(self.config, self.backbone, self.objective)
+        for group in self.optimizer.param_groups:
+            self.optimizer.state.update({p: before[p] for p in group["params"] if p in before})
 
     def autocast(self) -> AbstractContextManager:
-        """bf16 for the network, on a GPU or where it is asked for; the margin arithmetic stays in float32."""
+        """bf16 for the network, on a GPU or where the configuration asks for it; the loss is computed in float32."""
         bf16 = self.config.precision == "bf16" or (self.config.precision == "auto" and self.device.type == "cuda")
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
 def check_shares(config: Config) -> None:
-    """InputError unless each of the processes gets a part of the classes and of every batch."""
+    """InputError unless each process gets a share of the classes and of every batch."""
     if processes() == 1:
         return
-    if config.centers != "sharded":
+    if not config.sharded:
         raise InputError(f"centers = {config.centers}: {processes()} processes split the classes; use sharded")
     if config.batch < processes():
         raise InputError(f"batch = {config.batch}: at least one image for each of {processes()} processes")
 
 
-def sgd(config: Config, net: nn.Module, objective: MarginSoftmax) -> torch.optim.SGD:
-    """The optimiser of a network and what a loss gives it."""
-    learned = list(objective.learned.parameters())  # margins and thresholds: nothing should pull them to zero
+def make_optimizer(config: Config, net: nn.Module, objective: MarginSoftmax) -> torch.optim.SGD:
+    """SGD over a network and the parameters of a loss."""
+    learned = list(objective.learned.parameters())  # margins and thresholds, which weight decay must not shrink
     return torch.optim.SGD(
         [
             {"params": [*net.parameters(), *objective.centers.parameters()]},
@@ -127,70 +123,8 @@ def sgd(config: Config, net: nn.Module, objective: MarginSoftmax) -> torch.optim
     )
 
 
-def on_device(images: np.ndarray, labels: np.ndarray, where: torch.device) -> tuple[Tensor, Tensor]:
-    """Images (n, S, S, 3) uint8 and labels (n,) resident on the device, as (n, 3, S, S) and int64."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(where).permute(0, 3, 1, 2)
-    return pixels, torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64)).to(where)
-
-
-def normalised(pixels: Tensor) -> Tensor:
-    """(p - 127.5) / 128, as NPCFace section V-A."""
-    return (pixels.float() - 127.5) / 128
-
-
-def batch_indices(n: int, size: int, step: int, seed: int) -> Tensor:
-    """Which of n images step `step` trains on: epoch after epoch, each in its own shuffled order."""
-    first, last = step * size, (step + 1) * size
-    orders = [
-        torch.randperm(n, generator=generator(seed, f"epoch {e}")) for e in range(first // n, (last - 1) // n + 1)
-    ]
-    start = first - (first // n) * n
-    return torch.cat(orders)[start : start + size]
-
-
-def sampler(labels: np.ndarray, each: int) -> Callable[[int, int, int], Tensor]:
-    """A function (batch size, step, seed) -> the images of a batch; with each > 1, so many of every identity in it."""
-    if each == 1:
-        return lambda size, step, seed: batch_indices(len(labels), size, step, seed)
-    owned = [torch.from_numpy(np.flatnonzero(labels == identity)) for identity in np.unique(labels)]
-
-    def draw(size: int, step: int, seed: int) -> Tensor:
-        own = generator(seed, f"identities {step}")
-        chosen = torch.randperm(len(owned), generator=own)[: max(2, size // each)]
-        return torch.cat([owned[i][torch.randperm(len(owned[i]), generator=own)[:each]] for i in chosen])
-
-    return draw
-
-
-def augmented(pixels: Tensor, step: int, seed: int) -> Tensor:
-    """Each image mirrored with probability 1/2, turned, zoomed, moved and tinted; its edge pixels fill what opens."""
-    own, n = generator(seed, f"augment {step}"), len(pixels)
-
-    def uniform(*shape: int) -> Tensor:
-        return 2 * torch.rand(*shape, generator=own, dtype=torch.float32) - 1
-
-    turn, zoom, move, tint = TURN * uniform(n), 1 + ZOOM * uniform(n), MOVE * uniform(n, 2), TINT * uniform(n, 3, 1, 1)
-    mirror = uniform(n).sign()
-    x_axis = torch.stack([mirror * zoom * turn.cos(), mirror * zoom * turn.sin()], dim=1)
-    y_axis = torch.stack([-zoom * turn.sin(), zoom * turn.cos()], dim=1)
-    maps = torch.stack([x_axis, y_axis, move], dim=2).to(pixels.device)  # (n, 2, 3): where each pixel looks
-    grid = nn.functional.affine_grid(maps, list(pixels.shape), align_corners=False)
-    moved = nn.functional.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
-    return (moved * tint.exp2().to(pixels.device)).clamp_(0, 255)
-
-
-def mirrored(pixels: Tensor, step: int, seed: int) -> Tensor:
-    """Each image mirrored with probability 1/2 and not changed otherwise (NPCFace, section V-A)."""
-    own = generator(seed, f"augment {step}")
-    mirror = torch.rand(len(pixels), generator=own, dtype=torch.float32) < 0.5
-    return torch.where(mirror.to(pixels.device)[:, None, None, None], pixels.flip(3), pixels)
-
-
-AUGMENTATIONS = {"affine": augmented, "flip": mirrored}
-
-
 def learning_rate(peak: float, step: int, steps: int, drops: tuple[int, ...] = ()) -> float:
-    """A straight line up over the first 5 % of the steps, then half a cosine down to nothing.
+    """The learning rate of a step: linear warm-up over the first 5 % of the steps, then half a cosine to zero.
 
     With drops: the peak, divided by 10 from each of these steps on.
     """
@@ -200,26 +134,6 @@ def learning_rate(peak: float, step: int, steps: int, drops: tuple[int, ...] = (
     if step < ramp:
         return peak * (step + 1) / ramp
     return peak * 0.5 * (1 + math.cos(math.pi * (step - ramp) / max(1, steps - ramp)))
-
-
-class Feed:
-    """The batches of a job from images (n, S, S, 3) uint8 and labels (n,): a function of its seed and the step.
-
-    each: how many images of an identity a batch needs (1: any batch will do). Raises InputError for labels beyond the
-    classes and for fewer than 2 images.
-    """
-
-    def __init__(self, job: Job, images: np.ndarray, labels: np.ndarray, each: int) -> None:
-        check_data(labels, job.objective.centers.classes)
-        self._pixels, self._labels = on_device(images, labels, job.device)
-        self._batch, self._seed = job.config.batch, job.config.seed
-        self._augment = AUGMENTATIONS[job.config.augmentation]
-        self._draw = sampler(labels, each)
-
-    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """The images (B, 3, S, S), changed as they are for this step, and labels (B,) that step `step` trains on."""
-        chosen = self._draw(self._batch, step, self._seed).to(self._labels.device)
-        return self._augment(self._pixels[chosen], step, self._seed), self._labels[chosen]
 
 
 Changes = Mapping[str, Any] | None
@@ -232,12 +146,11 @@ def fit(
     schedule: tuple[Event, ...] = (),
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> Generator[Step, Changes, None]:
-    """Train `job` until its configured steps are done, yielding a Step after each.
+    """Train `job` for its configured steps, yielding a Step after each.
 
     images (n, S, S, 3) uint8, labels (n,) in 0..C-1. A mapping sent to the generator is applied before the next step,
-    like the scheduled events of that step; on_event receives every event as it is applied. Raises InputError for labels
-    beyond the classes and for fewer than 2 images; TrainingFault, before anything is changed, where the loss is not
-    finite.
+    as are the scheduled events of that step; on_event is called with every event. Raises InputError for labels outside
+    the classes and for fewer than 2 images; TrainingFault, before the weights change, where the loss is not finite.
     """
     config = job.config = job.config.for_images(len(labels))
     feed = Feed(job, images, labels, METHODS[config.method].images_per_class)
@@ -252,94 +165,94 @@ def fit(
 
 
 def train_step(job: Job, pixels: Tensor, y: Tensor, lr: float, began: float) -> Step:
-    """One step of the optimiser on one batch, of which each process takes its share.
+    """One step of the optimizer on a batch (B, 3, S, S), y (B,). Each process computes its share of the batch.
 
-    began: when it was started, by time.perf_counter. Raises TrainingFault where the loss is not finite.
+    began: start of the step, by time.perf_counter. Raises TrainingFault where the loss is not finite.
     """
     share = shard_range(len(y))
     job.backbone.train()
-    for group in job.optimiser.param_groups:
+    for group in job.optimizer.param_groups:
         group["lr"] = lr
     with job.autocast():
-        x = job.backbone(normalised(pixels[share]).contiguous(memory_format=torch.channels_last))
+        x = job.backbone(normalize(pixels[share]))
         every = all_gather(x.detach())
         check_embeddings(every, job)
         loss = job.objective.step(x, y[share]).total
     direction, length = unit(full(every))
-    seen = torch.stack([loss.detach(), length.mean(), direction.mean(dim=0).norm()]).tolist()  # one wait for the device
-    value = seen[0]
+    numbers = [loss.detach(), length.mean(), direction.mean(dim=0).norm()]
+    value, length, alignment = torch.stack(numbers).tolist()  # the one synchronization with the device
     if not math.isfinite(value):
-        raise TrainingFault(f"step {job.step}: the loss is {value}; {culprit(job, every)}")
-    job.optimiser.zero_grad()
+        raise TrainingFault(f"step {job.step}: the loss is {value}; {describe_fault(job, every)}")
+    job.optimizer.zero_grad()
     loss.backward()
     sum_gradients([*job.backbone.parameters(), *job.objective.learned.parameters()])
-    job.optimiser.step()
+    job.optimizer.step()
     job.objective.apply_updates(lr)
-    done, job.step = job.step, job.step + 1
-    return Step(done, value, lr, time.perf_counter() - began, *seen[1:])
+    job.step += 1
+    return Step(job.step - 1, value, lr, time.perf_counter() - began, length, alignment)
 
 
 def check_embeddings(x: Tensor, job: Job) -> None:
-    """Name the fault before a loss hides it. Only on the CPU: on a GPU looking would wait for the step to end."""
+    """TrainingFault where embeddings are not finite. Only on the CPU: on a GPU the test would synchronize."""
     if x.device.type == "cpu" and not torch.isfinite(x).all():
-        raise TrainingFault(f"step {job.step}: the embeddings are not finite; {culprit(job, x)}")
+        raise TrainingFault(f"step {job.step}: the embeddings are not finite; {describe_fault(job, x)}")
 
 
-def culprit(job: Job, x: Tensor) -> str:
-    """In words, the first tensor that is not finite: a weight of the network, the centers, the embeddings."""
+def describe_fault(job: Job, x: Tensor) -> str:
+    """In words, the first tensor that is not finite: of the network, the objective or the embeddings x (B, D)."""
     for owner, module in (("network", job.backbone), ("objective", job.objective)):
         for name, value in module.state_dict().items():
-            if not torch.isfinite(value).all() and "queue" not in name:  # an empty place has the score -infinity
+            if not torch.isfinite(value).all() and "queue" not in name:  # empty entries of a queue have score -inf
                 return f"'{name}' of the {owner} holds NaN or infinity; try a smaller lr ({job.lr:g} now) or s"
     bad = (~torch.isfinite(x)).any(dim=1) | (x == 0).all(dim=1)
     if bad.any():
-        return (
-            f"embedding {int(bad.nonzero()[0])} of the batch is not finite or zero; try a smaller lr ({job.lr:g} now)"
-        )
+        first = int(bad.nonzero()[0])
+        return f"embedding {first} of the batch is not finite or zero; try a smaller lr ({job.lr:g} now)"
     return f"embeddings and weights are finite; try a smaller s ({job.objective.s:g} now)"
 
 
-def check_data(labels: np.ndarray, classes: int) -> None:
-    """InputError unless there are at least 2 labels, all in 0..classes-1."""
-    if len(labels) < 2:
-        raise InputError(f"{len(labels)} images to train on: at least 2")
-    if labels.min() < 0 or labels.max() >= classes:
-        bad = int(labels.max() if labels.max() >= classes else labels.min())
-        raise InputError(f"label {bad} is outside 0..{classes - 1} ({classes} classes)")
-
-
 @torch.no_grad()
-def embed(
-    net: nn.Module, images: np.ndarray, where: torch.device, mirror: bool = False, chunk: int = 256
+def embed_images(
+    net: nn.Module,
+    images: np.ndarray,
+    device: torch.device,
+    mirror: bool = False,
+    chunk: int = 256,
+    progress: Progress = no_progress,
 ) -> np.ndarray:
-    """Embeddings (n, D) float32 of images (n, S, S, 3); with `mirror`, of each image plus of its mirror image."""
+    """Embeddings (n, D) float32 of images (n, S, S, 3) uint8, not normalized.
+
+    mirror: add the embedding of the mirrored image to that of the image.
+    """
     training = net.training
     net.eval()
-    out = []
+    blocks = []
     for start in range(0, len(images), chunk):
-        pixels, _ = on_device(images[start : start + chunk], np.zeros(0), where)
-        x = normalised(pixels).contiguous(memory_format=torch.channels_last)
-        out.append((net(x) + net(x.flip(3)) if mirror else net(x)).float().cpu())
+        pixels, _ = to_device(images[start : start + chunk], np.zeros(0), device)
+        x = normalize(pixels)
+        blocks.append((net(x) + net(x.flip(3)) if mirror else net(x)).float().cpu())
+        progress(start + len(x), len(images), "embedding images")
     net.train(training)
-    return torch.cat(out).numpy()
+    return torch.cat(blocks).numpy()
 
 
 def snapshot(job: Job, images: np.ndarray, labels: np.ndarray) -> Snapshot:
-    """The sphere now: embeddings of a sample of the training images beside the centers, and every parameter.
+    """Embeddings of a sample of the training images, the class centers, and every parameter of the loss.
 
-    Of more than CENTERS_KEPT classes, those of the sample and so many random others are kept.
+    images (n, S, S, 3) uint8, labels (n,). With more than CENTERS_KEPT classes, the centers of the sample's classes and
+    of randomly chosen others are kept.
     """
     sub, W, y, ids = job.objective.centers.sub, every_center(job.objective.centers).detach(), labels, None
     classes = len(W) // sub
     if classes > CENTERS_KEPT:
         own = torch.from_numpy(np.unique(labels))
-        drawn = others(classes, CENTERS_KEPT - len(own), own, generator(job.config.seed, "centers kept"))
-        kept = torch.cat([own, drawn]).sort().values
-        W = W.unflatten(0, (-1, sub)).index_select(0, kept.to(W.device)).flatten(0, 1)
-        ids, y = kept.numpy(), np.searchsorted(kept.numpy(), labels)
+        random = others(classes, CENTERS_KEPT - len(own), own, generator(job.config.seed, "centers kept"))
+        chosen = torch.cat([own, random]).sort().values
+        W = W.unflatten(0, (-1, sub)).index_select(0, chosen.to(W.device)).flatten(0, 1)
+        ids, y = chosen.numpy(), np.searchsorted(chosen.numpy(), labels)
     return Snapshot(
         job.step,
-        embed(job.backbone, images, job.device),
+        embed_images(job.backbone, images, job.device),
         y,
         W.float().cpu().numpy(),
         job.objective.parameters_now() | {"lr": job.lr},

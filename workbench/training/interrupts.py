@@ -1,4 +1,4 @@
-"""Signals noted while a step runs and served between steps, so that what is saved is always a whole step."""
+"""Signals during a training: noted at once, handled between two steps, so that checkpoints are of whole steps."""
 
 import os
 import signal
@@ -11,17 +11,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Aborted(KeyboardInterrupt):
-    """A second Ctrl-C arrived before the first was served: stop at once, without saving."""
+    """A second Ctrl-C arrived before the first was handled: stop at once, without saving."""
 
 
 @contextmanager
 def stop_requests(parent: bool = False) -> Iterator[Callable[[], bool]]:
-    """A function that returns whether Ctrl-C or SIGTERM arrived since; parent: or the parent process ended.
+    """Yield a function that returns whether Ctrl-C or SIGTERM has arrived, or, with `parent`, the parent has ended.
 
-    A signal is only noted. A second Ctrl-C raises Aborted at once, but not with `parent`: a launcher repeats signals,
-    and all its processes must stop at the same step. Raises KeyboardInterrupt at the end where a
-    signal was noted and nothing was raised for it. Signals that are ignored stay ignored; outside the main thread no
-    handler can be set, and none is.
+    A second Ctrl-C raises Aborted at once; not with `parent`, since a launcher repeats signals and all its processes
+    must stop at the same step. At the end a signal that raised nothing raises KeyboardInterrupt. Ignored signals stay
+    ignored. Outside the main thread signals are not handled.
     """
     noted: list[int] = []
     started_by = os.getppid()
@@ -32,9 +31,9 @@ def stop_requests(parent: bool = False) -> Iterator[Callable[[], bool]]:
         if again:
             raise Aborted
 
-    here = threading.current_thread() is threading.main_thread()
-    caught = [number for number in SIGNALS if here and signal.getsignal(number) is not signal.SIG_IGN]
-    with handle_signals(note, *caught):
+    main = threading.current_thread() is threading.main_thread()
+    numbers = [number for number in SIGNALS if main and signal.getsignal(number) is not signal.SIG_IGN]
+    with handle_signals(note, *numbers):
         yield lambda: bool(noted) or (parent and os.getppid() != started_by)
     if noted:
         raise KeyboardInterrupt
@@ -42,10 +41,10 @@ def stop_requests(parent: bool = False) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def handle_signals(handle: Callable[[int], Any], *signals: signal.Signals) -> Iterator[None]:
-    """Let a function of the signal's number handle signals for a while."""
-    before = {number: signal.signal(number, lambda caught, _: handle(caught)) for number in signals}
+    """Call a function with the number of each of these signals while the context lasts."""
+    before = {number: signal.signal(number, lambda number, _: handle(number)) for number in signals}
     try:
         yield
     finally:
-        for number, former in before.items():
-            signal.signal(number, signal.SIG_DFL if former is None else former)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,12 +1,11 @@
-"""Several processes for one training: starting and joining them, what they share, and what a dead one means.
+"""Training in several processes: start them, join them in a process group, share gradients and batch statistics.
 
-torchrun starts and joins processes by environment variables; `launch` does the same on one computer, and turns a death
-into one line where torchrun prints its own account.
+torchrun starts processes by environment variables. `launch` does the same on one computer, and reports the failure of a
+process in one line.
 """
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,19 +22,20 @@ from torch import Tensor, nn
 from workbench.core.distributed import all_reduce_sum, processes, stack_ranks
 from workbench.core.errors import InputError
 from workbench.core.geometry import full
+from workbench.core.ports import free_port
 from workbench.training.interrupts import handle_signals
 
-LOST = 69  # exit status of a process that ends because another one is gone
-GRACE = 20.0  # seconds that the others have to end by themselves
-JOIN_LIMIT = 300.0  # seconds that a process waits for the others when a training begins
-LAUNCHED = "WORKBENCH_LAUNCHED_BY"  # holds the number of the process that launched this one
+LOST = 69  # exit status of a process that ends because another one has ended
+GRACE = 20.0  # s that the other processes have to end by themselves
+JOIN_LIMIT = 300.0  # s that a process waits for the others at the start
+LAUNCHED = "WORKBENCH_LAUNCHED_BY"  # environment variable: process number of the launcher
 
 
-def group() -> tuple[int, int, int] | None:
-    """Rank, local rank and number of the processes that torchrun or `launch` started together; None: alone.
+def process_ranks() -> tuple[int, int, int] | None:
+    """Rank, local rank and world size as set by torchrun or `launch`; None in a single process.
 
-    A scheduler may set some of the variables for its own purposes: they count only when all five are there, are whole
-    numbers, and agree.
+    A scheduler may set some of the variables for other purposes: they count only when all five are set, are whole
+    numbers, and are consistent.
     """
     values = [os.environ.get(name, "") for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT")]
     if not os.environ.get("MASTER_ADDR") or not all(value.isascii() and value.isdigit() for value in values):
@@ -45,32 +45,33 @@ def group() -> tuple[int, int, int] | None:
 
 
 @contextmanager
-def joined(device: str = "auto", sharded: bool = True) -> Iterator[None]:
-    """Join the processes that were started together; alone, nothing. gloo between CPUs, NCCL between GPUs.
+def join_processes(device: str = "auto", sharded: bool = True) -> Iterator[None]:
+    """Join the process group of the processes started together. gloo on CPUs, NCCL on GPUs.
 
-    sharded: whether the centers are, else this process trains alone. Raises InputError where there are fewer GPUs than
-    processes on this computer, and where the others do not join within JOIN_LIMIT.
+    Nothing happens in a single process, in a group that exists already, and where the centers are not `sharded`: then
+    this process trains alone. Raises InputError where this computer has fewer GPUs than processes, and where the others
+    do not join within JOIN_LIMIT.
     """
-    started = group()
-    if started is None or not sharded or processes() > 1:
+    ranks = process_ranks()
+    if ranks is None or not sharded or processes() > 1:
         yield
         return
-    rank, local, size = started
+    rank, local, size = ranks
     gpu = device != "cpu" and torch.cuda.is_available()
     if gpu:
-        if local >= (found := torch.cuda.device_count()):
-            raise InputError(f"{local + 1} or more processes and {found} GPUs: give --device cpu, or fewer processes")
+        if local >= (count := torch.cuda.device_count()):
+            raise InputError(f"{local + 1} or more processes and {count} GPUs: give --device cpu, or fewer processes")
         torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
-    dist.init_process_group(backend, store=meeting(rank, size), rank=rank, world_size=size)
+    dist.init_process_group(backend, store=rendezvous_store(rank, size), rank=rank, world_size=size)
     try:
         yield
     finally:
         dist.destroy_process_group()
 
 
-def meeting(rank: int, size: int) -> dist.Store:
-    """The store in which the processes find each other; InputError where they are not all there in time."""
+def rendezvous_store(rank: int, size: int) -> dist.Store:
+    """The store through which the processes connect; InputError where one is missing after JOIN_LIMIT."""
     try:
         store, _, _ = next(dist.rendezvous("env://", rank, size, timeout=timedelta(seconds=JOIN_LIMIT)))
     except (dist.DistError, ValueError) as error:
@@ -84,29 +85,29 @@ def meeting(rank: int, size: int) -> dist.Store:
 
 
 def launch(command: list[str], n: int) -> tuple[int, str]:
-    """Run a command in n processes on this computer and wait: its exit status, and one line if they did not say why.
+    """Run a command in n processes on this computer and wait. Returns the exit status and an error line ("": none).
 
-    The first of them speaks on this terminal, the others only through that line. When one ends badly, the others end
-    as well. Ctrl-C is theirs to handle.
+    Only the first process prints on this terminal. When one process fails, the others are ended. Ctrl-C is left to the
+    processes.
     """
-    own = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), LAUNCHED: str(os.getpid())}
-    own |= {"WORLD_SIZE": str(n), "LOCAL_WORLD_SIZE": str(n)}
-    own = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // n))} | own
-    own = ({"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}) | own
-    with tempfile.TemporaryFile("w+") as said, handle_signals(lambda _: None, signal.SIGINT):
+    env = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), LAUNCHED: str(os.getpid())}
+    env |= {"WORLD_SIZE": str(n), "LOCAL_WORLD_SIZE": str(n)}
+    env = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // n))} | env
+    env = ({"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}) | env
+    with tempfile.TemporaryFile("w+") as errors, handle_signals(lambda _: None, signal.SIGINT):
         workers = []
         for rank in range(n):
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": said} if rank else {}
-            ranked = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            workers.append(subprocess.Popen(command, env=own | ranked, **quiet))
+            streams = {"stdout": subprocess.DEVNULL, "stderr": errors} if rank else {}
+            ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            workers.append(subprocess.Popen(command, env=env | ranks, **streams))
         with handle_signals(lambda _: [worker.terminate() for worker in workers], signal.SIGTERM):
             statuses = wait(workers)
-        said.seek(0)
-        return verdict(statuses, said.read().strip())
+        errors.seek(0)
+        return verdict(statuses, errors.read().strip())
 
 
 def wait(workers: list[subprocess.Popen]) -> list[int | None]:
-    """The exit statuses of all, None of those that had to be killed because another had ended badly."""
+    """The exit statuses of all processes; None for those that were killed after another one had failed."""
     while any(worker.poll() is None for worker in workers) and not any(worker.returncode for worker in workers):
         time.sleep(0.05)
     until = time.monotonic() + GRACE
@@ -119,43 +120,36 @@ def wait(workers: list[subprocess.Popen]) -> list[int | None]:
     return statuses
 
 
-def verdict(statuses: list[int | None], said: str) -> tuple[int, str]:
-    """The exit status of a launch, and what is to be said; said: what all but the first process wrote."""
+def verdict(statuses: list[int | None], errors: str) -> tuple[int, str]:
+    """Exit status and error line of a launch; errors: the standard error of all processes but the first."""
     if not any(status != 0 for status in statuses):
         return 0, ""
-    if statuses[0] in (1, 2, 130):  # it leads, and has said so itself
+    if statuses[0] in (1, 2, 130):  # the first process has printed the reason
         return statuses[0], ""
     n = len(statuses)
     for rank, status in enumerate(statuses):
         if status is not None and status < 0:
             return 1, f"process {rank} of {n} was killed ({signal.Signals(-status).name})"
         if status not in (0, None, LOST):
-            last = said.splitlines()[-1] if said else "it said nothing"
+            last = errors.splitlines()[-1] if errors else "it said nothing"
             return status, f"process {rank} of {n} ended with status {status}: {last}"
     return 1, f"the {n} processes lost each other"
 
 
-def leads(sharded: bool = True) -> bool:
-    """Whether this process prints for all that were started together; always where it trains alone."""
-    started = group()
-    return started is None or not sharded or started[0] == 0
+def is_leader(sharded: bool = True) -> bool:
+    """Whether this process prints for its group; always true where it trains alone."""
+    ranks = process_ranks()
+    return ranks is None or not sharded or ranks[0] == 0
 
 
-def launched() -> bool:
+def is_launched() -> bool:
     """Whether `launch` started this process, and so reports how it ended."""
     return LAUNCHED in os.environ
 
 
-def free_port() -> int:
-    """A port of this computer that nobody listens on."""
-    with socket.socket() as own:
-        own.bind(("127.0.0.1", 0))
-        return own.getsockname()[1]
-
-
 @torch.no_grad()
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Add up the gradients of parameters that every process has a copy of; see `workbench.core.distributed`."""
+    """All-reduce (sum) the gradients of replicated parameters; see `workbench.core.distributed`."""
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if processes() == 1 or not grads:
         return
@@ -164,8 +158,8 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
         grad.copy_(total.view_as(grad))
 
 
-def shared_norms(net: nn.Module) -> nn.Module:
-    """The network, whose batch normalisations look at the whole batch where several processes have a share each."""
+def share_batch_norm(net: nn.Module) -> nn.Module:
+    """Replace the batch normalizations of a network in place by SharedBatchNorm; unchanged in a single process."""
     if processes() > 1:
         for module in list(net.modules()):
             for name, child in module.named_children():
@@ -175,17 +169,17 @@ def shared_norms(net: nn.Module) -> nn.Module:
 
 
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation by the mean and variance of the whole batch; torch's SyncBatchNorm asks for GPUs."""
+    """Batch normalization by the mean and variance over all processes, on CPUs too (SyncBatchNorm needs GPUs)."""
 
     @classmethod
     def of(cls, norm: nn.Module) -> "SharedBatchNorm":
-        """One with the weights and the statistics of a batch normalisation."""
+        """A copy of a batch normalization, with its weights and statistics."""
         new = cls(norm.num_features, norm.eps, norm.momentum).to(norm.weight)
         new.load_state_dict(norm.state_dict())
         return new
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of dimensions, the channels second."""
+        """Any number of dimensions; the second one is the channels."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -206,12 +200,12 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 class Follower:
-    """Stands for the run on the processes that do not record it: takes everything and writes nothing."""
+    """The run of a process that does not record it: its methods do nothing."""
 
     def __init__(self, path: Any) -> None:
         self.path = path
 
     def add_step(self, *_: Any) -> None:
-        """Not recorded here."""
+        """Do nothing."""
 
     add_event = add_snapshot = add_note = finish = sync = add_step

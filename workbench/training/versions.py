@@ -1,4 +1,4 @@
-"""Versions of what a run depends on besides its configuration."""
+"""Versions of the software that a run depends on besides its configuration."""
 
 import platform
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import torch
 from workbench import __version__
 
 PACKAGES = ("torch", "numpy", "pillow", "scikit-learn")
-DECODERS = ("pillow", "scikit-learn")  # what turns files into pixels
+DECODERS = ("pillow", "scikit-learn")  # packages that decode images
 
 
 def package_version(name: str) -> str:
@@ -20,16 +20,17 @@ def package_version(name: str) -> str:
         return "not installed"
 
 
-def versions(where: torch.device) -> dict[str, str]:
-    """What a run depends on beside its configuration."""
-    found = {"workbench": __version__, "python": platform.python_version(), "system": platform.platform()}
-    found |= {name: package_version(name) for name in PACKAGES}
-    hardware = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    return found | {"device": f"{where.type}: {hardware}"}
+def versions(device: torch.device) -> dict[str, str]:
+    """Versions of the workbench, Python, the system, the packages, and the name of the device."""
+    python = {"workbench": __version__, "python": platform.python_version(), "system": platform.platform()}
+    packages = {name: package_version(name) for name in PACKAGES}
+    gpu = device.type == "cuda"
+    hardware = torch.cuda.get_device_name(device) if gpu else f"{torch.get_num_threads()} CPU threads"
+    return python | packages | {"device": f"{device.type}: {hardware}"}
 
 
-def changed_decoders(info: Mapping[str, Any]) -> str:
-    """In words, which libraries that decode images are of another version than when `info` was recorded; "": none."""
+def decoder_changes(info: Mapping[str, Any]) -> str:
+    """In words, the packages that decode images and have another version than recorded in `info`; "" for none."""
     then = info.get("versions") or {}
     pairs = [(name, then[name], package_version(name)) for name in DECODERS if name in then]
     return ", ".join(f"{name} {old} then, {new} now" for name, old, new in pairs if old != new)

@@ -1,1 +1,1 @@
-"""Views: a result in, a plotly Figure out. Nothing is measured here."""
+"""Views: plotly figures of results; one file per probe. Nothing is measured here."""

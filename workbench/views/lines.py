@@ -1,4 +1,4 @@
-"""A quantity against another one as lines: a probability against an angle, a boundary against t, T under guards."""
+"""Line plots of one quantity against another."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from workbench.views.curves import broken
-from workbench.views.theme import GREY, template
+from workbench.views.curves import split_at_jumps
+from workbench.views.theme import GREY, angle_ticks, template
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One line: x (k,), y (k,), its look, and the x where it jumps. An angle is in rad."""
+    """One line: x (k,), y (k,), color and dash, and the x of its jumps. Angles are in rad."""
 
     label: str
     x: np.ndarray
     y: np.ndarray
-    colour: str
+    color: str
     dash: str = "solid"
     jumps: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows. angle: values in rad, drawn in degrees with the radians beside; log: logarithmic; level: a
-    value to mark across the figure, with its name."""
+    """An axis. angle: values in rad, shown in degrees and radians; log: logarithmic; level: a value to mark with a line
+    across the figure, and its label."""
 
     title: str
     angle: bool = False
@@ -37,52 +37,46 @@ class Axis:
 
 
 def lines_figure(lines: Sequence[Line], x: Axis, y: Axis, dark: bool = False) -> go.Figure:
-    """The lines in one picture, each broken where it jumps."""
+    """The lines in one plot, each with a gap at its jumps."""
     figure = go.Figure(layout={"template": template(dark)})
     for line in lines:
-        along, values, _, _ = broken(
-            np.asarray(line.x, float), np.asarray(line.y, float), np.asarray(line.jumps, float)
-        )
+        along, values, _, _ = split_at_jumps(*(np.asarray(a, float) for a in (line.x, line.y, line.jumps)))
         figure.add_scatter(
-            x=shown(along, x),
-            y=shown(values, y),
+            x=in_unit(along, x),
+            y=in_unit(values, y),
             mode="lines",
             name=line.label,
-            line={"color": line.colour, "dash": line.dash, "width": 2.5},
+            line={"color": line.color, "dash": line.dash, "width": 2.5},
             hovertemplate=f"{line.label}<br>{hover('x', x)}<br>{hover('y', y)}<extra></extra>",
         )
-    values = {x: [line.x for line in lines], y: [line.y for line in lines]}
-    figure.update_xaxes(settings(x, values[x], below=True))
-    figure.update_yaxes(settings(y, values[y], below=False))
-    for axis, draw in ((x, figure.add_vline), (y, figure.add_hline)):
+    figure.update_xaxes(axis_settings(x, [line.x for line in lines], below=True))
+    figure.update_yaxes(axis_settings(y, [line.y for line in lines], below=False))
+    for axis, add_line in ((x, figure.add_vline), (y, figure.add_hline)):
         if axis.level:
-            at, text = axis.level
-            place = {"annotation_text": text, "annotation_position": "top right" if axis is x else "bottom left"}
-            draw(float(shown(np.array(at), axis)), line={"color": GREY, "width": 1.5, "dash": "dot"}, **place)
+            value, text = axis.level
+            label = {"annotation_text": text, "annotation_position": "top right" if axis is x else "bottom left"}
+            style = {"color": GREY, "width": 1.5, "dash": "dot"}
+            add_line(float(in_unit(np.array(value), axis)), line=style, **label)
     return figure
 
 
-def shown(values: np.ndarray, axis: Axis) -> np.ndarray:
-    """Values as the axis counts them: an angle in degrees."""
+def in_unit(values: np.ndarray, axis: Axis) -> np.ndarray:
+    """Values in the unit of the axis: angles in degrees."""
     return np.degrees(values) if axis.angle else np.asarray(values, float)
 
 
 def hover(letter: str, axis: Axis) -> str:
-    """What a point says about its place on an axis."""
+    """The hover text of one coordinate."""
     return f"{axis.title}: %{{{letter}:{'.1f' if axis.angle else '.3g'}}}{'°' if axis.angle else ''}"
 
 
-def settings(axis: Axis, values: Sequence[np.ndarray], below: bool) -> dict[str, Any]:
-    """The plotly axis: of an angle, ticks in degrees with radians below or beside."""
+def axis_settings(axis: Axis, values: Sequence[np.ndarray], below: bool) -> dict[str, Any]:
+    """The plotly axis; for an angle with ticks in degrees and radians."""
     if not axis.angle:
         return {"title_text": axis.title, "type": "log" if axis.log else "linear"}
-    known = np.degrees(np.concatenate([np.asarray(v, float) for v in values]))
-    low, high = np.nanmin(known), np.nanmax(known)
-    every = next(step for step in (1, 2, 5, 10, 20, 30) if high - low <= 10 * step or step == 30)
-    ticks = np.arange(np.floor(low / every), np.ceil(high / every) + 1) * every
-    gap = "<br>" if below else " / "
-    return {
-        "title_text": f"{axis.title} (degrees, radians below)" if below else f"{axis.title}<br>(degrees / radians)",
-        "tickvals": ticks.tolist(),
-        "ticktext": [f"{d:.0f}°{gap}{np.radians(d):.2f}" for d in ticks],
-    }
+    degrees = np.degrees(np.concatenate([np.asarray(v, float) for v in values]))
+    low, high = np.nanmin(degrees), np.nanmax(degrees)
+    step = next(step for step in (1, 2, 5, 10, 20, 30) if high - low <= 10 * step or step == 30)
+    ticks = angle_ticks(np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step, "<br>" if below else " / ")
+    unit = " (degrees, radians below)" if below else "<br>(degrees / radians)"
+    return {"title_text": axis.title + unit} | ticks

@@ -1,4 +1,4 @@
-"""What a part of the classes sees: the push it passes on, negative by negative; the mass in queues of any length."""
+"""Push and softmax mass in a subset of the classes: by rank of the negatives, by queue length, over training."""
 
 from __future__ import annotations
 
@@ -10,45 +10,47 @@ import plotly.graph_objects as go
 
 from workbench.views.lines import Axis, Line, lines_figure
 from workbench.views.theme import BLUE, DASHES, GREEN, GREY, ORANGE, VERMILION
+from workbench.views.training import STEPS
 
 if TYPE_CHECKING:
-    from workbench.curves.interaction import Captured, Reach
+    from workbench.curves.interaction import QueueMass, Reach
 
-COLOURS = (GREEN, VERMILION, BLUE, ORANGE)
-
-
-def reach_figure(found: Reach, dark: bool = False) -> go.Figure:
-    """The share of a full classifier's push that lies in a sample's hardest negatives, and in those that were met."""
-    parts = [
-        Line(name, found.rank, part, COLOURS[i % len(COLOURS)], DASHES[(i + 1) % len(DASHES)])
-        for i, (name, part) in enumerate(found.parts.items())
-    ]
-    x = Axis("A sample's negatives, the hardest first (how many)", log=True)
-    y = Axis("Share of a full classifier's push")
-    figure = lines_figure([Line("full", found.rank, found.full, GREY), *parts], x, y, dark)
-    return figure.update_yaxes(range=[0, 1.05], tickformat=".0%")
+COLORS = (GREEN, VERMILION, BLUE, ORANGE)
 
 
-def captured_figure(found: Mapping[str, Captured], dark: bool = False) -> go.Figure:
-    """The mass in a queue against its length K, for each set of identities by its name; dotted: in a random share."""
-    lines = [
-        Line(name, one.K, one.queue, COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)])
-        for i, (name, one) in enumerate(found.items())
-    ]
-    one = next(iter(found.values()))
-    random = float(np.mean([one.random for one in found.values()]))
-    x = Axis("K, hard negatives in the queue of a class", log=True)
-    y = Axis("Negative softmax mass in the queue", level=(random, f"a random {one.share:.0%} of the classes"))
-    return lines_figure(lines, x, y, dark).update_yaxes(range=[0, 1.05], tickformat=".0%")
+def reach_figure(result: Reach, dark: bool = False) -> go.Figure:
+    """Cumulative share of a full classifier's push over a sample's hardest negatives: all, and each class set's."""
+    lines = [Line("full", result.rank, result.full, GREY)]
+    lines += series({name: (result.rank, part) for name, part in result.parts.items()}, dash=1)
+    x = Axis("Hardest negatives of a sample (number)", log=True)
+    return share_figure(lines, x, Axis("Share of a full classifier's push (%)"), dark)
+
+
+def queue_mass_figure(results: Mapping[str, QueueMass], dark: bool = False) -> go.Figure:
+    """Softmax mass in a queue against its length K, for each set of identities by name; dotted: in a random subset."""
+    lines = series({name: (result.K, result.queue) for name, result in results.items()})
+    random = float(np.mean([result.random for result in results.values()]))
+    share = next(iter(results.values())).share
+    x = Axis("Queue length K (hard negatives per class)", log=True)
+    y = Axis("Negative softmax mass in the queue (%)", level=(random, f"a random {share:.0%} of the classes"))
+    return share_figure(lines, x, y, dark)
 
 
 def growth_figure(steps: np.ndarray, shares: Mapping[str, np.ndarray], warmup: int, dark: bool = False) -> go.Figure:
-    """The mass held by each part of the classes, by name (k,), over the steps (k,); the end of the warm-up marked."""
-    lines = [
-        Line(name, steps, share, COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)])
-        for i, (name, share) in enumerate(shares.items())
+    """Softmax mass (k,) in each subset of the classes by name, over the steps (k,); the end of the warm-up marked."""
+    lines = series({name: (steps, share) for name, share in shares.items()})
+    x = Axis(STEPS, level=(warmup, "end of warm-up"))
+    return share_figure(lines, x, Axis("Captured negative softmax mass (%)"), dark)
+
+
+def series(values: Mapping[str, tuple[np.ndarray, np.ndarray]], dash: int = 0) -> list[Line]:
+    """Lines by name, in the palette's order; dash: index of the first dash."""
+    return [
+        Line(name, x, y, COLORS[i % len(COLORS)], DASHES[(i + dash) % len(DASHES)])
+        for i, (name, (x, y)) in enumerate(values.items())
     ]
-    x = Axis("Training step (batches seen)", level=(warmup, "end of warm-up"))
-    return lines_figure(lines, x, Axis("Negative softmax mass held"), dark).update_yaxes(
-        range=[0, 1.05], tickformat=".0%"
-    )
+
+
+def share_figure(lines: list[Line], x: Axis, y: Axis, dark: bool) -> go.Figure:
+    """Lines of shares, from 0 to 100 %."""
+    return lines_figure(lines, x, y, dark).update_yaxes(range=[0, 1.05], tickformat=".0%")

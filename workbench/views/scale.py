@@ -1,5 +1,4 @@
-"""What grows with the number of identities: the hardness correlation, and how much of the negatives' mass a queue holds
-(NPCFace, Fig. 2b and Fig. 3)."""
+"""Hardness correlation and captured softmax mass against the number of identities (NPCFace, Fig. 2b and Fig. 3)."""
 
 from collections.abc import Mapping
 
@@ -7,72 +6,47 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from workbench.probes.scale import Scale
-from workbench.views.theme import BLUE, DASHES, GREEN, GREY, ORANGE, PURPLE, VERMILION, template
+from workbench.probes.scale import ScaleStudy
+from workbench.views.theme import COLORS, DASHES, GREY, MARKERS, template
 from workbench.views.training import FEW
 
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE)
-MARKERS = ("circle", "square", "diamond", "triangle-up", "star")
 
+def scale_figure(studies: Mapping[str, ScaleStudy], dark: bool = False) -> go.Figure:
+    """Correlation r above, captured mass below; a color and a marker per study, by name.
 
-def scale_figure(studies: Mapping[str, Scale], dark: bool = False) -> go.Figure:
-    """Above, the correlation r; below, the captured mass: a colour and a marker for each study, by its name.
-
-    Solid: a queue of the smaller length, dashed: of the larger one; dotted and grey: a random share. A point of r that
-    rests on fewer than FEW misclassified samples is hollow.
+    Solid and dashed: queues of the smaller and of the larger length; dotted grey: a random subset. A point of r with
+    fewer than FEW misclassified samples is hollow.
     """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.07)
     for i, (name, study) in enumerate(studies.items()):
-        colour, symbol = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        color, symbol = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
+        shared = {"x": study.classes, "legendgroup": name, "mode": "lines+markers"}
         hollow = [symbol + ("-open" if count < FEW else "") for count in study.count]
-        figure.add_scatter(
-            x=study.classes,
-            y=study.r,
-            customdata=study.count,
-            name=name,
-            legendgroup=name,
-            mode="lines+markers",
-            line={"color": colour, "width": 2},
-            marker={"symbol": hollow, "size": 9, "color": colour},
-            hovertemplate=f"{name}<br>%{{x:,}} identities: r = %{{y:.2f}}<br>%{{customdata:,}} of {study.samples:,}"
-            " samples misclassified<extra></extra>",
-            row=1,
-            col=1,
-        )
-        for q, K in enumerate(study.K):
-            share_line(figure, study, study.captured[:, q], f"K = {K}", name, colour, symbol, DASHES[q % 2])
-        share_line(figure, study, study.random, f"random {study.share:.0%}", name, GREY, symbol, "dot")
-    key(figure, next(iter(studies.values())))
+        hover = f"{name}<br>%{{x:,}} identities: r = %{{y:.2f}}<br>%{{customdata:,}} of {study.samples:,} samples"
+        correlation = {"y": study.r, "customdata": study.count, "name": name, "line": {"color": color, "width": 2}}
+        correlation["marker"] = {"symbol": hollow, "size": 9, "color": color}
+        correlation["hovertemplate"] = f"{hover} misclassified<extra></extra>"
+        figure.add_trace(go.Scatter(shared | correlation), row=1, col=1)
+        for what, dash, values in shares(study):
+            color_ = GREY if values is study.random else color
+            mass = {"y": values, "name": f"{name}, {what}", "showlegend": False}
+            mass |= {"line": {"color": color_, "width": 2, "dash": dash}}
+            mass["marker"] = {"symbol": symbol, "size": 7, "color": color_}
+            mass["hovertemplate"] = f"{name}, {what}<br>%{{x:,}} identities: %{{y:.1%}}<extra></extra>"
+            figure.add_trace(go.Scatter(shared | mass), row=2, col=1)
+    for what, dash, _ in shares(next(iter(studies.values()))):  # legend entries of the dashes
+        line = {"color": GREY, "width": 2, "dash": dash}
+        figure.add_scatter(x=[None], y=[None], name=what, mode="lines", line=line, hoverinfo="skip", row=2, col=1)
     figure.add_hline(0, line={"color": GREY, "width": 1, "dash": "dash"}, row=1, col=1)
     figure.update_layout(template=template(dark))
     figure.update_yaxes(title_text="Hardness correlation r<br>(no unit)", range=[-1.05, 1.05], dtick=0.5, row=1, col=1)
-    mass = "Negative softmax mass<br>in the nearest K classes"
-    figure.update_yaxes(title_text=mass, range=[0, 1.05], tickformat=".0%", row=2, col=1)
+    title = "Negative softmax mass<br>in the nearest K classes (%)"
+    figure.update_yaxes(title_text=title, range=[0, 1.05], tickformat=".0%", row=2, col=1)
     figure.update_xaxes(type="log", dtick=1)
-    return figure.update_xaxes(title_text="Identities (classes)", row=2, col=1)
+    return figure.update_xaxes(title_text="Identities (number of classes)", row=2, col=1)
 
 
-def share_line(
-    figure: go.Figure, study: Scale, values: np.ndarray, what: str, name: str, colour: str, symbol: str, dash: str
-) -> None:
-    """One line of the lower half."""
-    figure.add_scatter(
-        x=study.classes,
-        y=values,
-        name=f"{name}, {what}",
-        showlegend=False,
-        mode="lines+markers",
-        line={"color": colour, "width": 2, "dash": dash},
-        marker={"symbol": symbol, "size": 7, "color": colour},
-        hovertemplate=f"{name}, {what}<br>%{{x:,}} identities: %{{y:.1%}}<extra></extra>",
-        row=2,
-        col=1,
-    )
-
-
-def key(figure: go.Figure, study: Scale) -> None:
-    """What the dashes of the lower half mean, in the legend."""
-    meant = [(f"K = {K}", DASHES[q % 2]) for q, K in enumerate(study.K)] + [(f"random {study.share:.0%}", "dot")]
-    for what, dash in meant:
-        line = {"color": GREY, "width": 2, "dash": dash}
-        figure.add_scatter(x=[None], y=[None], name=what, mode="lines", line=line, hoverinfo="skip", row=2, col=1)
+def shares(study: ScaleStudy) -> list[tuple[str, str, np.ndarray]]:
+    """The lines of the lower plot: name, dash, and mass (k,)."""
+    queues = [(f"K = {K}", DASHES[q % 2], study.captured[:, q]) for q, K in enumerate(study.K)]
+    return [*queues, (f"random {study.share:.0%}", "dot", study.random)]

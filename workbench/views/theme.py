@@ -1,105 +1,61 @@
-"""The one look of every figure: Okabe-Ito colours, a second channel beside colour, light and dark.
+"""The palette and the layout of every figure: Okabe-Ito colors, a second channel beside color, light and dark.
 
-The same method has the same colour and marker everywhere; T is solid, N dashed; positives are circles,
-negatives crosses.
+All colors are named here. A method has the same color and marker in every figure; T is solid, N dashed.
 """
 
+import functools
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 
 ORANGE, SKY, GREEN, BLUE = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
 VERMILION, PURPLE, GREY = "#D55E00", "#CC79A7", "#8A8A8A"
-WELL, MISCLASSIFIED = BLUE, VERMILION  # NPCFace Fig. 4's two groups
+COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)  # of series that are not methods
+MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star")
+DASHES = ("solid", "dash", "dot", "dashdot")
+WELL, MISCLASSIFIED = BLUE, VERMILION  # the two groups of NPCFace Fig. 4
 
-# A family has a colour, and a marker tells its members apart: no two methods share both.
-METHOD_COLOURS = {
-    "softmax": GREY,
-    "norm_softmax": GREY,
-    "sphereface": SKY,
-    "sphereface_r": SKY,
-    "cosface": SKY,
-    "arcface": BLUE,
-    "combined": BLUE,
-    "adaptiveface": SKY,
-    "adacos": VERMILION,
-    "adacos_fixed": VERMILION,
-    "mv_am": PURPLE,
-    "mv_arc": PURPLE,
-    "arcnegface": PURPLE,
-    "curricularface": ORANGE,
-    "recurricularface": VERMILION,
-    "npcface": GREEN,
-    "hm_softmax": GREY,
-    "focal_softmax": GREY,
-    "center_loss": GREY,
-    "triplet": GREY,
-    "uniformface": SKY,
-    "circle": PURPLE,
-    "magface": ORANGE,
-    "adaface": ORANGE,
-    "elasticface_arc": BLUE,
-    "elasticface_cos": SKY,
-    "subcenter_arcface": BLUE,
-    "uniface": VERMILION,
+# A family has one color, and the markers of its members differ: no two methods share both.
+METHOD_STYLES = {
+    "softmax": (GREY, "circle"),
+    "norm_softmax": (GREY, "x"),
+    "sphereface": (SKY, "circle"),
+    "sphereface_r": (SKY, "square"),
+    "cosface": (SKY, "diamond"),
+    "arcface": (BLUE, "square"),
+    "combined": (BLUE, "diamond"),
+    "adaptiveface": (SKY, "triangle-up"),
+    "adacos": (VERMILION, "x"),
+    "adacos_fixed": (VERMILION, "cross"),
+    "mv_am": (PURPLE, "triangle-up"),
+    "mv_arc": (PURPLE, "triangle-down"),
+    "arcnegface": (PURPLE, "square"),
+    "curricularface": (ORANGE, "diamond-tall"),
+    "recurricularface": (VERMILION, "star"),
+    "npcface": (GREEN, "circle"),
+    "hm_softmax": (GREY, "triangle-up"),
+    "focal_softmax": (GREY, "triangle-down"),
+    "center_loss": (GREY, "square"),
+    "triplet": (GREY, "diamond"),
+    "uniformface": (SKY, "x"),
+    "circle": (PURPLE, "circle"),
+    "magface": (ORANGE, "square"),
+    "adaface": (ORANGE, "circle"),
+    "elasticface_arc": (BLUE, "triangle-up"),
+    "elasticface_cos": (SKY, "triangle-down"),
+    "subcenter_arcface": (BLUE, "circle"),
+    "uniface": (VERMILION, "circle"),
 }
-METHOD_MARKERS = {
-    "softmax": "circle",
-    "norm_softmax": "x",
-    "sphereface": "circle",
-    "sphereface_r": "square",
-    "cosface": "diamond",
-    "arcface": "square",
-    "combined": "diamond",
-    "adaptiveface": "triangle-up",
-    "adacos": "x",
-    "adacos_fixed": "cross",
-    "mv_am": "triangle-up",
-    "mv_arc": "triangle-down",
-    "arcnegface": "square",
-    "curricularface": "diamond-tall",
-    "recurricularface": "star",
-    "npcface": "circle",
-    "hm_softmax": "triangle-up",
-    "focal_softmax": "triangle-down",
-    "center_loss": "square",
-    "triplet": "diamond",
-    "uniformface": "x",
-    "circle": "circle",
-    "magface": "square",
-    "adaface": "circle",
-    "elasticface_arc": "triangle-up",
-    "elasticface_cos": "triangle-down",
-    "subcenter_arcface": "circle",
-    "uniface": "circle",
-}
-DASHES = ("solid", "dash", "dot", "dashdot")  # tells runs of one method apart
-
-
-@dataclass(frozen=True)
-class Look:
-    """How one run appears in every figure: its name, and colour, marker and dash."""
-
-    label: str
-    colour: str
-    marker: str
-    dash: str = "solid"
-
-
-def look(method: str, label: str, repeat: int = 0) -> Look:
-    """The look of a method's run; `repeat` counts the runs of the same method before it."""
-    return Look(
-        label, METHOD_COLOURS.get(method, GREY), METHOD_MARKERS.get(method, "circle"), DASHES[repeat % len(DASHES)]
-    )
-
+METHOD_COLORS = {method: color for method, (color, _) in METHOD_STYLES.items()}
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 INK = {False: "#1b1b1b", True: "#ececec"}
 GRID = {False: "#e3e3e3", True: "#3a3a3a"}
 DIVERGING = {False: (BLUE, "#f7f7f7", VERMILION), True: (SKY, "#202020", ORANGE)}  # below zero, zero, above
-
-# The share button of plotly's mode bar talks to a server; nothing here may.
-CONFIG = {
+CONFIG = {  # of plotly; without the buttons that upload a figure
     "displaylogo": False,
     "responsive": True,
     "showSendToCloud": False,
@@ -107,8 +63,36 @@ CONFIG = {
 }
 
 
+@dataclass(frozen=True)
+class Style:
+    """Label, color, marker and dash of a run, the same in every figure."""
+
+    label: str
+    color: str
+    marker: str
+    dash: str = "solid"
+
+
+def method_style(method: str, label: str, repeat: int = 0) -> Style:
+    """The style of a run of a method; repeat: the number of earlier runs of the same method."""
+    return Style(label, *METHOD_STYLES.get(method, (GREY, "circle")), DASHES[repeat % len(DASHES)])
+
+
+def rgba(color: str, opacity: float) -> str:
+    """A #rrggbb color with an opacity."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:.3f})"
+
+
+def angle_ticks(degrees: Iterable[float], separator: str) -> dict[str, Any]:
+    """Ticks of an axis in degrees whose labels also give the radians."""
+    degrees = [float(d) for d in degrees]
+    return {"tickvals": degrees, "ticktext": [f"{d:.0f}°{separator}{math.radians(d):.2f}" for d in degrees]}
+
+
+@functools.cache
 def template(dark: bool = False) -> go.layout.Template:
-    """The layout every figure starts from: transparent paper, so that the page's own background shows."""
+    """The base layout of every figure, with a transparent background. Cached: building templates is slow."""
     axis = {
         "gridcolor": GRID[dark],
         "linecolor": INK[dark],
@@ -123,7 +107,7 @@ def template(dark: bool = False) -> go.layout.Template:
             "font": {"family": FONT, "size": 13, "color": INK[dark]},
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
-            "colorscale": {"diverging": [[0.5 * i, colour] for i, colour in enumerate(DIVERGING[dark])]},
+            "colorscale": {"diverging": [[0.5 * i, color] for i, color in enumerate(DIVERGING[dark])]},
             "colorway": [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY],
             "xaxis": axis,
             "yaxis": axis,

@@ -1,4 +1,4 @@
-"""What changes while a network trains, against the training step: loss, misclassified samples, decision boundaries."""
+"""Quantities against the training step: loss, misclassified samples, decision boundaries."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,18 +6,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import plotly.graph_objects as go
 
-from workbench.views.theme import GREY, Look, template
+from workbench.views.theme import GREY, Style, angle_ticks, template
 
-FEW = 20  # a value that rests on fewer samples is drawn pale
-LOSS_POINTS = 100  # points of a loss curve: each the mean over a block of steps
-MARKED = 8  # markers on a curve of many points
+FEW = 20  # values from fewer samples are pale
+LOSS_POINTS = 100  # of a loss curve; each is the mean over a block of steps
+MARKERS = 8  # on a curve of many points
+STEPS = "Training step (batches seen)"
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One run's value over time: step (k,), value (k,), and samples (k,), how many each value rests on, if any."""
+    """A value of one run: step (k,), value (k,), and optionally samples (k,): number of samples behind each value."""
 
-    look: Look
+    style: Style
     step: np.ndarray
     value: np.ndarray
     samples: np.ndarray | None = None
@@ -25,9 +26,9 @@ class Track:
 
 @dataclass(frozen=True, eq=False)
 class BoundaryTrack:
-    """One run's decision boundaries over time: at each step (k,) the angles in rad of all actual and all ideal ones."""
+    """Decision boundaries of one run: actual and ideal ones at each step (k,), in rad."""
 
-    look: Look
+    style: Style
     step: np.ndarray
     actual: Sequence[np.ndarray]
     ideal: Sequence[np.ndarray]
@@ -35,7 +36,7 @@ class BoundaryTrack:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Steps to mark behind the curves, such as a warm-up; a change at one step has start = end."""
+    """Steps to mark behind the curves, such as a warm-up; start = end for a change at one step."""
 
     start: int
     end: int
@@ -43,12 +44,12 @@ class Stretch:
 
 
 def loss_figure(tracks: Sequence[Track], stretches: Sequence[Stretch] = (), dark: bool = False) -> go.Figure:
-    """Training loss over time, each point the mean over a block of steps. Different losses are not comparable."""
+    """Training loss, each point the mean over a block of steps. Different losses are not comparable."""
     return over_time([block_means(track, LOSS_POINTS) for track in tracks], "Training loss (nats)", stretches, dark)
 
 
 def block_means(track: Track, points: int) -> Track:
-    """The means over blocks of equal length, at most `points` of them, each at the middle of its block."""
+    """Means over at most `points` blocks of equal length, each at the middle of its block."""
     size = -(-len(track.value) // points)
     starts = np.arange(0, len(track.value), max(1, size))
     lengths = np.diff([*starts, len(track.value)])
@@ -57,15 +58,15 @@ def block_means(track: Track, points: int) -> Track:
 
 
 def misclassified_figure(tracks: Sequence[Track], stretches: Sequence[Stretch] = (), dark: bool = False) -> go.Figure:
-    """Share (0 to 1) of the snapshots' training samples whose nearest center is not their own."""
-    figure = over_time(tracks, "Misclassified training samples", stretches, dark, ".0%")
+    """Share of the snapshots' training samples whose nearest center is not their own."""
+    figure = over_time(tracks, "Misclassified training samples (%)", stretches, dark, ".0%")
     return figure.update_yaxes(range=[0, 1.1], dtick=0.2, tickformat=".0%")
 
 
 def boundary_figure(
     tracks: Sequence[BoundaryTrack], theta: float, stretches: Sequence[Stretch] = (), dark: bool = False
 ) -> go.Figure:
-    """Every boundary of each run over time, on a slice whose centers lie theta rad apart; the ideal ones dotted."""
+    """All boundaries of each run, on a slice between centers theta rad apart; ideal ones dotted."""
     figure = base("", stretches, dark)
     for track in tracks:
         figure.add_traces([*boundary_traces(track, track.ideal, ideal=True)])
@@ -73,14 +74,12 @@ def boundary_figure(
     figure.add_scatter(
         x=[None], y=[None], mode="lines", line={"color": GREY, "dash": "dot", "width": 1.5}, name="dotted: ideal"
     )
-    degrees = np.arange(0, np.degrees(theta) + 1, 5)
-    text = [f"{d:.0f}° / {np.radians(d):.2f}" for d in degrees]
-    title = "Boundary: angle from the own center<br>(degrees / radians)"
-    return figure.update_yaxes(title_text=title, tickvals=degrees, ticktext=text)
+    ticks = angle_ticks(np.arange(0, np.degrees(theta) + 1, 5), " / ")
+    return figure.update_yaxes(title_text="Boundary: angle to the own center<br>(degrees / radians)", **ticks)
 
 
 def boundary_traces(track: BoundaryTrack, angles: Sequence[np.ndarray], ideal: bool) -> Iterator[go.Scatter]:
-    """One line for the first boundary at each step, one for the second, ...; cut where their number changes."""
+    """A line for the first boundary at each step, one for the second, ...; with gaps where their number changes."""
     counts = np.array([len(a) for a in angles], dtype=int)
     changed = np.flatnonzero(np.diff(counts)) + 1
     kind = "ideal boundary" if ideal else "boundary"
@@ -93,15 +92,15 @@ def boundary_traces(track: BoundaryTrack, angles: Sequence[np.ndarray], ideal: b
             customdata=phi,
             mode="lines" if ideal else "lines+markers",
             line={
-                "color": track.look.colour,
+                "color": track.style.color,
                 "width": 1.5 if ideal else 2,
-                "dash": "dot" if ideal else track.look.dash,
+                "dash": "dot" if ideal else track.style.dash,
             },
-            marker={"symbol": track.look.marker, "size": 8},
-            name=track.look.label,
-            legendgroup=track.look.label,
+            marker={"symbol": track.style.marker, "size": 8},
+            name=track.style.label,
+            legendgroup=track.style.label,
             showlegend=not ideal and k == 0,
-            hovertemplate=f"{track.look.label}<br>step %{{x}}: {kind} %{{y:.1f}}° (%{{customdata:.3f}} rad)"
+            hovertemplate=f"{track.style.label}<br>step %{{x}}: {kind} %{{y:.1f}}° (%{{customdata:.3f}} rad)"
             "<extra></extra>",
         )
 
@@ -109,23 +108,23 @@ def boundary_traces(track: BoundaryTrack, angles: Sequence[np.ndarray], ideal: b
 def over_time(
     tracks: Sequence[Track], y_title: str, stretches: Sequence[Stretch] = (), dark: bool = False, form: str = ".3f"
 ) -> go.Figure:
-    """One line a run against the training step. `form` is the d3 format of a value when it is pointed at."""
+    """A line per run against the training step. form: d3 format of a value in the hover text."""
     figure = base(y_title, stretches, dark)
     figure.add_traces([trace for track in tracks for trace in track_traces(track, form)])
     return figure
 
 
 def base(y_title: str, stretches: Sequence[Stretch], dark: bool) -> go.Figure:
-    """An empty figure against the training step, with the marked stretches behind it."""
+    """An empty figure against the training step, with the marked stretches."""
     figure = go.Figure(layout={"template": template(dark)})
-    figure.update_xaxes(title_text="Training step (batches seen)", rangemode="tozero")
+    figure.update_xaxes(title_text=STEPS, rangemode="tozero")
     figure.update_yaxes(title_text=y_title)
     mark_stretches(figure, stretches)
     return figure
 
 
 def mark_stretches(figure: go.Figure, stretches: Sequence[Stretch], **where: int) -> None:
-    """Shade a stretch of steps, or draw a line at a single step, with its text at the top."""
+    """Shade each stretch of steps, or draw a line at a single step, with its text at the top."""
     for stretch in stretches:
         label = {"text": stretch.text, "font": {"size": 11}, "textposition": "top left"}
         if stretch.start == stretch.end:
@@ -139,20 +138,20 @@ def mark_stretches(figure: go.Figure, stretches: Sequence[Stretch], **where: int
 
 
 def track_traces(track: Track, form: str = ".3f", legend: bool = True) -> Iterator[go.Scatter]:
-    """The line of a run and its markers; those of values that rest on fewer than FEW samples are pale and hollow."""
-    look, k = track.look, len(track.step)
+    """The line and markers of a run; values from fewer than FEW samples are pale and hollow."""
+    style, k = track.style, len(track.step)
     few = np.zeros(k, dtype=bool) if track.samples is None else track.samples < FEW
-    marked = np.arange(k) % max(1, k // MARKED) == 0 if k > 3 * MARKED else np.ones(k, dtype=bool)
-    rests = "" if track.samples is None else "<br>on %{customdata} samples"
-    hover = f"{look.label}<br>step %{{x:.0f}}: %{{y:{form}}}{rests}<extra></extra>"
-    shared = {"x": track.step, "name": look.label, "legendgroup": look.label, "showlegend": False}
-    line = {"color": look.colour, "width": 2, "dash": look.dash}
+    marked = np.arange(k) % max(1, k // MARKERS) == 0 if k > 3 * MARKERS else np.ones(k, dtype=bool)
+    count = "" if track.samples is None else "<br>%{customdata} samples"
+    hover = f"{style.label}<br>step %{{x:.0f}}: %{{y:{form}}}{count}<extra></extra>"
+    shared = {"x": track.step, "name": style.label, "legendgroup": style.label, "showlegend": False}
+    line = {"color": style.color, "width": 2, "dash": style.dash}
     yield go.Scatter(shared, y=track.value, customdata=track.samples, mode="lines", line=line, hovertemplate=hover)
-    # Lines and markers in one trace for the legend's sake; where a point has no marker, the line below shows.
+    # Lines and markers in one trace, so that the legend shows both; the line above fills its gaps.
     solid = {"y": np.where(marked & ~few, track.value, np.nan), "line": line, "mode": "lines+markers"}
-    marker = {"symbol": look.marker, "size": 8}
+    marker = {"symbol": style.marker, "size": 8}
     yield go.Scatter(shared | solid | {"showlegend": legend}, marker=marker, hoverinfo="skip")
     if few.any():
-        hollow = {"symbol": f"{look.marker}-open", "size": 7, "color": look.colour}
+        hollow = {"symbol": f"{style.marker}-open", "size": 7, "color": style.color}
         pale = np.where(few, track.value, np.nan)
         yield go.Scatter(shared, y=pale, mode="markers", marker=hollow, opacity=0.5, hoverinfo="skip")

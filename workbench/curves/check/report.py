@@ -1,4 +1,4 @@
-"""What `check_margin` says: a report for a notebook and for a terminal."""
+"""The report of `check_margin`, as text and as HTML."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,82 +7,87 @@ from html import escape
 from workbench.curves.check.trials import Finding
 
 MARKS = {"fine": "✓", "note": "•", "fault": "✗", "skipped": "–"}
-COLOURS = {"fine": "#009E73", "note": "#0072B2", "fault": "#D55E00", "skipped": "#888888"}
+COLORS = {  # of JupyterLab's theme
+    "fine": "var(--jp-success-color1)",
+    "note": "var(--jp-info-color1)",
+    "fault": "var(--jp-error-color1)",
+    "skipped": "var(--jp-ui-font-color3)",
+}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was checked of a margin, and what was found; shows itself in a notebook and in a terminal.
+    """The result of `check_margin`; displays as text in a terminal and as HTML in a notebook.
 
-    laws: what was checked, by name; findings: faults and notes, in the order of the laws.
+    laws: {name: title} of the checks; findings: faults and notes, in the order of the checks; skipped: checks that an
+    earlier fault made impossible.
     """
 
     margin: str
     laws: Mapping[str, str]
     findings: tuple[Finding, ...]
-    skipped: tuple[str, ...] = ()  # laws that could not be looked at
+    skipped: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether there is no fault; notes are no faults."""
-        return all(found.note for found in self.findings)
+        """Whether there is no fault; notes do not count."""
+        return all(finding.note for finding in self.findings)
 
     def summary(self) -> dict[str, float]:
-        """How many laws were checked, and how many faults and notes there are."""
-        notes = sum(found.note for found in self.findings)
-        checked = len(self.laws) - len(self.skipped)
-        return {"checks": checked, "faults": len(self.findings) - notes, "notes": notes}
+        """The numbers of checks, faults and notes."""
+        notes = sum(finding.note for finding in self.findings)
+        return {
+            "checks": len(self.laws) - len(self.skipped),
+            "faults": len(self.findings) - notes,
+            "notes": notes,
+        }
 
     def verdict(self) -> str:
         """The report in one line."""
-        count = self.summary()
-        told = ", ".join(f"{number} {kind[:-1] if number == 1 else kind}" for kind, number in count.items())
-        return f"{self.margin} is {'sound' if self.ok else 'not sound'}: {told}."
+        counts = [f"{number} {kind[:-1] if number == 1 else kind}" for kind, number in self.summary().items()]
+        return f"{self.margin} is {'sound' if self.ok else 'not sound'}: {', '.join(counts)}."
 
-    def shown(self) -> dict[str, str]:
-        """The laws that were looked at, and in one line the others."""
-        others = f"{len(self.skipped)} more could not be looked at before this is repaired"
-        looked = {law: title for law, title in self.laws.items() if law not in self.skipped}
-        return looked | ({self.skipped[0]: others} if self.skipped else {})
+    def titles(self) -> dict[str, str]:
+        """{name: title} of the checks that ran, and one line for all that were skipped."""
+        titles = {law: title for law, title in self.laws.items() if law not in self.skipped}
+        if self.skipped:
+            titles[self.skipped[0]] = f"{len(self.skipped)} more checks are skipped until this is repaired"
+        return titles
 
-    def standing(self, law: str) -> str:
+    def status(self, law: str) -> str:
         """fine, note, fault or skipped."""
         if law in self.skipped:
             return "skipped"
-        mine = [found.note for found in self.findings if found.law == law]
-        return "fine" if not mine else "note" if all(mine) else "fault"
+        notes = [finding.note for finding in self.of(law)]
+        return "fine" if not notes else "note" if all(notes) else "fault"
 
     def of(self, law: str) -> list[Finding]:
-        """The findings of one law, by its name."""
-        return [found for found in self.findings if found.law == law]
+        """The findings of one check."""
+        return [finding for finding in self.findings if finding.law == law]
 
     def __repr__(self) -> str:
         lines = [self.verdict()]
-        for law, title in self.shown().items():
-            lines.append(f"{MARKS[self.standing(law)]} {title}")
-            for found in self.of(law):
-                lines.append(f"    {found.says}.")
-                lines += [f"    at {found.where}"] if found.where else []
-                lines += [f"      | {line}" for line in found.formula.splitlines()]
+        for law, title in self.titles().items():
+            lines.append(f"{MARKS[self.status(law)]} {title}")
+            for finding in self.of(law):
+                lines.append(f"    {finding.message}.")
+                lines += [f"    at {finding.where}"] if finding.where else []
+                lines += [f"      | {line}" for line in finding.formula.splitlines()]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        rows = []
-        for law, title in self.shown().items():
-            standing = self.standing(law)
-            told = "".join(found_html(found) for found in self.of(law))
-            mark = f'<span style="color: {COLOURS[standing]}">{MARKS[standing]}</span>'
-            rows.append(f"<div>{mark} {escape(title)}{told}</div>")
-        return f"<div><strong>{escape(self.verdict())}</strong></div>{''.join(rows)}"
+        rows = [f"<div><strong>{escape(self.verdict())}</strong></div>"]
+        for law, title in self.titles().items():
+            status = self.status(law)
+            mark = f'<span style="color: {COLORS[status]}">{MARKS[status]}</span>'
+            rows.append(f"<div>{mark} {escape(title)}{''.join(map(finding_html, self.of(law)))}</div>")
+        return "".join(rows)
 
 
-def found_html(found: Finding) -> str:
-    """One finding as HTML: what, where, and the formula."""
-    kind = "" if not found.note else "<em>Note.</em> "
-    where = f"<div>at {escape(found.where)}</div>" if found.where else ""
-    lines = (
-        f'<pre style="margin: 0.2em 0 0.4em; font-family: monospace">{escape(found.formula)}</pre>'
-        if found.formula
-        else ""
-    )
-    return f'<div style="margin-left: 2em"><div>{kind}{escape(found.says)}.</div>{where}{lines}</div>'
+def finding_html(finding: Finding) -> str:
+    """A finding as HTML: message, place and formula."""
+    note = "<em>Note.</em> " if finding.note else ""
+    where = f"<div>at {escape(finding.where)}</div>" if finding.where else ""
+    style = "margin: 0.2em 0 0.4em; font-family: monospace"
+    lines = f'<pre style="{style}">{escape(finding.formula)}</pre>' if finding.formula else ""
+    return f'<div style="margin-left: 2em"><div>{note}{escape(finding.message)}.</div>{where}{lines}</div>'

@@ -1,4 +1,4 @@
-"""The data set `heads`: synthetic faces, embedded in the package or rendered on demand; no real person."""
+"""The data set `heads`: images of synthetic faces, embedded in the package or rendered on demand."""
 
 from workbench.data.heads.archive import load_heads, render
 

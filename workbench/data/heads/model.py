@@ -1,9 +1,9 @@
-"""The morphable head: a mesh whose vertices move linearly with named targets, and random weights for those targets.
+"""Morphable head model: a mesh with linear targets, and random target weights.
 
     vertices = neutral + sum_k weights[k] * delta[k]
 
-Three kinds of target, all CC0 (assets/ATTRIBUTION.txt): *macro* (ancestry x sex x age), *shape* (ends of face-shape
-sliders) and *expression* (ARKit-style face units). Lengths are in decimetres; y points up, z towards the viewer.
+Three kinds of targets, all CC0 (assets/ATTRIBUTION.txt): *macro* (ancestry x sex x age), *shape* (ends of face-shape
+sliders) and *expression* (ARKit-style face units). Lengths are in decimeters; y points up, z towards the viewer.
 """
 
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from pathlib import Path
 import numpy as np
 
 ASSETS = Path(__file__).parents[1] / "assets"
-SHAPE_SPREAD = 0.42  # standard deviation of a slider whose ends are -1 and 1: distinct faces, no caricatures
+SHAPE_SPREAD = 0.42  # standard deviation of a slider in [-1, 1]
 ASYMMETRY_SPREAD = 0.12
-# The mouth cannot close further than shut, and a tongue of this mesh would pass through the lips.
+# mouthClose has no effect on a closed mouth; tongueOut makes the tongue intersect the lips.
 UNUSED_UNITS = ("mouthClose", "tongueOut")
 ONE_SIDED = ("mouthLeft", "mouthRight", "jawLeft", "jawRight")
 
 
 @dataclass(frozen=True)
 class HeadModel:
-    """The mesh after one midpoint subdivision. V coarse vertices, E edges, V + E in all, F coarse triangles.
+    """Mesh after one midpoint subdivision: V coarse vertices, E edges, V + E vertices, F coarse triangles.
 
-    neutral (V, 3), deltas (K, V, 3), edges (E, 2), coarse (F, 3) triangles between the V, triangles (4 F, 3) between
-    all; eye (V + E,) bool; names and kinds of the targets: K strings.
+    neutral (V, 3), deltas (K, V, 3), edges (E, 2), coarse (F, 3) triangles of the V coarse vertices, triangles
+    (4 F, 3) of all vertices; eye (V + E,) bool; names, kinds: of the K targets.
     """
 
     neutral: np.ndarray
@@ -38,33 +38,33 @@ class HeadModel:
     kinds: tuple[str, ...]
 
     def refine(self, values: np.ndarray) -> np.ndarray:
-        """Values at the coarse vertices (V, ...) carried to the midpoints of the edges as well: (V + E, ...)."""
+        """Interpolate values at the coarse vertices (V, ...) to all vertices (V + E, ...)."""
         return np.concatenate([values, values[self.edges].mean(axis=1)])
 
     def displacement(self, weights: np.ndarray) -> np.ndarray:
-        """sum_k weights[k] * delta[k] at every vertex: (K,) -> (V + E, 3)."""
+        """Displacement sum_k weights[k] * delta[k] of all vertices (V + E, 3) for weights (K,)."""
         used = np.flatnonzero(weights)
         return self.refine(np.einsum("k,kvc->vc", weights[used], self.deltas[used]))
 
     def reach(self, *names: str) -> np.ndarray:
-        """How far each vertex is moved by the named targets, relative to the farthest one: (V + E,) in [0, 1]."""
+        """Largest displacement of each vertex by the named targets, relative to the maximum: (V + E,) in [0, 1]."""
         length = np.linalg.norm(self.deltas[[self.names.index(name) for name in names]], axis=2).max(axis=0)
         return self.refine(length / length.max())
 
     @cached_property
     def base(self) -> np.ndarray:
-        """The neutral mesh, (V + E, 3): the coordinates in which every region of the face is described."""
+        """Vertices (V + E, 3) of the neutral mesh, the coordinates of all face regions."""
         return self.refine(self.neutral)
 
     @cached_property
     def _corners(self) -> tuple[np.ndarray, np.ndarray]:
-        """The triangle of each corner, sorted by vertex, and where each vertex begins among them."""
+        """Triangle of each corner, sorted by vertex, and the index of the first corner of each vertex."""
         corner = self.coarse.ravel()
         order = np.argsort(corner, kind="stable")
         return order // 3, np.searchsorted(corner[order], np.arange(len(self.neutral)))
 
     def normals(self, vertices: np.ndarray) -> np.ndarray:
-        """Unit normals of vertices (V + E, 3): means of the coarse triangles around, carried to the midpoints."""
+        """Unit normals (V + E, 3): means over adjacent coarse triangles, interpolated to the midpoints."""
         a, b, c = vertices[self.coarse.T]
         triangle, start = self._corners
         total = self.refine(np.add.reduceat(np.cross(b - a, c - a)[triangle], start))
@@ -72,7 +72,7 @@ class HeadModel:
 
     @cached_property
     def face_units(self) -> tuple[tuple[int, ...], ...]:
-        """Groups of expression targets that move together: a left and a right half, or one alone. Gaze is left out."""
+        """Groups of expression targets with a common weight: left and right half, or one target. Without gaze."""
         groups: dict[str, list[int]] = {}
         for k, (name, kind) in enumerate(zip(self.names, self.kinds, strict=True)):
             if kind == "expression" and name not in UNUSED_UNITS and not name.startswith("eyeLook"):
@@ -83,7 +83,7 @@ class HeadModel:
 
 @lru_cache(maxsize=1)
 def head_model() -> HeadModel:
-    """The embedded model, subdivided once."""
+    """Load the embedded head model, subdivided once."""
     with np.load(ASSETS / "head_model_cc0.npz", allow_pickle=False) as file:
         data = dict(file)
     neutral, coarse = data["vertices"], data["triangles"].astype(np.int64)
@@ -104,9 +104,9 @@ def head_model() -> HeadModel:
 def shape_weights(
     model: HeadModel, ancestry: np.ndarray, male: float, old: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Weights (K,) of a random face: the given mix of phenotypes, and every face-shape slider drawn at random.
+    """Target weights (K,) of a random face: the given phenotype mixture and random face-shape sliders.
 
-    ancestry: shares of African, Asian and Caucasian, (3,) with sum 1; male and old in [0, 1].
+    ancestry: fractions of African, Asian and Caucasian, (3,) with sum 1; male and old in [0, 1].
     """
     weights = np.zeros(len(model.names), np.float32)
     sliders = np.clip(rng.standard_normal(len(model.names)), -2.4, 2.4)
@@ -117,13 +117,13 @@ def shape_weights(
             weights[k] = share * (male if sex == "male" else 1 - male) * (old if age == "old" else 1 - old)
         elif kind == "shape":
             spread = ASYMMETRY_SPREAD if name.startswith("asym") else SHAPE_SPREAD
-            # the two ends of a slider stand side by side and share one draw: "|pos" takes the half "|neg" leaves
+            # the ends "|neg" and "|pos" of a slider are adjacent and share one random value
             weights[k] = spread * max(-sliders[k - 1] if name.endswith("|pos") else sliders[k], 0)
     return weights
 
 
 def expression_weights(model: HeadModel, units: int, rng: np.random.Generator) -> np.ndarray:
-    """Weights (K,) of `units` random face units, each with slightly unequal halves, and of a random gaze."""
+    """Target weights (K,) of `units` random face units, slightly asymmetric, and of a random gaze."""
     weights = np.zeros(len(model.names), np.float32)
     for group in rng.permutation(len(model.face_units))[:units]:
         targets = list(model.face_units[group])

@@ -1,16 +1,16 @@
-"""Surfaces that the head mesh lacks, fitted to one person: neck, shirt, long hair and glasses, as pyvista meshes.
+"""Additional surfaces fitted to one identity: neck, shirt, long hair and glasses, as pyvista meshes.
 
-Points are in decimetres from the middle of the head. pyvista is passed in as `pv`, because it is an optional extra.
+Coordinates are in decimeters relative to the head center. pyvista, an optional extra, is passed as `pv`.
 """
 
 import numpy as np
 
-from workbench.data.heads.look import LOCKS, Glasses, Look
+from workbench.data.heads.look import LOCKS, Appearance, Glasses
 from workbench.data.heads.model import HeadModel
 
 
 def sheet(pv, x: np.ndarray, y: np.ndarray, z: np.ndarray):
-    """A smooth surface through a grid of points; x, y, z broadcast to (rows, columns)."""
+    """A smooth surface on a grid of points; x, y, z broadcast to (rows, columns)."""
     points = np.stack(np.broadcast_arrays(x, y, z), axis=-1)
     rows, columns = points.shape[:2]
     i = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
@@ -21,7 +21,7 @@ def sheet(pv, x: np.ndarray, y: np.ndarray, z: np.ndarray):
 
 
 def neck_and_shirt(pv, ring: np.ndarray):
-    """A longer neck than the mesh has, and the shirt it ends in, both fitted to the rim of its neck, ring (n, 3)."""
+    """Extension of the neck, and a shirt, fitted to the lower rim of the head mesh, ring (n, 3)."""
     low, high = ring.min(axis=0), ring.max(axis=0)
     middle, radius = (low + high) / 2, (high - low) / 2
     turn = np.linspace(0, 2 * np.pi, 48)
@@ -36,12 +36,12 @@ def neck_and_shirt(pv, ring: np.ndarray):
     return neck, surface([0.06, 0.12, 0.15, 0.5, 1.0, 1.3], [0.02, 0.02, -0.12, -0.25, -0.45, -1.2])
 
 
-def long_hair(pv, look: Look, points: np.ndarray):
-    """An ellipsoid round the skull that falls from where it is widest, open in front; points (V + E, 3)."""
+def long_hair(pv, look: Appearance, points: np.ndarray):
+    """Long hair: upper half of an ellipsoid around the skull and a hanging part, open in front; points (V + E, 3)."""
     skull = points[look.lift > 0.5 * look.lift.max()]
     low, high = skull.min(axis=0), skull.max(axis=0)
     middle, radius = (low + high) / 2, (high - low) / 2 + 0.6 * look.lift.max() + 0.03
-    widest = 0.45  # height above the middle of the head
+    widest = 0.45  # height above the head center
     radius[1] = high[1] + 0.6 * look.lift.max() - widest
     angle = np.linspace(look.long_hair.start, 2 * np.pi - look.long_hair.start, LOCKS)
     rise, fall = np.linspace(np.pi / 3, 0, 12), np.linspace(0, 1, 13)[1:]
@@ -53,18 +53,21 @@ def long_hair(pv, look: Look, points: np.ndarray):
     return mesh
 
 
-def glasses(pv, model: HeadModel, worn: Glasses, points: np.ndarray):
-    """The frame (rims, bridge, temples) and the two dark lenses, fitted to the eyes and the width of the head."""
+def glasses(pv, model: HeadModel, shape: Glasses, points: np.ndarray):
+    """Frame (rims, bridge, temples) and two dark lenses, fitted to the eyes and the head width."""
     x, y, z = model.base.T
     depth = np.quantile(points[(np.abs(x) < 0.5) & (np.abs(y - 7.3) < 0.2) & (z > 1.2)][:, 2], 0.9) + 0.04
     temple = points[(np.abs(x) > 0.6) & (np.abs(y - 7.35) < 0.1) & (np.abs(z - 0.75) < 0.12)]
-    cos, sin = np.cos(turn := np.linspace(0, 2 * np.pi, 49)), np.sin(turn)
-    squareness = (np.abs(cos) ** worn.exponent + np.abs(sin) ** worn.exponent) ** (-1 / worn.exponent)
+    angle = np.linspace(0, 2 * np.pi, 49)
+    cos, sin = np.cos(angle), np.sin(angle)
+    squareness = (np.abs(cos) ** shape.exponent + np.abs(sin) ** shape.exponent) ** (-1 / shape.exponent)
     rims, temples, bridge = [], [], []
     for side in (-1, 1):
         eye = points[model.eye & (side * x > 0)].mean(axis=0)
-        middle = [side * max(abs(eye[0]), worn.width + 0.06), eye[1] - 0.02]
-        rim = np.stack([middle[0] + worn.width * squareness * cos, middle[1] + worn.height * squareness * sin], axis=1)
+        middle = [side * max(abs(eye[0]), shape.width + 0.06), eye[1] - 0.02]
+        rim = np.stack(
+            [middle[0] + shape.width * squareness * cos, middle[1] + shape.height * squareness * sin], axis=1
+        )
         bend = 0.25 * np.clip(np.abs(rim[:, :1]) - 0.3, 0, None)
         rims.append(rim := np.hstack([rim, depth - bend]))
         hinge, inner = rim[np.argmax(side * rim[:, 0])], rim[np.argmin(side * rim[:, 0])]
@@ -72,6 +75,6 @@ def glasses(pv, model: HeadModel, worn: Glasses, points: np.ndarray):
         temples.append(np.stack([hinge + np.array([0, 0.06, 0]), ear]))
         bridge.append(inner + np.array([0, 0.05, 0]))
     lines = [*rims, *temples, np.stack(bridge)]
-    frame = [pv.lines_from_points(line).tube(radius=worn.thickness, n_sides=8) for line in lines]
+    frame = [pv.lines_from_points(line).tube(radius=shape.thickness, n_sides=8) for line in lines]
     lenses = [pv.PolyData(rim[:-1], faces=[48, *range(48)]) for rim in rims]
     return frame[0].append_polydata(*frame[1:]), lenses[0].append_polydata(lenses[1])

@@ -1,10 +1,7 @@
-"""Putting a job into another state: with another tuning, back to a state that was kept, or fresh at step 0."""
-
-from dataclasses import dataclass
-from typing import Any
+"""Change a running job: another tuning, another method over the same centers, a fresh start at step 0."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from workbench.centers import class_set
 from workbench.centers.base import ClassSet
@@ -13,141 +10,110 @@ from workbench.core.device import float32_default
 from workbench.data.images import ImageSet
 from workbench.losses.triplet import TripletLoss
 from workbench.methods.method import Method
+from workbench.training.batches import Feed
 from workbench.training.config import Config
 from workbench.training.events import Event
-from workbench.training.fit import Feed, Job
+from workbench.training.fit import Job
 from workbench.training.live.tuning import Tuning
-
-
-@dataclass(frozen=True)
-class Captured:
-    """A whole state, in memory: the tuning, the step, and copies of every tensor that a later step depends on."""
-
-    tuning: Tuning
-    step: int
-    lr: float
-    by_hand: frozenset[str]
-    tensors: dict[str, dict[str, Tensor]]
+from workbench.training.state import JobState
 
 
 @float32_default()
-def started(config: Config, tuning: Tuning, images: ImageSet) -> tuple[Job, Feed]:
-    """A job before its first step with this tuning, and its batches."""
-    objective = composed(config, tuning, images.classes, None)
+def start_job(config: Config, tuning: Tuning, images: ImageSet) -> Job:
+    """A job with this tuning before its first step."""
+    objective = build_objective(config, tuning, images.classes, None)
     job = Job.start(config, images.classes, images.size, objective)
     job.lr = tuning.lr
-    return job, Feed(job, images.images, images.labels, tuning.composed.images_per_class)
+    return job
+
+
+def make_feed(job: Job, tuning: Tuning, images: ImageSet) -> Feed:
+    """The batches that the tuning's method needs."""
+    return Feed(job, images.images, images.labels, tuning.composed.images_per_class)
 
 
 @float32_default()
-def composed(config: Config, tuning: Tuning, classes: int, old: nn.Module | None) -> nn.Module:
-    """The objective of a tuning, over the centers of an old one where their shapes agree."""
+def build_objective(config: Config, tuning: Tuning, classes: int, old: nn.Module | None) -> nn.Module:
+    """The objective of a tuning. It shares the class centers of the old objective where their shapes agree."""
     method = tuning.composed
     if not method.has_logits:
         return TripletLoss(method.margin_of(tuning.values), classes, config.dim, config.seed)
-    centers = kept_centers(method, tuning, old)
+    centers = reusable_centers(method, tuning, old)
     if centers is None:
-        options = dict(config.class_set) | ({} if config.centers == "full" else config.sgd()) | dict(tuning.class_set)
+        options = config.center_options() | dict(tuning.class_set)
         similarity = method.similarity_of(tuning.values)
         centers = class_set(config.centers, classes, config.dim, config.seed, similarity, options)
-        carry_weight(old, centers)
+        share_weight(old, centers)
     return method.objective(tuning.values, centers, config.seed, config.compute)
 
 
-def kept_centers(method: Method, tuning: Tuning, old: nn.Module | None) -> ClassSet | None:
-    """The class set of the old objective, where it compares in the way that the new method does."""
-    held = getattr(old, "centers", None)
-    same = isinstance(held, ClassSet) and held.similarity == method.similarity_of(tuning.values)
-    return held if same else None
+def reusable_centers(method: Method, tuning: Tuning, old: nn.Module | None) -> ClassSet | None:
+    """The class set of the old objective if the new method uses the same similarity, else None."""
+    centers = getattr(old, "centers", None)
+    same = isinstance(centers, ClassSet) and centers.similarity == method.similarity_of(tuning.values)
+    return centers if same else None
 
 
-def carry_weight(old: nn.Module | None, centers: ClassSet) -> None:
-    """Give new centers the weight of the old ones, the parameter itself, where the shapes agree."""
-    held = getattr(old, "centers", None)
-    if isinstance(centers, FullCenters) and isinstance(held, FullCenters) and held.weight.shape == centers.weight.shape:
-        centers.weight = held.weight
+def share_weight(old: nn.Module | None, centers: ClassSet) -> None:
+    """Use the old objective's weight parameter in new centers of the same shape."""
+    before = getattr(old, "centers", None)
+    full = isinstance(centers, FullCenters) and isinstance(before, FullCenters)
+    if full and before.weight.shape == centers.weight.shape:
+        centers.weight = before.weight
 
 
-def applied(job: Job, old: Tuning, new: Tuning, images: ImageSet, feed: Feed) -> tuple[tuple[Event, ...], str, Feed]:
-    """Let a job train with another tuning; returns the events, what else is to be known, and its batches."""
-    asked = new.differences(old)
+def apply_tuning(job: Job, old: Tuning, new: Tuning, images: ImageSet) -> tuple[tuple[Event, ...], str]:
+    """Change a job from one tuning to another. Returns the events and a note on the centers and the state."""
+    changes = new.differences(old)
     before = dict(old.values) | {name: getattr(old, name) for name in ("method", "preset", "weighting", "lr")}
     events = tuple(
-        Event(job.step, name, value, before.get(name)) for name, value in asked.items() if name != "class_set"
+        Event(job.step, name, value, before.get(name)) for name, value in changes.items() if name != "class_set"
     )
     note = ""
-    if other_objective(old, new):
-        note = switch(job, old, new, images)
-        feed = Feed(job, images.images, images.labels, new.composed.images_per_class)
+    if needs_objective(old, new):
+        note = switch_method(job, old, new, images)
     else:
         job.change({name: v for name, v in new.values.items() if v != old.values[name]} | {"lr": new.lr})
-    for name, value in asked.get("class_set", {}).items():
+    for name, value in changes.get("class_set", {}).items():
         events += (Event(job.step, name, value, old.class_set[name]),)
         job.objective.centers.tune(name, value)
     job.lr = new.lr
-    return events, note, feed
+    return events, note
 
 
-def other_objective(old: Tuning, new: Tuning) -> bool:
-    """Whether the difference is more than the value of parameters: other parts, or centers of another form."""
+def needs_objective(old: Tuning, new: Tuning) -> bool:
+    """Whether the tunings differ in more than values of parameters: in parts of the loss, or in the similarity."""
     a, b = old.composed, new.composed
     return a != b or (b.has_logits and a.similarity_of(old.values) != b.similarity_of(new.values))
 
 
-def switch(job: Job, old: Tuning, new: Tuning, images: ImageSet) -> str:
-    """Give a job another objective; says what became of the centers and of the margin's state."""
+def switch_method(job: Job, old: Tuning, new: Tuning, images: ImageSet) -> str:
+    """Give a job another objective. Returns a note: whether the centers and the margin's state are kept."""
     before = job.objective
-    after = composed(job.config, new, images.classes, before)
-    kept = getattr(after.centers, "weight", None) is getattr(before.centers, "weight", False)
+    after = build_objective(job.config, new, images.classes, before)
+    same_centers = getattr(after.centers, "weight", None) is getattr(before.centers, "weight", False)
     same_margin = old.composed.margin is new.composed.margin
     if same_margin:
-        carry_state(before, after)
+        carry_state(JobState.of(job), after)
     job.adopt(after)
-    centers = "centers kept" if kept else "centers new: their shapes differ"
+    centers = "centers kept" if same_centers else "centers new: their shapes differ"
     return f"{centers}; state of the margin {'kept' if same_margin else 'new'}"
 
 
 @torch.no_grad()
-def carry_state(before: nn.Module, after: nn.Module) -> None:
-    """Copy the states and learned values that both objectives have."""
-    held = before.state_dict()
-    for name, value in after.state_dict().items():
-        if name.startswith(("state_", "learned.")) and name in held and held[name].shape == value.shape:
-            value.copy_(held[name])
+def carry_state(before: JobState, objective: nn.Module) -> None:
+    """Copy the margin's states and learned values of the same name and shape into another objective."""
+    values = before.part("objective")
+    for name, value in objective.state_dict().items():
+        if name.startswith(("state_", "learned.")) and name in values and values[name].shape == value.shape:
+            value.copy_(values[name])
 
 
-def captured(job: Job, tuning: Tuning, by_hand: frozenset[str]) -> Captured:
-    """A copy of everything a later step depends on."""
-    momentum = {}
-    for i, parameter in enumerate(owned(job)):
-        buffer = job.optimiser.state.get(parameter, {}).get("momentum_buffer")
-        if buffer is not None:
-            momentum[str(i)] = buffer
-    parts = {"backbone": job.backbone.state_dict(), "objective": job.objective.state_dict(), "momentum": momentum}
-    copies = {part: {name: value.detach().clone() for name, value in held.items()} for part, held in parts.items()}
-    return Captured(tuning, job.step, job.lr, by_hand, copies)
-
-
-def put_back(job: Job, tuning: Tuning, kept: Captured, images: ImageSet, feed: Feed) -> Feed:
-    """Bring a job, which trains with `tuning`, to a state that was kept; returns its batches."""
-    if other_objective(tuning, kept.tuning):
-        job.adopt(composed(job.config, kept.tuning, images.classes, job.objective))
-        feed = Feed(job, images.images, images.labels, kept.tuning.composed.images_per_class)
-    else:
-        job.change(dict(kept.tuning.values))
-    for name, value in kept.tuning.class_set.items():
-        if value != tuning.class_set[name]:
+def restore_job(job: Job, present: Tuning, target: Tuning, state: JobState, images: ImageSet) -> None:
+    """Restore a job, which trains with `present`, to a state that it or its parent had with `target`."""
+    if needs_objective(present, target):
+        job.adopt(build_objective(job.config, target, images.classes, job.objective))
+    for name, value in target.class_set.items():
+        if value != present.class_set[name]:
             job.objective.centers.tune(name, value)
-    job.backbone.load_state_dict(kept.tensors["backbone"])
-    job.objective.load_state_dict(kept.tensors["objective"])
-    job.optimiser.state.clear()
-    for i, parameter in enumerate(owned(job)):
-        if str(i) in kept.tensors["momentum"]:
-            job.optimiser.state[parameter]["momentum_buffer"] = kept.tensors["momentum"][str(i)].clone()
-    job.step, job.lr = kept.step, kept.lr
-    return feed
-
-
-def owned(job: Job) -> list[Any]:
-    """The parameters that the optimiser moves, in its order."""
-    return [parameter for group in job.optimiser.param_groups for parameter in group["params"]]
+    state.restore(job)

@@ -1,7 +1,7 @@
-"""Tuning: everything about a running loss that a person may change, as one immutable object that is swapped whole.
+"""Tuning: everything about a loss that may change during a training, as one immutable, validated object.
 
-Who turns a knob makes another Tuning, which checks itself; the trainer reads the newest one before each step. So a
-value that cannot be is refused where it is given, and a step never sees half of a change.
+A change makes a new Tuning, which the trainer applies before its next step. An invalid value is so refused at once, and
+no step uses a part of a change.
 """
 
 from collections.abc import Mapping
@@ -16,14 +16,15 @@ from workbench.methods.method import Method, made
 from workbench.training.config import Config
 
 LR = Param("lr", "learning rate", low=1e-6, high=10.0)
-AXES = ("method", "preset", "weighting")  # what asks for another objective, in the order in which they are chosen
+AXES = ("method", "preset", "weighting")  # a change of these needs another objective; in the order of application
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """A method under a preset, the weighting of its samples, the value of each parameter, and the learning rate.
+    """A method with a preset, a weighting of samples, the value of each parameter, and the learning rate.
 
-    known: the methods to choose from; config: what the recipe makes of a preset. class_set: options of the class set.
+    known: the methods to choose from; config: its recipe changes a preset's values. class_set: options of the class
+    set that may change.
     """
 
     known: Mapping[str, Method] = field(repr=False, compare=False)
@@ -37,23 +38,24 @@ class Tuning:
 
     @classmethod
     def of(cls, known: Mapping[str, Method], config: Config, method: str, preset: str) -> "Tuning":
-        """A method under a preset as the recipe takes it. InputError for an unknown method or preset."""
+        """A method with the values of a preset and the recipe. InputError for an unknown method or preset."""
         if method not in known:
             raise unknown("method", method, known)
         chosen = known[method]
-        own = next(name for name, kind in WEIGHTINGS.items() if kind is chosen.weighting)
-        return cls(known, config, method, preset, own, config.tuned(chosen, preset), config.lr, live_options(config))
+        weighting = next(name for name, kind in WEIGHTINGS.items() if kind is chosen.weighting)
+        values = config.method_parameters(chosen, preset)
+        return cls(known, config, method, preset, weighting, values, config.lr, live_options(config))
 
     @property
     def composed(self) -> Method:
-        """The method with the weighting that was chosen for it."""
+        """The method with the selected weighting."""
         return replace(self.known[self.method], weighting=WEIGHTINGS[self.weighting])
 
-    def changed(self, **changes: Any) -> "Tuning":
-        """This tuning with changes by name: method, preset, weighting, lr, class_set, and parameters of the loss.
+    def with_changes(self, **changes: Any) -> "Tuning":
+        """A copy with changes by name: method, preset, weighting, lr, class_set, and parameters of the loss.
 
-        Another method or preset starts from the recipe's values. All or nothing: InputError for an unknown name and
-        for values that cannot be, alone or together.
+        Another method or preset starts from the recipe's values. InputError for an unknown name and for values that
+        are invalid, alone or together.
         """
         new = self
         if "method" in changes or "preset" in changes:
@@ -64,25 +66,25 @@ class Tuning:
             new = Tuning.of(self.known, self.config, method, preset)
             new = replace(new, lr=self.lr, class_set=self.class_set)
         if "weighting" in changes:
-            new = new._weighted(changes["weighting"])
+            new = new._with_weighting(changes["weighting"])
         if "class_set" in changes:
-            new = replace(new, class_set=new._optioned(changes["class_set"]))
+            new = replace(new, class_set=new._class_set_with(changes["class_set"]))
         lr = LR.check("training", "lr", changes.get("lr", new.lr))
         rest = {name: v for name, v in changes.items() if name not in (*AXES, "lr", "class_set")}
-        return replace(new, lr=lr, values=new._valued(rest))
+        return replace(new, lr=lr, values=new._values_with(rest))
 
     def differences(self, other: "Tuning") -> dict[str, Any]:
-        """The changes that make this tuning of another one."""
+        """The changes by which `with_changes` turns another tuning into this one."""
         axes = {name: getattr(self, name) for name in AXES if getattr(self, name) != getattr(other, name)}
-        base = other.changed(**axes)
+        base = other.with_changes(**axes)
         values = {name: value for name, value in self.values.items() if value != base.values[name]}
-        found = axes | values | ({"lr": self.lr} if self.lr != other.lr else {})
+        changes = axes | values | ({"lr": self.lr} if self.lr != other.lr else {})
         if self.class_set != other.class_set:
-            found["class_set"] = {k: v for k, v in self.class_set.items() if other.class_set.get(k) != v}
-        return found
+            changes["class_set"] = {k: v for k, v in self.class_set.items() if other.class_set.get(k) != v}
+        return changes
 
-    def _optioned(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The class set's options with changes, checked."""
+    def _class_set_with(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The class set's options with changes, validated."""
         live = CENTERS[self.config.centers].Options.live()
         if not isinstance(changes, Mapping):
             raise InputError(f"class_set = {changes!r}: a mapping of options is needed, such as {{'max_active': 64}}")
@@ -93,19 +95,19 @@ class Tuning:
             k: live[k].check(f"{self.config.centers} centers", k, v) for k, v in changes.items()
         }
 
-    def _weighted(self, weighting: str) -> "Tuning":
+    def _with_weighting(self, weighting: str) -> "Tuning":
         if weighting not in WEIGHTINGS:
             raise unknown("weighting", weighting, WEIGHTINGS)
         if not self.known[self.method].has_logits:
             raise InputError(f"weighting = {weighting}: {self.method} has none")
         new = replace(self, weighting=weighting)
         defaults = {name: value for part in new.composed.parts for name, value in part.defaults().items()}
-        kept = {name: self.values.get(name, value) for name, value in defaults.items()}
+        values = {name: self.values.get(name, value) for name, value in defaults.items()}
         undeclared = {name: v for name, v in self.values.items() if name not in self.composed.parameters()}
-        return replace(new, values=kept | undeclared)
+        return replace(new, values=values | undeclared)
 
-    def _valued(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The values with changes, checked one by one and together."""
+    def _values_with(self, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The values with changes, validated one by one and together."""
         method = self.composed
         params, values = method.parameters(), dict(self.values)
         for name, value in changes.items():
@@ -118,14 +120,14 @@ class Tuning:
 
 
 def live_options(config: Config) -> dict[str, Any]:
-    """The options of the configuration's class set that may change while it trains, as it starts."""
+    """The initial values of the class set's options that may change during the training."""
     declared = CENTERS[config.centers].Options
     options = declared.defaults() | config.class_set
     return {name: options[name] for name in declared.live()}
 
 
 def first_preset(known: Mapping[str, Method], method: str) -> str:
-    """The preset a method starts with."""
+    """A method's default preset."""
     if method not in known:
         raise unknown("method", method, known)
     return next(iter(known[method].presets))

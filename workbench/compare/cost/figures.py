@@ -1,4 +1,4 @@
-"""What was measured by `workbench bench`: every way as a bar of seconds and one of memory, or a curve against C."""
+"""Figures of `workbench bench`: seconds and memory of every way of computing a loss, or against the classes."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.compare.cost.results import Cost
-from workbench.views.theme import BLUE, GREEN, GREY, METHOD_COLOURS, ORANGE, VERMILION, Look, template
+from workbench.views.theme import BLUE, GREEN, GREY, METHOD_COLORS, ORANGE, VERMILION, Style, template
 
 KINDS = {"eager": "x", "dense": "square", "streaming": "circle", "streaming bf16": "circle-open", "pml": "diamond"}
 CURVES = {
-    "full, dense": Look("full, dense", VERMILION, "square", "longdash"),
-    "full, streaming": Look("full, streaming", ORANGE, "circle", "dash"),
-    "sampled": Look("sampled (Partial FC)", BLUE, "diamond", "dashdot"),
-    "queued": Look("queued (after MutualFace's abstract, a reconstruction)", GREEN, "triangle-up", "solid"),
+    "full, dense": Style("full, dense", VERMILION, "square", "longdash"),
+    "full, streaming": Style("full, streaming", ORANGE, "circle", "dash"),
+    "sampled": Style("sampled (Partial FC)", BLUE, "diamond", "dashdot"),
+    "queued": Style("queued (after MutualFace's abstract, a reconstruction)", GREEN, "triangle-up", "solid"),
 }
 ROW, FRAME = 24, 150  # px of a way, of everything around
 GIB = 2**30
@@ -54,14 +54,14 @@ def heading(setting: str) -> dict[str, object]:
 
 
 def time_mark(cost: Cost, place: int) -> go.Scatter:
-    """The median as a marker of the kind and the method's colour, the quartiles as a bar through it."""
+    """The median as a marker of the kind and the method's color, the quartiles as a bar through it."""
     method, _, kind = cost.way.partition(" ")
     low, median, high = cost.quartiles
     return go.Scatter(
         x=[median],
         y=[place],
         mode="markers",
-        marker={"symbol": KINDS.get(kind, "line-ns-open"), "size": 11, "color": METHOD_COLOURS.get(method, GREY)},
+        marker={"symbol": KINDS.get(kind, "line-ns-open"), "size": 11, "color": METHOD_COLORS.get(method, GREY)},
         error_x={"type": "data", "symmetric": False, "array": [high - median], "arrayminus": [median - low]},
         hovertemplate=f"{cost.way}<br>median of {len(cost.seconds)}: %{{x:.4f}} s, quartiles {low:.4f} to {high:.4f}"
         "<extra></extra>",
@@ -75,7 +75,7 @@ def memory_bar(cost: Cost, place: int) -> go.Bar:
         y=[place],
         orientation="h",
         width=0.6,
-        marker={"color": METHOD_COLOURS.get(cost.way.partition(" ")[0], GREY)},
+        marker={"color": METHOD_COLORS.get(cost.way.partition(" ")[0], GREY)},
         hovertemplate=f"{cost.way}<br>%{{x:,.0f}} MiB<extra></extra>",
     )
 
@@ -83,7 +83,7 @@ def memory_bar(cost: Cost, place: int) -> go.Bar:
 def scaling_figure(costs: Sequence[Cost], setting: str, dark: bool = False) -> go.Figure:
     """Above, the time of a step against the number of classes; below, the memory at its peak. Both logarithmic.
 
-    Measured: markers and their lines, quartiles as bars. Estimated: thin dotted lines, which go on where a curve was
+    RocCurve: markers and their lines, quartiles as bars. Estimated: thin dotted lines, which go on where a curve was
     not measured because it does not fit. setting: what was measured and on what, in words.
     """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
@@ -99,29 +99,29 @@ def scaling_figure(costs: Sequence[Cost], setting: str, dark: bool = False) -> g
     return figure.update_layout(template=template(dark), title=heading(setting), height=660, margin_t=130)
 
 
-def curve_traces(curve: Sequence[Cost], shown: Look) -> tuple[go.Scatter, go.Scatter, go.Scatter]:
+def curve_traces(curve: Sequence[Cost], shown: Style) -> tuple[go.Scatter, go.Scatter, go.Scatter]:
     """The seconds with their quartiles, the bytes measured and the bytes estimated, along one curve."""
     timed, guessed = [c for c in curve if c.seconds], [c for c in curve if c.estimated is not None]
     low, median, high = np.array([cost.quartiles for cost in timed]).reshape(-1, 3).T
-    look = {
+    style = {
         "x": [cost.classes for cost in timed],
         "mode": "lines+markers",
         "name": shown.label,
         "legendgroup": shown.label,
-        "line": {"color": shown.colour, "width": 2, "dash": shown.dash},
-        "marker": {"symbol": shown.marker, "size": 9, "color": shown.colour},
+        "line": {"color": shown.color, "width": 2, "dash": shown.dash},
+        "marker": {"symbol": shown.marker, "size": 9, "color": shown.color},
     }
     bars = {"type": "data", "symmetric": False, "array": high - median, "arrayminus": median - low}
     hover = f"{shown.label}<br>%{{x:,}} classes: %{{y:.3g}}"
     held = [cost.bytes / GIB for cost in timed]
     return (
-        go.Scatter(**look, y=median, error_y=bars, hovertemplate=f"{hover} s<extra></extra>"),
-        go.Scatter(**look, y=held, showlegend=False, hovertemplate=f"{hover} GiB<extra></extra>"),
+        go.Scatter(**style, y=median, error_y=bars, hovertemplate=f"{hover} s<extra></extra>"),
+        go.Scatter(**style, y=held, showlegend=False, hovertemplate=f"{hover} GiB<extra></extra>"),
         go.Scatter(
             x=[cost.classes for cost in guessed],
             y=[cost.estimated / GIB for cost in guessed],
             mode="lines",
-            line={"color": shown.colour, "width": 1, "dash": "dot"},
+            line={"color": shown.color, "width": 1, "dash": "dot"},
             name=f"{shown.label}, estimated",
             legendgroup=shown.label,
             showlegend=False,

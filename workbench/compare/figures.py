@@ -1,4 +1,4 @@
-"""Losses compared over seeds: each seed's value with mean and interval, paired differences, a metric over a sweep."""
+"""Figures of a comparison over seeds: values with mean and interval, paired differences, a metric over a sweep."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from workbench.compare.results import Comparison, Paired, verdict
 from workbench.compare.statistics import LEVEL, Interval, interval, sample_std
-from workbench.views.theme import GREY, Look, look, template
+from workbench.views.theme import GREY, Style, method_style, rgba, template
 
 LANE = 0.28  # rows are 1 apart; the seeds of a row keep within this of its middle
 ROW, PAIR_ROW, FRAME = 50, 66, 120  # px of a row of either figure, of everything around the rows
@@ -17,30 +17,30 @@ PERCENT = f"{100 * LEVEL:.0f} %"
 
 @dataclass(frozen=True, eq=False)
 class SweepLine:
-    """One method's values at each value of a swept parameter: at (k,), values (k, S), nan where a run is missing."""
+    """Values of one method over a swept parameter: at (k,), values (k, S) of S seeds, nan where a run is missing."""
 
-    look: Look
+    style: Style
     at: np.ndarray
     values: np.ndarray
 
 
-def looks(found: Comparison) -> list[Look]:
-    """The look of each variant: its method's colour and marker. Rows tell variants of one method apart."""
-    return [look(variant.method, variant.label) for variant in found.variants]
+def variant_styles(found: Comparison) -> list[Style]:
+    """The style of each variant, that of its method; variants of one method differ by their row."""
+    return [method_style(variant.method, variant.label) for variant in found.variants]
 
 
 def rows_height(rows: int, each: int = ROW) -> int:
-    """The height in px of a figure with so many rows."""
+    """The height in px of a figure with this number of rows."""
     return each * rows + FRAME
 
 
 def seeds_figure(found: Comparison, dark: bool = False) -> go.Figure:
-    """One row a variant, the best on top: each seed's value as a point, the mean as a bar with its interval.
+    """A row per variant, the best on top: a point per seed, the mean and its interval.
 
-    Points of the same seed stand at the same height in every row, and a thin line joins them.
+    Points of one seed have the same offset in every row and are joined by a thin line.
     """
     figure = go.Figure(layout={"template": template(dark)})
-    order, all_looks = [place.variant for place in found.ranking], looks(found)
+    order, styles = [place.variant for place in found.ranking], variant_styles(found)
     heights = lanes(len(found.seeds))
     for s, seed in enumerate(found.seeds):
         figure.add_scatter(
@@ -53,32 +53,32 @@ def seeds_figure(found: Comparison, dark: bool = False) -> go.Figure:
             hoverinfo="skip",
         )
     for row, v in enumerate(order):
-        values, of, shown = 100 * found.of(v), interval(100 * found.of(v)), all_looks[v]
+        values, of, shown = 100 * found.of(v), interval(100 * found.of(v)), styles[v]
         figure.add_scatter(
             x=values,
             y=row + heights,
             mode="markers",
-            marker={"symbol": shown.marker, "size": 8, "color": shown.colour, "opacity": 0.75},
+            marker={"symbol": shown.marker, "size": 8, "color": shown.color, "opacity": 0.75},
             customdata=list(found.seeds),
             hovertemplate=f"{shown.label}<br>seed %{{customdata}}: %{{x:.2f}} %<extra></extra>",
         )
         figure.add_trace(mean_mark(of, row, shown, "mean", "%"))
-    title = f"{found.metric.title} on unseen identities (%), {'larger' if found.metric.larger else 'smaller'} is better"
+    title = f"{found.metric.title} on unseen identities (%), {found.metric.direction}"
     return rows_axes(figure, [found.variants[v].label for v in order], title)
 
 
 def differences_figure(found: Comparison, dark: bool = False) -> go.Figure:
-    """One row a pair of variants: the difference at each seed, the mean difference and its interval, a line at zero."""
+    """A row per pair of variants: the difference at each seed, the mean difference and its interval."""
     figure = go.Figure(layout={"template": template(dark)})
-    pairs, all_looks = found.shown_pairs, looks(found)
+    pairs, styles = found.shown_pairs, variant_styles(found)
     heights = lanes(len(found.seeds))
     for row, pair in enumerate(pairs):
-        of, mark = interval(100 * pair.differences), pair_look(found, pair, all_looks)
+        of, mark = interval(100 * pair.differences), pair_style(found, pair, styles)
         figure.add_scatter(
             x=100 * pair.differences,
             y=row + heights,
             mode="markers",
-            marker={"symbol": "circle-open", "size": 7, "color": mark.colour, "opacity": 0.8},
+            marker={"symbol": "circle-open", "size": 7, "color": mark.color, "opacity": 0.8},
             customdata=list(found.seeds),
             hovertemplate=f"{mark.label}<br>seed %{{customdata}}: %{{x:+.2f}} points<extra></extra>",
         )
@@ -88,7 +88,7 @@ def differences_figure(found: Comparison, dark: bool = False) -> go.Figure:
     reach = 1.08 * np.nanmax(np.abs(np.concatenate([*known, [0.01]])))
     figure.update_xaxes(range=[-reach, reach])
     names = [
-        f"{found.variants[p.left].label}<br>− {found.variants[p.right].label}<br>{spoken(verdict(found, p))}"
+        f"{found.variants[p.left].label}<br>− {found.variants[p.right].label}<br>{verdict_html(verdict(found, p))}"
         for p in pairs
     ]
     worse, better = (
@@ -98,34 +98,34 @@ def differences_figure(found: Comparison, dark: bool = False) -> go.Figure:
     return rows_axes(figure, names, title)
 
 
-def spoken(says: str) -> str:
-    """A verdict below the names of a row: bold where a difference is seen."""
-    return f"<i>{says}</i>" if says.startswith("no ") else f"<b>{says}</b>"
+def verdict_html(text: str) -> str:
+    """The verdict below the names of a row; bold if a difference is seen."""
+    return f"<i>{text}</i>" if text.startswith("no ") else f"<b>{text}</b>"
 
 
-def pair_look(found: Comparison, pair: Paired, all_looks: Sequence[Look]) -> Look:
-    """The better one's colour where a difference is seen, grey where none is."""
+def pair_style(found: Comparison, pair: Paired, styles: Sequence[Style]) -> Style:
+    """The color of the better variant if a difference is seen, else grey."""
     label = f"{found.variants[pair.left].label} − {found.variants[pair.right].label}"
     if not pair.different:
-        return Look(label, GREY, "diamond")
-    return Look(label, all_looks[found.better(pair)].colour, "diamond")
+        return Style(label, GREY, "diamond")
+    return Style(label, styles[found.better(pair)].color, "diamond")
 
 
-def mean_mark(of: Interval, row: int, shown: Look, says: str, unit: str) -> go.Scatter:
-    """A mean as a tall line with its interval as a bar."""
+def mean_mark(of: Interval, row: int, shown: Style, says: str, unit: str) -> go.Scatter:
+    """A mean as a vertical line, with its interval as a bar."""
     bars = np.isfinite([of.low, of.high]).all()
     between = f"<br>{PERCENT} interval {of.low:.2f} to {of.high:.2f} {unit}" if bars else "<br>no interval"
     return go.Scatter(
         x=[of.mean],
         y=[row],
         mode="markers",
-        marker={"symbol": "line-ns-open", "size": 22, "color": shown.colour, "line": {"width": 3}},
+        marker={"symbol": "line-ns-open", "size": 22, "color": shown.color, "line": {"width": 3}},
         error_x={
             "type": "data",
             "symmetric": False,
             "array": [of.high - of.mean if bars else 0],
             "arrayminus": [of.mean - of.low if bars else 0],
-            "color": shown.colour,
+            "color": shown.color,
             "thickness": 2,
             "width": 7,
         },
@@ -134,12 +134,12 @@ def mean_mark(of: Interval, row: int, shown: Look, says: str, unit: str) -> go.S
 
 
 def lanes(seeds: int) -> np.ndarray:
-    """How far above or below the middle of its row each seed's point stands."""
+    """The vertical offset (seeds,) of each seed's point from the middle of its row."""
     return np.linspace(-LANE, LANE, seeds) if seeds > 1 else np.array([LANE])
 
 
 def rows_axes(figure: go.Figure, names: Sequence[str], title: str) -> go.Figure:
-    """Rows from top to bottom with their names; no legend, since the names say it."""
+    """Rows from top to bottom with their names, without a legend."""
     figure.update_layout(showlegend=False)
     figure.update_xaxes(title_text=title, zeroline=False)
     return figure.update_yaxes(
@@ -148,8 +148,8 @@ def rows_axes(figure: go.Figure, names: Sequence[str], title: str) -> go.Figure:
 
 
 def sweep_figure(lines: Sequence[SweepLine], x_title: str, y_title: str, dark: bool = False) -> go.Figure:
-    """A metric (shares, drawn in %) against a swept parameter: mean as a line, standard deviation over the seeds as a
-    band, a small point for each seed. Values that are words are not joined, and have bars instead of a band."""
+    """A metric (a share, shown in %) against a swept parameter: the mean as a line, the standard deviation over the
+    seeds as a band, a point per seed. Categorical values have error bars instead of a band."""
     figure = go.Figure(layout={"template": template(dark)})
     drawn = [trace for line in lines for trace in sweep_traces(line, 0.3 / (1 + len(lines)))]
     figure.add_traces(sorted(drawn, key=lambda trace: trace.mode != "none"))  # bands below everything
@@ -158,15 +158,15 @@ def sweep_figure(lines: Sequence[SweepLine], x_title: str, y_title: str, dark: b
 
 
 def sweep_traces(line: SweepLine, opacity: float) -> Iterator[go.Scatter]:
-    """Band, seeds and mean of one line; a value that no seed reached is left out."""
+    """Band, seeds and mean of one line, without the values that have no finished run."""
     known = np.isfinite(line.values).any(axis=1)
     at, values = line.at[known], 100 * line.values[known]
     mean, std = np.nanmean(values, axis=1), np.array([sample_std(row) for row in values])
     numbers = at.dtype.kind == "f"
-    group = {"legendgroup": line.look.label, "name": line.look.label}
+    group = {"legendgroup": line.style.label, "name": line.style.label}
     if numbers and np.isfinite(std).all():
         edge = np.concatenate([mean + std, (mean - std)[::-1]])
-        band = {"fill": "toself", "fillcolor": pale(line.look.colour, opacity), "hoverinfo": "skip"}
+        band = {"fill": "toself", "fillcolor": rgba(line.style.color, opacity), "hoverinfo": "skip"}
         yield go.Scatter(x=np.concatenate([at, at[::-1]]), y=edge, mode="none", showlegend=False, **band, **group)
     seeds = np.tile(np.arange(values.shape[1]), len(at))
     yield go.Scatter(
@@ -174,9 +174,9 @@ def sweep_traces(line: SweepLine, opacity: float) -> Iterator[go.Scatter]:
         y=values.ravel(),
         customdata=seeds,
         mode="markers",
-        marker={"symbol": "circle", "size": 4, "color": line.look.colour, "opacity": 0.55},
+        marker={"symbol": "circle", "size": 4, "color": line.style.color, "opacity": 0.55},
         showlegend=False,
-        hovertemplate=f"{line.look.label}<br>%{{x}}, seed %{{customdata}}: %{{y:.2f}} %<extra></extra>",
+        hovertemplate=f"{line.style.label}<br>%{{x}}, seed %{{customdata}}: %{{y:.2f}} %<extra></extra>",
         **group,
     )
     yield go.Scatter(
@@ -184,15 +184,9 @@ def sweep_traces(line: SweepLine, opacity: float) -> Iterator[go.Scatter]:
         y=mean,
         customdata=std,
         mode="lines+markers" if numbers else "markers",
-        line={"color": line.look.colour, "width": 2.5, "dash": line.look.dash},
-        marker={"symbol": line.look.marker, "size": 10, "color": line.look.colour},
-        error_y=None if numbers else {"type": "data", "array": std, "color": line.look.colour},
-        hovertemplate=f"{line.look.label}<br>%{{x}}: %{{y:.2f}} ± %{{customdata:.2f}} %<extra></extra>",
+        line={"color": line.style.color, "width": 2.5, "dash": line.style.dash},
+        marker={"symbol": line.style.marker, "size": 10, "color": line.style.color},
+        error_y=None if numbers else {"type": "data", "array": std, "color": line.style.color},
+        hovertemplate=f"{line.style.label}<br>%{{x}}: %{{y:.2f}} ± %{{customdata:.2f}} %<extra></extra>",
         **group,
     )
-
-
-def pale(colour: str, opacity: float) -> str:
-    """A colour of six hexadecimal digits that lets through what is below it."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{opacity:.3f})"
