@@ -7,16 +7,12 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterator
-from html import escape
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from string import Template
 from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from workbench.core.files import make_folder, refuse_existing, to_json, write, write_table, write_text
 from workbench.core.record import Snapshot
@@ -24,6 +20,7 @@ from workbench.curves import boundaries, curve, ideal_boundaries
 from workbench.probes.hardness import hardness, own_and_nearest
 from workbench.probes.similarity import similarity
 from workbench.reports.figures import Figures
+from workbench.reports.pages import HtmlTable, render
 from workbench.training.config import Config
 from workbench.training.live.session import LiveSession
 from workbench.views.curves import MarginCurve, curves_figure
@@ -133,23 +130,16 @@ def build_tables(session: LiveSession, snapshot: Snapshot) -> dict[str, dict[str
 def render_page(session: LiveSession, snapshot: Snapshot, exported: list[ExportedFigure]) -> str:
     """The HTML page with all figures and the log; it needs no network."""
     figures = Figures()
-    sections = (figures.add(f.draw, escape(f.caption), HEIGHT, f.title) for f in exported)
-    own = files("workbench.reports") / "templates"
-    rows = "".join(
-        f"<tr><td>{e.step:,}</td><td>{escape(e.do)}</td><td>{escape(json.dumps(e.asked, default=str))}</td>"
-        f"<td>{escape(e.note)}</td></tr>"
-        for e in session.log
-    )
-    return Template((own / "lab.html").read_text(encoding="utf-8")).substitute(
-        title=f"{escape(session.tuning.composed.title)} at step {snapshot.step:,}",
-        intro=escape(f"A session of the live lab after {session.at:,} training steps. Its log is at the end."),
-        drawn="".join(f"<section>{section}</section>" for section in sections),
-        rows=rows,
-        call=escape(python_call(session, math.nan)),
-        css=(own / "report.css").read_text(encoding="utf-8"),
-        script=(own / "report.js").read_text(encoding="utf-8"),
-        plotly=get_plotlyjs(),
-        figures=figures.to_json(),
+    rows = [[f"{e.step:,}", e.do, json.dumps(e.asked, default=str), e.note] for e in session.log]
+    return render(
+        "lab.html",
+        figures,
+        title=f"{session.tuning.composed.title} at step {snapshot.step:,}",
+        intro=f"A session of the live lab after {session.at:,} training steps. Its log is at the end.",
+        contents=[("log", "Log of the session"), ("repeat", "Repeat")],
+        drawn=[figures.add(f.draw, f.caption, HEIGHT, f.title) for f in exported],
+        log=HtmlTable(("Step", "Action", "Arguments", "Note"), rows),
+        call=python_call(session, math.nan),
     )
 
 
