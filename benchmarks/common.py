@@ -36,12 +36,12 @@ def notebooks(width: int = 1400, height: int = 1000) -> Iterator[Callable[[list[
     Exits where there is no Chromium.
     """
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-    from browsing import Notebooks, find_chromium, running_chromium, running_lab
+    from browsing import Notebooks, find_chromium, launch_chromium, run_jupyterlab
 
     chromium = find_chromium()
     if chromium is None:
         sys.exit("no Chromium in PATH (chromium, chromium-browser or google-chrome)")
-    with tempfile.TemporaryDirectory() as home, running_chromium(chromium) as browser, running_lab(Path(home)) as lab:
+    with tempfile.TemporaryDirectory() as home, launch_chromium(chromium) as browser, run_jupyterlab(Path(home)) as lab:
 
         @contextmanager
         def notebook(cells: list[str]) -> Iterator[Any]:

@@ -23,7 +23,7 @@ import torch
 from common import parser
 from torch import Tensor, nn
 
-from workbench.compare.statistics import interval, spread
+from workbench.compare.statistics import interval, sample_std
 from workbench.core.files import write_csv
 from workbench.core.random import generator
 from workbench.data.identities import families
@@ -166,7 +166,7 @@ def eer(x: np.ndarray, seed: int) -> float:
 def print_results(eers: dict[str, list[float]], seconds: dict[str, list[float]]) -> None:
     """Print the EERs, and the paired differences with their 95 % intervals."""
     for name, values in eers.items():
-        mean, deviation = 100 * np.mean(values), 100 * spread(np.array(values))
+        mean, deviation = 100 * np.mean(values), 100 * sample_std(np.array(values))
         print(f"{name:8s} EER {mean:.2f} % (deviation {deviation:.2f})   {np.mean(seconds[name]):.0f} s a training")
     for left, right in (("queued", "full"), ("sampled", "full"), ("queued", "sampled")):
         of = interval(100 * (np.array(eers[left]) - np.array(eers[right])))

@@ -68,9 +68,9 @@ FLOOD = """
 import dataclasses
 for i in range(1000):
     lab.session.set(m0=0.1 + i / 5000)
-    lab._show_curves(lab._shown)
+    lab._show_curves(lab.snapshot)
     for view in (lab.sphere, lab.hardness, lab.similarities):
-        view.show(dataclasses.replace(lab._shown))
+        view.show(dataclasses.replace(lab.snapshot))
 """
 # Resolves with the milliseconds until three timers in a row fire within 50 ms.
 IDLE = """() => new Promise(resolve => {

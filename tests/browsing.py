@@ -39,7 +39,7 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def running_chromium(path: str) -> Iterator[Any]:
+def launch_chromium(path: str) -> Iterator[Any]:
     """A headless Playwright browser."""
     from playwright.sync_api import sync_playwright
 
@@ -50,7 +50,7 @@ def running_chromium(path: str) -> Iterator[Any]:
 
 
 @dataclass(frozen=True)
-class Lab:
+class JupyterServer:
     """A running JupyterLab: its address, its token, and the folder it serves."""
 
     url: str
@@ -59,7 +59,7 @@ class Lab:
 
 
 @contextmanager
-def running_lab(home: Path) -> Iterator[Lab]:
+def run_jupyterlab(home: Path) -> Iterator[JupyterServer]:
     """JupyterLab with settings of its own under the empty folder home, on a random local port, with a token."""
     folder, config, runtime = (home / name for name in ("notebooks", "config", "runtime"))
     for new in (folder, config / "labconfig", runtime):
@@ -85,7 +85,7 @@ def running_lab(home: Path) -> Iterator[Lab]:
                 raise RuntimeError(f"JupyterLab did not start:\n{(home / 'log').read_text()[-2000:]}")
             time.sleep(0.2)
         found = json.loads(address[0].read_text())
-        yield Lab(f"http://127.0.0.1:{found['port']}", found["token"], folder)
+        yield JupyterServer(f"http://127.0.0.1:{found['port']}", found["token"], folder)
     finally:
         server.terminate()
         server.wait(timeout=20)
@@ -93,24 +93,24 @@ def running_lab(home: Path) -> Iterator[Lab]:
 
 @dataclass
 class Notebooks:
-    """Opens notebooks of a Lab in a browser context; `wrong` gathers what their pages should not have done."""
+    """Opens notebooks of a JupyterServer in a browser context; `wrong` collects errors of their pages."""
 
     context: Any
-    lab: Lab
+    server: JupyterServer
     wrong: list[str] = field(default_factory=list)
 
     def open(self, cells: list[str]) -> Any:
         """The Playwright page of a new notebook in which all these code cells have run without an error."""
-        name = f"{len(list(self.lab.folder.glob('*.ipynb')))}.ipynb"
+        name = f"{len(list(self.server.folder.glob('*.ipynb')))}.ipynb"
         blank = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         notebook = {"cells": [blank | {"source": cell} for cell in cells], "metadata": {"kernelspec": kernel}}
-        (self.lab.folder / name).write_text(json.dumps(notebook | {"nbformat": 4, "nbformat_minor": 4}))
+        (self.server.folder / name).write_text(json.dumps(notebook | {"nbformat": 4, "nbformat_minor": 4}))
         page = self.context.new_page()
         page.on("console", lambda message: message.type == "error" and self.wrong.append(f"logged: {message.text}"))
         page.on("pageerror", lambda error: self.wrong.append(f"thrown: {error}"))
-        page.on("request", self._asked)
-        page.goto(f"{self.lab.url}/lab/tree/{name}?token={self.lab.token}&reset")
+        page.on("request", self._check_request)
+        page.goto(f"{self.server.url}/lab/tree/{name}?token={self.server.token}&reset")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=WAIT * 1000)
         page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.ready")
         page.evaluate(LIGHT)
@@ -122,7 +122,7 @@ class Notebooks:
         assert failed.count() == 0, failed.first.inner_text()
         return page
 
-    def _asked(self, request: Any) -> None:
+    def _check_request(self, request: Any) -> None:
         address = urlsplit(request.url)
         if address.scheme.startswith(("http", "ws")) and address.hostname != "127.0.0.1":
             self.wrong.append(f"requested: {request.url}")

@@ -9,7 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: one t
 
 import hypothesis
 import pytest
-from browsing import Lab, Notebooks, find_chromium, running_chromium, running_lab
+from browsing import JupyterServer, Notebooks, find_chromium, launch_chromium, run_jupyterlab
 
 # The same examples in every run, and no deadline, because the computer may be busy.
 hypothesis.settings.register_profile("workbench", deadline=None, derandomize=True)
@@ -45,7 +45,7 @@ def chromium():
     if path is None:
         missing = "no Chromium in PATH (chromium, chromium-browser or google-chrome): the browser tests cannot run"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    with running_chromium(path) as browser:
+    with launch_chromium(path) as browser:
         yield browser
 
 
@@ -60,9 +60,9 @@ def node() -> str:
 
 
 @pytest.fixture(scope="session")
-def lab(chromium, tmp_path_factory) -> Iterator[Lab]:
+def lab(chromium, tmp_path_factory) -> Iterator[JupyterServer]:
     """A JupyterLab server of its own: url, token, folder."""
-    with running_lab(tmp_path_factory.mktemp("lab")) as running:
+    with run_jupyterlab(tmp_path_factory.mktemp("lab")) as running:
         yield running
 
 

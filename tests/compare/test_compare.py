@@ -1,9 +1,7 @@
 """Comparisons: what is written becomes variants, equal seeds start equal, intervals are honest, and nothing is lost."""
 
 import csv
-import io
 import json
-import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,16 +11,17 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from compare.made import comparison_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.cli import main as cli
-from workbench.compare import carry, engine, parsing, statistics, variants
+from workbench.compare import engine, parsing, task, variants
 from workbench.compare.engine import compare, execute, gather
 from workbench.compare.figures import differences_figure, seeds_figure, sweep_figure, variant_styles
-from workbench.compare.plan import Plan, prepare, round_steps
-from workbench.compare.results import METRICS, Comparison, placed, verdict
-from workbench.compare.tables import mean_and_std, missing_lines, print_tables, write_tables
+from workbench.compare.plan import prepare, round_steps
+from workbench.compare.results import METRICS
+from workbench.compare.tables import mean_and_std, print_tables, write_tables
 from workbench.compare.variants import Variant
 from workbench.core.errors import InputError
 from workbench.core.locks import lock_folder
@@ -31,7 +30,7 @@ from workbench.data.pairs import split_identities
 from workbench.methods import METHODS, build
 from workbench.reports import comparison_words as words
 from workbench.reports.comparison import write_report
-from workbench.reports.sweeps import MOST_LINES, axis_title, left_out, lines_against, swept_names
+from workbench.reports.sweeps import MAX_LINES, axis_title, lines_against, omitted_count, swept_names
 from workbench.training.batches import batch_indices
 from workbench.training.config import Config
 from workbench.training.fit import Job, TrainingFault
@@ -51,19 +50,19 @@ TWO = (Variant("ArcFace", "arcface"), Variant("NPCFace", "npcface"))
 )
 def test_a_range_is_every_step_from_its_start_to_its_end(start, step, count, more):
     end = start + (count - 1) * step + more * step
-    found = parsing.values(f"{start}:{end:f}:{step}", "--sweep")
+    found = parsing.parse_values(f"{start}:{end:f}:{step}", "--sweep")
     assert found == tuple(float(start + k * step) for k in range(count))
 
 
 @given(st.lists(st.floats(-1e6, 1e6).map(lambda v: v + 0.0), min_size=1, max_size=8, unique=True))
 def test_a_list_is_its_numbers(numbers):
-    assert parsing.values(",".join(map(repr, numbers)), "--sweep") == tuple(numbers)
+    assert parsing.parse_values(",".join(map(repr, numbers)), "--sweep") == tuple(numbers)
 
 
 def test_ranges_are_decimal_and_words_stay_words():
-    assert parsing.values("0:0.5:0.05", "")[3] == 0.15  # 3 * 0.05 is not
-    assert parsing.values("wrap, mm", "") == ("wrap", "mm")
-    assert parsing.values("false,0.5,1:2:0.5", "") == (False, 0.5, 1.0, 1.5, 2.0)
+    assert parsing.parse_values("0:0.5:0.05", "")[3] == 0.15  # 3 * 0.05 is not
+    assert parsing.parse_values("wrap, mm", "") == ("wrap", "mm")
+    assert parsing.parse_values("false,0.5,1:2:0.5", "") == (False, 0.5, 1.0, 1.5, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +70,7 @@ def test_ranges_are_decimal_and_words_stay_words():
     [
         ("", "an empty value"),
         ("1,,2", "an empty value"),
-        ("1,2,1.0", "the value 1.0 is there twice"),
+        ("1,2,1.0", "the value 1.0 is given twice"),
         ("0:1", "'0:1' is not a range"),
         ("0:1:x", "'0:1:x' is not a range"),
         ("0:nan:1", "'0:nan:1' is not a range"),
@@ -85,20 +84,20 @@ def test_ranges_are_decimal_and_words_stay_words():
 )
 def test_values_that_are_none(text, said):
     with pytest.raises(InputError, match=r"^--sweep npcface\.t: ") as error:
-        parsing.values(text, "--sweep npcface.t")
+        parsing.parse_values(text, "--sweep npcface.t")
     assert said in str(error.value)
 
 
 @given(st.decimals("0.001", "10000", places=3), st.sampled_from(["", "s", "m", "h"]))
 def test_a_duration_is_its_number_in_its_unit(number, unit):
     expected = number * {"": 1, "s": 1, "m": 60, "h": 3600}[unit]
-    assert parsing.seconds(f"{number:f}{unit}") == pytest.approx(float(Decimal(expected)))
+    assert parsing.parse_duration(f"{number:f}{unit}") == pytest.approx(float(Decimal(expected)))
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-5s", "60x", "1m30s", "nan", "inf", "1e3", "٣"])
 def test_durations_that_are_none(text):
     with pytest.raises(InputError, match=r"^--budget .*expected a time such as 60s"):
-        parsing.seconds(text)
+        parsing.parse_duration(text)
 
 
 def test_methods_and_presets_become_variants():
@@ -146,7 +145,7 @@ def test_the_ablation_is_table_ii_and_its_baseline_is_arcface():
 def test_equal_settings_are_refused():
     for twice in ([*TWO, Variant("another", "arcface")], [*TWO, Variant("ArcFace", "npcface", "facexzoo")]):
         with pytest.raises(InputError, match="have the same"):
-            variants.all_different(twice)
+            variants.check_distinct(twice)
 
 
 # What equal seeds share
@@ -169,119 +168,23 @@ def test_a_seed_gives_every_method_the_same_split_weights_centers_and_batches():
     assert not torch.equal(batch_indices(90, 8, 0, 5), batch_indices(90, 8, 0, 6))
 
 
-# What the numbers allow to say
-
-
-def test_the_bootstrap_is_scipys_on_widened_deviations():
-    from scipy import stats
-
-    values = np.random.default_rng(4).normal(size=7)
-    k = math.sqrt(7 / 6) * stats.t.ppf(0.975, 6) / stats.norm.ppf(0.975)
-    assert statistics.widening(7) == pytest.approx(k)
-    found = statistics.interval(values)
-    widened = values.mean() + k * (values - values.mean())
-    theirs = stats.bootstrap((widened,), np.mean, method="percentile", n_resamples=9999, rng=np.random.default_rng(0))
-    assert (found.low, found.high) == tuple(theirs.confidence_interval)
-    assert found.mean == pytest.approx(values.mean())
-
-
-def test_the_bootstrap_of_three_is_that_of_all_27_samples():
-    values = np.array([0.0, 1.0, 5.0])
-    means = [np.mean(sample) for sample in product(values, repeat=3)]
-    low, high = statistics.percentile_bootstrap(values, 0.8, 1, 200_000)
-    assert (low, high) == pytest.approx(tuple(np.quantile(means, [0.1, 0.9])), abs=1e-9)
-
-
-@pytest.mark.parametrize("n", [3, 5])
-def test_few_seeds_see_no_difference_where_there_is_none(n):
-    rng = np.random.default_rng(0)
-    drawn = [rng.normal(size=n) for _ in range(400)]
-    said = [statistics.interval(values, resamples=499).away_from_zero for values in drawn]
-    assert np.mean(said) < 0.09  # nominal 0.05
-    plain = [statistics.percentile_bootstrap(values, 0.95, 0, 499) for values in drawn]
-    assert np.mean([low > 0 or high < 0 for low, high in plain]) > 0.12  # the reason for the widening
-
-
-def test_intervals_of_next_to_nothing():
-    one, none = statistics.interval(np.array([2.0, math.nan])), statistics.interval(np.array([math.nan]))
-    assert (one.mean, one.n, math.isnan(one.low), one.away_from_zero) == (2.0, 1, True, False)
-    assert (none.n, math.isnan(none.mean), none.away_from_zero) == (0, True, False)
-    same = statistics.interval(np.zeros(4))
-    assert (same.low, same.high, same.away_from_zero) == (0.0, 0.0, False)
-    assert statistics.spread(np.array([1.0, 3.0, math.nan])) == pytest.approx(math.sqrt(2))
-
-
-def made_up(values, metric="eer", listed=None, missing=None, out="runs/compare"):
-    """A comparison of the given values (V, S) of one metric; the others are noise around them."""
-    values = np.array(values, dtype=float)
-    listed = listed or [Variant(name, key) for name, key in zip("ABCDE", METHODS, strict=False)][: len(values)]
-    rng = np.random.default_rng(0)
-    numbers = {name: values + rng.normal(size=values.shape) / 1000 for name in METRICS} | {metric: values}
-    plan = Plan(out, tuple(listed), tuple(range(values.shape[1])), Config(steps=10), 1, 60.0, {"arcface": 0.05})
-    seconds, why = np.where(np.isfinite(values), 30.0, math.nan), missing or {}
-    return Comparison(plan.variants, plan.seeds, numbers, seconds, why, {}, METRICS[metric], plan.to_json())
-
-
-def test_the_ranking_follows_paired_differences_not_the_scatter_of_seeds():
-    seeds = np.array([0.05, 0.10, 0.15, 0.20, 0.08])  # far apart, for every loss alike
-    noise = np.array([0.0001, -0.0002, 0.0001, 0.0002, -0.0001])
-    found = made_up([seeds + 0.01, seeds + noise, seeds])
-    assert [(place.variant, place.text) for place in found.ranking] == [(2, "1–2"), (1, "1–2"), (0, "3")]
-    assert found.ranking[0].like == (1,)
-    assert placed(found, found.ranking[0]) == "no difference seen from B"
-    assert placed(found, found.ranking[2]) == "differs from every other"
-    said = {(p.left, p.right): verdict(found, p) for p in found.pairs.values()}
-    assert said == {(1, 0): "B is better", (2, 0): "C is better", (2, 1): "no difference seen"}
-    assert found.differences_seen == 2
-    larger = made_up([seeds + 0.01, seeds + noise, seeds], "rank-1")
-    assert [place.variant for place in larger.ranking] == [0, 1, 2]
-    assert verdict(larger, larger.pairs[1, 0]) == "A is better"
-
-
-def test_no_difference_is_seen_where_all_is_noise():
-    rng = np.random.default_rng(7)
-    found = made_up(0.1 + rng.normal(size=(3, 5)) / 100)
-    assert {place.text for place in found.ranking} == {"1–3"}
-    assert {placed(found, place) for place in found.ranking} == {"no difference seen from any other"}
-
-
-def test_one_seed_gives_no_interval_and_no_place():
-    found = made_up([[0.1], [0.2]])
-    assert verdict(found, found.pairs[1, 0]) == "too few seeds for an interval"
-    assert placed(found, found.ranking[0]) == "one seed: no interval, no place"
-    assert math.isnan(found.std(0))
-    assert found.summary()["softmax eer mean"] == 0.1
-
-
-def test_what_is_missing_is_left_out_of_numbers_and_said():
-    nan = math.nan
-    found = made_up(
-        [[0.1, 0.2, 0.3], [0.2, nan, 0.4], [nan, nan, nan]], missing={(1, 1): "failed: x", (2, 0): "not yet"}
-    )
-    assert found.mean(1) == pytest.approx(0.3)
-    assert found.pairs[1, 0].interval.n == 2
-    assert [place.variant for place in found.ranking] == [0, 1]
-    assert missing_lines(found) == ["missing: B, seed 1: failed: x", "missing: C, seed 0: not yet"]
-
-
 # What is shown
 
 
 def test_a_tar_of_too_few_impostor_pairs_is_not_shown(tmp_path):
-    found = replace(made_up([[0.5, 0.5], [1.0, 1.0]], "tar@0.01"), impostors=999)
+    found = replace(comparison_of([[0.5, 0.5], [1.0, 1.0]], "tar@0.01"), impostors=999)
     assert mean_and_std(found, 1, "tar@0.01") == "needs 1,000 impostor pairs"
     assert mean_and_std(found, 1, "eer").endswith("%")
     assert "needs 1,000 impostor pairs" in write_report(found, tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_tables_figures_and_report(tmp_path):
-    from rich.console import Console
-
+def test_tables_figures_and_report(tmp_path, capsys):
     listed = variants.methods("arcface,npcface,norm_softmax", TINY)
-    found = made_up(0.1 + np.random.default_rng(1).normal(size=(3, 4)) / 50, listed=listed)
-    console = Console(width=160, file=io.StringIO())
-    print_tables(found, console)
-    assert "Ranking by EER (smaller is better)" in console.file.getvalue()
+    found = comparison_of(0.1 + np.random.default_rng(1).normal(size=(3, 4)) / 50, listed=listed)
+    print_tables(found)
+    printed = capsys.readouterr().out
+    assert "Ranking by EER (smaller is better)" in printed
+    assert "p (Holm)" in printed
     write_tables(found, tmp_path)
     files = {name: (tmp_path / f"{name}.csv").read_text().splitlines() for name in ("per_seed", "summary", "pairs")}
     rows = {name: list(csv.DictReader(lines)) for name, lines in files.items()}
@@ -291,8 +194,10 @@ def test_tables_figures_and_report(tmp_path):
     left, right = found.pairs[1, 0].left, found.pairs[1, 0].right
     assert (rows["pairs"][0]["left"], rows["pairs"][0]["right"]) == (listed[left].label, listed[right].label)
     page = write_report(found, tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "10 steps: what the slowest, arcface" in page
+    assert "10 steps: those of the slowest method, arcface" in page
     assert "no difference" in page
+    assert "corrected for 3 pairs by Holm" in page
+    assert float(rows["pairs"][0]["p_holm"]) == found.pairs[1, 0].p
     assert page.count('class="plot"') == 2
     for figure in (seeds_figure(found), differences_figure(found, dark=True)):
         assert figure.layout.xaxis.title.text.count("EER")
@@ -303,7 +208,7 @@ def test_tables_figures_and_report(tmp_path):
 def test_a_sweep_is_drawn_with_one_line_for_each_held_value(tmp_path):
     listed = variants.sweeps(["npcface.alpha=0:0.5:0.1", "npcface.t=1.0,1.3", "mv_arc.t=1.0,1.1,1.2"], TINY)
     values = [[v.parameters.get("alpha", 0) + v.parameters["t"], 0.0] for v in listed]
-    found = made_up(values, listed=listed)
+    found = comparison_of(values, listed=listed)
     assert swept_names(found) == ["alpha", "t"]
     lines = lines_against(found, "alpha", "eer")
     assert [line.style.label for line in lines] == ["NPCFace, t = 1", "NPCFace, t = 1.3"]
@@ -311,8 +216,8 @@ def test_a_sweep_is_drawn_with_one_line_for_each_held_value(tmp_path):
     assert len({(line.style.dash, line.style.marker) for line in lines}) == 2
     over_t = lines_against(found, "t", "eer")
     assert [line.style.label for line in over_t][-1] == "MV-softmax (Arc)"
-    assert len(over_t) == MOST_LINES + 1
-    assert left_out(found, "t") == 2
+    assert len(over_t) == MAX_LINES + 1
+    assert omitted_count(found, "t") == 2
     assert axis_title(found, "alpha") == "α: cosine added to a hard negative"
     figure = sweep_figure(lines, "x", "y")
     mean = [trace for trace in figure.data if trace.mode == "lines+markers"]
@@ -322,10 +227,10 @@ def test_a_sweep_is_drawn_with_one_line_for_each_held_value(tmp_path):
 
 def test_the_report_says_the_call_that_makes_it_again(tmp_path):
     listed = variants.sweeps(["npcface.t=1.0,1.1"], TINY)
-    found = made_up([[0.1, 0.2], [0.3, 0.4]], listed=listed)
+    found = comparison_of([[0.1, 0.2], [0.3, 0.4]], listed=listed)
     found.info["common"] |= {"lr": 0.1}
     calls = []
-    code = words.call(found).replace("found = compare(", "found = note(")
+    code = words.python_call(found).replace("comparison = compare(", "comparison = note(")
     exec(code, {"note": lambda *a, **named: calls.append((a, named))})
     ((called,), named) = calls[0]
     assert called == listed
@@ -342,7 +247,7 @@ def test_figures_need_no_torch_and_a_worker_listens_at_once():
 
 
 def test_words_are_swept_without_a_line_between_them():
-    found = made_up([[0.1, 0.2], [0.3, 0.4]], listed=variants.sweeps(["npcface.guard=wrap,mm"], TINY))
+    found = comparison_of([[0.1, 0.2], [0.3, 0.4]], listed=variants.sweeps(["npcface.guard=wrap,mm"], TINY))
     modes = {trace.mode for trace in sweep_figure(lines_against(found, "guard", "eer"), "x", "y").data}
     assert modes == {"markers"}
 
@@ -371,7 +276,7 @@ def test_a_comparison_has_every_run_and_is_not_trained_twice(whole, monkeypatch)
     assert np.isfinite(found.values["eer"]).all()
     assert found.missing == {}
     assert (found.seconds > 0).all()
-    monkeypatch.setattr(engine, "carry_out", lambda *_: pytest.fail("a finished run was trained again"))
+    monkeypatch.setattr(engine, "run_task", lambda *_: pytest.fail("a finished run was trained again"))
     again = small(out)
     assert np.array_equal(again.values["eer"], found.values["eer"])
 
@@ -406,7 +311,7 @@ def test_a_process_that_nobody_listens_to_saves_its_training_and_ends(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        engine.together(plan.tasks, 1, 1, engine.Tally(0, 2, 5000, stop))
+        engine.run_parallel(plan.tasks, 1, 1, engine.StepCounter(0, 2, 5000, stop))
     first, second = gather(plan).missing.values()
     assert first.startswith("stopped by hand at step ")
     assert second == "not trained yet"
@@ -420,11 +325,35 @@ def test_a_loss_that_fails_is_a_result_and_is_not_tried_again(tmp_path, monkeypa
         run.finish("failed: step 2: the loss is nan")
         raise TrainingFault("step 2: the loss is nan")
 
-    monkeypatch.setattr(carry, "train", diverge)
+    monkeypatch.setattr(task, "train", diverge)
     execute(plan, 1)
-    monkeypatch.setattr(carry, "train", lambda *_: pytest.fail("tried again"))
+    monkeypatch.setattr(task, "train", lambda *_: pytest.fail("tried again"))
     execute(plan, 1)
     assert set(gather(plan).missing.values()) == {"failed: step 2: the loss is nan"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"centers": "queued", "class_set": {"k": 3}}, "unknown option of queued centers 'k'; known: K,"),
+        ({"centers": "queued", "class_set": {"K": 500}}, r"queued centers: K = 500 is outside \[0, 5\] \(6 classes\)"),
+        ({"centers": "sampled", "class_set": {"rate": 2.0}}, r"rate = 2\.0 is outside"),
+        ({"data": "folder:nowhere"}, "no such folder"),
+        ({"test": 0.05}, "identities"),
+    ],
+)
+def test_settings_are_checked_before_any_training(tmp_path, monkeypatch, changes, message):
+    monkeypatch.setattr("workbench.compare.engine.run_task", lambda *_: pytest.fail("a training was started"))
+    with pytest.raises(InputError, match=message):
+        compare(TWO, seeds=1, base=replace(TINY, **changes), out=tmp_path / "c", jobs=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_sampled_centers_refuse_a_loss_without_classes_before_any_training(tmp_path):
+    listed = [*TWO, Variant("Triplet", "triplet")]
+    with pytest.raises(InputError, match="triplet compares samples with each other, not with classes"):
+        compare(listed, seeds=1, base=replace(TINY, centers="sampled"), out=tmp_path / "c", jobs=1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_of_another_process_is_left_alone(tmp_path):
@@ -465,11 +394,11 @@ def test_a_folder_of_another_comparison_is_refused(tmp_path):
 def test_a_budget_becomes_the_steps_of_the_slowest_and_is_measured_once(tmp_path, monkeypatch):
     from workbench.compare import plan as plans
 
-    monkeypatch.setattr(plans, "seconds_a_step", lambda plan: {"arcface": 0.02, "npcface": 0.03})
+    monkeypatch.setattr(plans, "measure_steps", lambda plan: {"arcface": 0.02, "npcface": 0.03})
     plan = prepare(TWO, 1, TINY, tmp_path / "b", budget=30.1)
     assert plan.base.steps == 1000  # 30.1 / 0.03 = 1003
-    assert {task.config.steps for task in plan.tasks} == {1000}
-    monkeypatch.setattr(plans, "seconds_a_step", lambda plan: pytest.fail("measured again"))
+    assert {one.config.steps for one in plan.tasks} == {1000}
+    monkeypatch.setattr(plans, "measure_steps", lambda plan: pytest.fail("measured again"))
     assert prepare(TWO, 1, TINY, tmp_path / "b", budget=30.1).base.steps == 1000
     info = json.loads((tmp_path / "b" / "compare.json").read_text())
     assert (info["budget"], info["measured"], info["common"]["steps"]) == (
@@ -511,23 +440,23 @@ DIGITS = ("--data", "digits", "--size", 16, "--dim", 8, "--batch", 8, "--test", 
 
 def test_the_command_prints_tables_writes_a_report_and_survives_ctrl_c(run, tmp_path, monkeypatch):
     asked = ("--methods", "arcface,npcface", "--seeds", 1, "--steps", 3, *DIGITS, "--out", tmp_path / "c")
-    train = carry.train
+    train = task.train
 
     def interrupted(config, path, *rest):
         if config.method == "npcface":
             raise KeyboardInterrupt
         return train(config, path, *rest)
 
-    monkeypatch.setattr(carry, "train", interrupted)
+    monkeypatch.setattr(task, "train", interrupted)
     status, out, error = run(*asked)
     assert status == 130
     assert "run the same command again to resume" in error
     assert "missing: NPCFace, seed 0: not trained yet" in out
     assert (tmp_path / "c" / "report.html").exists()
-    monkeypatch.setattr(carry, "train", train)
+    monkeypatch.setattr(task, "train", train)
     status, out, error = run(*asked)
     assert status == 0
-    assert "one seed: no interval, no place" in out
+    assert "no place: fewer than 3 seeds" in out
     assert "2 losses x 1 seeds = 2 trainings, 1 at a time; each of 3 steps" in error
     assert sorted(p.name for p in (tmp_path / "c").iterdir()) == [
         *(".lock", "arcface", "compare.json", "npcface", "pairs.csv", "per_seed.csv", "report.html", "summary.csv")

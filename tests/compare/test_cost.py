@@ -9,13 +9,31 @@ from workbench.cli import main as cli
 from workbench.cli.bench import parse_classes
 from workbench.compare.cost import classifiers as heads_module
 from workbench.compare.cost import scaling as scaling_module
-from workbench.compare.cost.classifiers import heads
+from workbench.compare.cost.classifiers import measure_classifiers
 from workbench.compare.cost.figures import heads_figure, scaling_figure
-from workbench.compare.cost.measure import counted, interleaved, peak
-from workbench.compare.cost.results import COLUMNS, Cost, beside, write_costs
+from workbench.compare.cost.results import (
+    COLUMNS,
+    Cost,
+    count_calls,
+    find_cost,
+    peak_bytes,
+    time_interleaved,
+    write_costs,
+)
 from workbench.compare.cost.scaling import CURVES, scaling
 from workbench.compare.cost.tables import HEADS, SCALING, heads_rows, scaling_rows
-from workbench.compare.cost.ways import ABSENT, PML, WRITTEN, Batch, bf16_error, composed, eager, foreign, stepped, ways
+from workbench.compare.cost.ways import (
+    EAGER,
+    NOT_INSTALLED,
+    PML,
+    Inputs,
+    bf16_error,
+    build_objective,
+    eager_loss,
+    objective_run,
+    pml_run,
+    ways,
+)
 from workbench.core.errors import InputError
 
 
@@ -26,37 +44,37 @@ def cost(way, classes=100, seconds=(1.0, 2.0, 3.0), size=2**20, **more):
 # The ways
 
 
-@pytest.mark.parametrize("method", WRITTEN)
+@pytest.mark.parametrize("method", EAGER)
 def test_what_a_person_writes_is_the_same_loss(method):
-    batch = Batch.drawn(50, 16, 8)
-    objective = composed(method, batch)
-    written = eager(method, batch.x, batch.W, batch.y)
+    batch = Inputs.random(50, 16, 8)
+    objective = build_objective(method, batch)
+    written = eager_loss(method, batch.x, batch.W, batch.y)
     assert objective.step(batch.x, batch.y).total.item() == pytest.approx(written.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("method", PML)
 def test_the_loss_of_pytorch_metric_learning_has_the_same_gradient(method):
     pytest.importorskip("pytorch_metric_learning")
-    batch = Batch.drawn(50, 16, 8)
-    foreign(method, batch)()
+    batch = Inputs.random(50, 16, 8)
+    pml_run(method, batch)()
     theirs = batch.learned[-1].grad.T
     batch.clear()
     assert batch.gradients == 0
-    stepped(composed(method, batch), batch, "streaming")()
+    objective_run(build_objective(method, batch), batch, "streaming")()
     assert (batch.W.grad - theirs).norm() < 1e-3 * theirs.norm()
     assert batch.gradients == (50 + 16) * 8 * 4
 
 
 def test_a_loss_with_several_centers_a_class_brings_its_own():
-    batch = Batch.drawn(20, 4, 8)
-    stepped(composed("subcenter_arcface", batch), batch, "dense")()
+    batch = Inputs.random(20, 4, 8)
+    objective_run(build_objective("subcenter_arcface", batch), batch, "dense")()
     assert batch.W.grad is None
     assert batch.gradients == (60 + 4) * 8 * 4
 
 
 def test_bfloat16_states_its_error():
-    batch = Batch.drawn(200, 16, 32)
-    said = bf16_error(composed("npcface", batch), batch)
+    batch = Inputs.random(200, 16, 32)
+    said = bf16_error(build_objective("npcface", batch), batch)
     errors = [float(part.split()[-1]) for part in said.split(": ")[1].split(", ")]
     assert [part.split()[0] for part in said.split(": ")[1].split(", ")] == ["loss", "dx", "dW"]
     assert all(0 < error < 0.1 for error in errors)
@@ -68,24 +86,26 @@ def test_bfloat16_states_its_error():
 def test_rounds_are_interleaved_and_only_the_run_is_timed():
     log, costs = [], [Cost("a", 2), Cost("b", 2)]
     runs = [(c, lambda c=c: log.append(f"before {c.way}"), lambda c=c: log.append(c.way)) for c in costs]
-    interleaved(runs, 2, lambda what: None)
+    time_interleaved(runs, 2, lambda what: None)
     assert log == ["before a", "a", "before b", "b"] * 2
     assert [len(c.seconds) for c in costs] == [2, 2]
 
 
 def test_the_peak_ignores_what_was_there_before():
-    assert peak([(1, 10), (9, -100), (2, 5), (1, -10), (3, 4)]) == 15
-    assert peak([]) == 0
+    assert peak_bytes([(1, 10), (9, -100), (2, 5), (1, -10), (3, 4)]) == 15
+    assert peak_bytes([]) == 0
 
 
 def test_heads_measures_every_way_and_counts_its_steps():
     costs, said = [], []
-    heads([40, 60], 8, 8, ["arcface", "npcface"], 2, costs, lambda done, total, what: said.append((done, total)))
-    expected = [way.name for way in ways(Batch.drawn(40, 8, 8), ["arcface", "npcface"])]
+    measure_classifiers(
+        [40, 60], 8, 8, ["arcface", "npcface"], 2, costs, lambda done, total, what: said.append((done, total))
+    )
+    expected = [way.name for way in ways(Inputs.random(40, 8, 8), ["arcface", "npcface"])]
     assert [c.way for c in costs] == expected * 2
     assert "npcface streaming bf16" in expected
     assert [c.classes for c in costs] == [40] * len(expected) + [60] * len(expected)
-    installed = [c for c in costs if c.note != ABSENT]
+    installed = [c for c in costs if c.note != NOT_INSTALLED]
     assert all(len(c.seconds) == 2 and c.bytes is not None for c in installed)
     assert [done for done, _ in said] == list(range(len(said)))
     assert {total for _, total in said} == {2 * len(expected) * 3}
@@ -96,24 +116,24 @@ def test_heads_measures_every_way_and_counts_its_steps():
 def test_what_is_not_installed_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_metric_learning", None)
     costs = []
-    heads([30], 4, 4, ["cosface"], 1, costs)
+    measure_classifiers([30], 4, 4, ["cosface"], 1, costs)
     row = next(c for c in costs if c.way == "cosface pml")
-    assert (row.note, row.seconds, row.bytes) == (ABSENT, [], None)
-    assert heads_rows([row])[0] == ["cosface pml", "", "", "", "", "", "", "", ABSENT]
+    assert (row.note, row.seconds, row.bytes) == (NOT_INSTALLED, [], None)
+    assert heads_rows([row])[0] == ["cosface pml", "", "", "", "", "", "", "", NOT_INSTALLED]
 
 
 @pytest.mark.slow
 def test_what_does_not_fit_is_left_out_and_the_estimate_is_near_the_peak(monkeypatch):
     costs = []
-    heads([40_000], 64, 32, ["arcface"], 1, costs)
+    measure_classifiers([40_000], 64, 32, ["arcface"], 1, costs)
     gradients = (40_000 + 64) * 32 * 4
     for c in costs:
         if c.way in ("arcface eager", "arcface dense", "plain linear + CE"):
             assert c.estimated == pytest.approx(c.bytes + gradients, rel=0.1)
     monkeypatch.setattr(heads_module, "free_memory", lambda: 2**20)
     refused = []
-    heads([40_000], 64, 32, ["arcface"], 1, refused)
-    assert all(not c.seconds and "GiB are free" in c.note for c in refused if c.note != ABSENT)
+    measure_classifiers([40_000], 64, 32, ["arcface"], 1, refused)
+    assert all(not c.seconds and "GiB are free" in c.note for c in refused if c.note != NOT_INSTALLED)
 
 
 def test_an_interruption_leaves_what_was_measured():
@@ -124,8 +144,8 @@ def test_an_interruption_leaves_what_was_measured():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        heads([30], 4, 4, ["arcface"], 3, costs, stop)
-    assert [len(c.seconds) for c in costs if c.note != ABSENT][:2] == [1, 1]
+        measure_classifiers([30], 4, 4, ["arcface"], 3, costs, stop)
+    assert [len(c.seconds) for c in costs if c.note != NOT_INSTALLED][:2] == [1, 1]
     assert len(heads_rows(costs)) == len(costs)
 
 
@@ -140,7 +160,9 @@ def test_an_interruption_leaves_what_was_measured():
 )
 def test_bad_input_of_heads_is_one_line(change, says):
     with pytest.raises(InputError, match=says):
-        heads(**{"classes": [30], "batch": 4, "dim": 4, "methods": ["arcface"], "rounds": 1, "costs": []} | change)
+        measure_classifiers(
+            **{"classes": [30], "batch": 4, "dim": 4, "methods": ["arcface"], "rounds": 1, "costs": []} | change
+        )
 
 
 @pytest.mark.slow
@@ -159,7 +181,7 @@ def test_scaling_measures_every_curve_and_leaves_out_what_does_not_fit(monkeypat
 
 def test_progress_counts_by_itself():
     said = []
-    advance = counted(lambda *given: said.append(given), 2)
+    advance = count_calls(lambda *given: said.append(given), 2)
     advance("a")
     advance("b")
     assert said == [(0, 2, "a"), (1, 2, "b")]
@@ -183,7 +205,7 @@ def test_quartiles_and_ratios():
         "of eager's": "0.25",
         "": "",
     }
-    assert beside(costs, cost("arcface dense", classes=7), "arcface eager") is None, "never across sizes"
+    assert find_cost(costs, "arcface eager", 7) is None, "never across sizes"
     row = scaling_rows([cost("full, streaming"), cost("queued", seconds=(0.1,))])[1]
     assert dict(zip(SCALING, row, strict=True))["of full, streaming"] == "0.05"
 
@@ -198,7 +220,7 @@ def test_the_csv_has_a_line_for_each_and_gaps_where_nothing_was_measured(tmp_pat
 
 
 def test_the_figures_draw_what_was_timed():
-    costs = [cost("arcface eager"), cost("arcface pml", seconds=(), note=ABSENT), cost("npcface streaming", 200)]
+    costs = [cost("arcface eager"), cost("arcface pml", seconds=(), note=NOT_INSTALLED), cost("npcface streaming", 200)]
     figure = heads_figure(costs, "B = 2")
     assert sum(trace.type == "scatter" for trace in figure.data) == 2
     assert [a.text.split(":")[0] for a in figure.layout.annotations] == ["C = 100", "C = 100", "C = 200", "C = 200"]
@@ -239,9 +261,15 @@ def test_the_command_interrupted_keeps_what_there_is(monkeypatch, capsys, tmp_pa
         given[-2].append(cost("arcface eager"))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(heads_module, "heads", measure)
+    monkeypatch.setattr(heads_module, "measure_classifiers", measure)
     status, out, error = command(monkeypatch, capsys, "heads", "--out", tmp_path)
     assert status == 130
     assert "interrupted" in error
     assert "arcface eager" in out
     assert (tmp_path / "heads.csv").exists()
+
+
+def test_scaling_takes_fewer_classes_than_images():
+    costs = []
+    scaling([10], 16, 8, "arcface", 0.5, 8, 4, 1, costs)
+    assert all(len(c.seconds) == 1 for c in costs)

@@ -78,7 +78,7 @@ def test_it_holds_for_the_other_ways_to_hold_the_classes(make, n, compute):
 
 def test_a_peak_moves_with_the_size():
     few, many = ({p.name: p.why for p in footprint("npcface").parts(100_000, 256, b, 1)} for b in (4, 512))
-    assert few["gradient, copies"].startswith("3 x (C x D)")  # in the optimiser: weight decay makes a copy
+    assert few["gradient, copies"].startswith("3 x (C x D)")  # in the optimizer: weight decay makes a copy
     assert "cosines, logits" not in few
     assert many["cosines, logits"].startswith("5.25 x (B x C)")
 
@@ -145,7 +145,7 @@ def test_needs_of_two_million_classes_go_where_they_belong(two_millions):
     assert parts["centers"] == parts["momentum"] == W
     assert parts["cosines, logits"] > 4 * 2_000_000 * 1024 * 4
     assert 4 * W < streaming.cpu < 4.1 * W  # weights, momentum, gradient, and weight decay makes another one
-    assert {part.name for part in partial.parts} >= {"rows met", "cosines, logits"}
+    assert {part.name for part in partial.parts} >= {"active rows", "cosines, logits"}
     assert partial.cpu < full.cpu / 4
     assert queues.host == pytest.approx(W + 2_000_000 * 32 * 8, rel=0.01)
     assert queues.gpu + queues.host == queues.cpu < 5 * 2**30

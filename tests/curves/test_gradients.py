@@ -287,6 +287,7 @@ def test_the_bars_of_both_sides_are_of_one_length():
 
 @pytest.mark.browser
 def test_gradient_panel_in_jupyterlab(open_notebook, artefacts):
+    from panels.helpers import set_theme
     from panels.test_panels_browser import BOXES, CUT_OFF, FITS
     from playwright.sync_api import expect
 
@@ -302,16 +303,15 @@ def test_gradient_panel_in_jupyterlab(open_notebook, artefacts):
     panel.get_by_role("slider", name=re.compile("^t factor")).focus()
     for _ in range(10):
         page.keyboard.press("ArrowRight")
-    expect(sentence).to_contain_text("pushed off the other with 73.6")
+    expect(sentence).to_contain_text("73.6 away from the other")
     expect(images.first).not_to_have_attribute("href", before)
     panel.get_by_label("Against", exact=True).select_option(label="ArcFace")
     expect(images).to_have_count(4)
     page.screenshot(path=artefacts / "gradients_light.png")
     panel.get_by_label(re.compile("^two losses")).select_option(label="difference")
     expect(images).to_have_count(2)
-    theme = "void window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab %s'})"
-    page.evaluate(theme % "Dark")
+    set_theme(page, "Dark")
     expect(panel.locator(".xtitle").first).to_have_css("fill", "rgb(236, 236, 236)")
     page.screenshot(path=artefacts / "gradients_dark.png")
-    page.evaluate(theme % "Light")  # the server keeps the theme for later tests
+    set_theme(page, "Light")  # the server keeps it for the tests that follow
     expect(panel.locator(".xtitle").first).to_have_css("fill", "rgb(27, 27, 27)")

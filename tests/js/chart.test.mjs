@@ -1,10 +1,10 @@
-// The numbers of the chart's JavaScript against those that tests/test_live_charts.py computed: argv in the environment.
+// The numbers of the chart's JavaScript against those that tests/panels/test_live_charts.py computes: node --test, with MODULE and NUMBERS set.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 
-const chart = await import(process.env.WORKBENCH_MODULE);
-const expected = JSON.parse(readFileSync(process.env.WORKBENCH_NUMBERS, "utf8"));
+const chart = await import(process.env.MODULE);
+const expected = JSON.parse(readFileSync(process.env.NUMBERS, "utf8"));
 
 // The arrays of a frame as a comm brings them: views into a longer buffer, at odd places.
 function unpack({ head, arrays }) {
@@ -14,7 +14,7 @@ function unpack({ head, arrays }) {
     long.set(bytes, 3);
     return new DataView(long.buffer, 3, bytes.length);
   });
-  return chart.unpacked({ head, arrays: views });
+  return chart.unpackLayers({ head, arrays: views });
 }
 
 const close = (found, wanted) => assert.ok(Math.abs(found - wanted) <= 1e-6 * (1 + Math.abs(wanted)), `${found} ${wanted}`);
@@ -55,17 +55,17 @@ test("the threshold reads FAR and TAR of the probe", () => {
   const layers = unpack(expected.pairs);
   const head = { x: { short: "threshold" }, marks: [] };
   for (const { at, far, tar } of expected.rates) {
-    const said = chart.told({ x: at, y: 0 }, layers, head, 0);
-    assert.deepEqual(said, [`threshold ${chart.written(at)}`, `FAR ${chart.written(far)}`, `TAR ${chart.written(tar)}`]);
+    const said = chart.describeCursor({ x: at, y: 0 }, layers, head, 0);
+    assert.deepEqual(said, [`threshold ${chart.formatNumber(at)}`, `FAR ${chart.formatNumber(far)}`, `TAR ${chart.formatNumber(tar)}`]);
   }
 });
 
 test("the arrow keys take a threshold to the next one, and stop at the last", () => {
   const layers = unpack(expected.pairs);
   const head = { hover: false, x: { span: [-1, 1] }, y: { span: [0, 1] } };
-  assert.equal(chart.moved({ x: 0.25, y: 0 }, "ArrowRight", false, layers, head).x, 0.25 + 1 / 256);
-  assert.equal(chart.moved({ x: 0.25, y: 0 }, "ArrowLeft", true, layers, head).x, 0.25 - 10 / 256);
-  assert.equal(chart.moved({ x: 1, y: 0 }, "ArrowRight", true, layers, head).x, 1);
+  assert.equal(chart.moveCursor({ x: 0.25, y: 0 }, "ArrowRight", false, layers, head).x, 0.25 + 1 / 256);
+  assert.equal(chart.moveCursor({ x: 0.25, y: 0 }, "ArrowLeft", true, layers, head).x, 0.25 - 10 / 256);
+  assert.equal(chart.moveCursor({ x: 1, y: 0 }, "ArrowRight", true, layers, head).x, 1);
 });
 
 test("the arrow keys visit every sample once, along either axis", () => {
@@ -75,9 +75,9 @@ test("the arrow keys visit every sample once, along either axis", () => {
   for (const [key, order] of Object.entries(along)) {
     let cursor = { sample: order[0] };
     const seen = [order[0]];
-    for (let k = 1; k < order.length; k++) seen.push((cursor = chart.moved(cursor, key, false, layers, head)).sample);
+    for (let k = 1; k < order.length; k++) seen.push((cursor = chart.moveCursor(cursor, key, false, layers, head)).sample);
     assert.deepEqual(seen, order);
-    assert.equal(chart.moved(cursor, key, false, layers, head).sample, order.at(-1));
+    assert.equal(chart.moveCursor(cursor, key, false, layers, head).sample, order.at(-1));
   }
 });
 
@@ -94,7 +94,7 @@ test("a histogram and a heat map are read where the cursor is", () => {
   assert.equal(chart.binAt([0, 1, 2], 2.1), -1);
   const layers = unpack(expected.plane.frame).filter((layer) => layer.kind === "map");
   for (const { x, y, value } of expected.plane.values) {
-    assert.deepEqual(chart.readAt(layers, {}, { x, y }), [`gradient ${chart.written(value)} nats per unit of cosine`]);
+    assert.deepEqual(chart.readAt(layers, {}, { x, y }), [`gradient ${chart.formatNumber(value)} nats per unit of cosine`]);
   }
 });
 
@@ -108,25 +108,25 @@ test("a box holds the samples at its corners, whatever way it was drawn", () => 
 test("a change is told to who points at it", () => {
   const head = { x: { short: "step" }, marks: [{ at: 120, text: "before step 120: m 0.3 → 0.5" }] };
   const layers = [{ kind: "line", name: "loss", x: [119, 120], y: [3, 2.5] }];
-  assert.deepEqual(chart.told({ x: 120.4, y: 0 }, layers, head, 1), ["step 120.4", "loss: 2.5", head.marks[0].text]);
-  assert.deepEqual(chart.told({ x: 118, y: 0 }, layers, head, 1), ["step 118", "loss: 3"]);
+  assert.deepEqual(chart.describeCursor({ x: 120.4, y: 0 }, layers, head, 1), ["step 120.4", "loss: 2.5", head.marks[0].text]);
+  assert.deepEqual(chart.describeCursor({ x: 118, y: 0 }, layers, head, 1), ["step 118", "loss: 3"]);
 });
 
 test("a sample is told by its group and both axes, a place without one by the axes alone", () => {
   const head = { x: { short: "own" }, y: { short: "nearest other" }, hover: true, marks: [] };
-  const groups = [{ name: "well classified" }, { name: "misclassified" }];
+  const groups = [{ name: "well-classified" }, { name: "misclassified" }];
   const layers = [
-    { kind: "line", name: "equally far", x: [0, 1], y: [0, 1] },
+    { kind: "line", name: "equal distance", x: [0, 1], y: [0, 1] },
     { kind: "points", groups, x: [0.25], y: [0.5], group: [1], lit: [1] },
   ];
   const place = { x: 0.25, y: 0.5 };
-  assert.deepEqual(chart.told({ ...place, sample: 0 }, layers, head, 0), ["misclassified", "own 0.25", "nearest other 0.5"]);
-  assert.deepEqual(chart.told(place, layers, head, 0), ["own 0.25", "nearest other 0.5"]);
+  assert.deepEqual(chart.describeCursor({ ...place, sample: 0 }, layers, head, 0), ["misclassified", "own 0.25", "nearest other 0.5"]);
+  assert.deepEqual(chart.describeCursor(place, layers, head, 0), ["own 0.25", "nearest other 0.5"]);
   const angle = { x: { short: "θ_y", degrees: true }, y: { short: "y" }, marks: [] };
-  assert.deepEqual(chart.told({ x: Math.PI / 6, y: 0 }, [], angle, 0), ["θ_y 30.0° (0.524 rad)"]);
+  assert.deepEqual(chart.describeCursor({ x: Math.PI / 6, y: 0 }, [], angle, 0), ["θ_y 30.0° (0.524 rad)"]);
 });
 
-test("colours diverge from the middle to both ends", () => {
+test("colors diverge from the middle to both ends", () => {
   assert.deepEqual(chart.diverging(-2, false), [0, 114, 178]);
   assert.deepEqual(chart.diverging(0, true), [32, 32, 32]);
   assert.deepEqual(chart.diverging(1, true), [230, 159, 0]);

@@ -4,9 +4,9 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 
 const {
-  climb, place, pieces, read, regions, meeting, valueOfT, valueOfBoundary, toSlider, fromSlider, masts, logitSpan, angle, messenger,
-} = await import(process.env.CURVES_MODULE);
-const { ladders } = JSON.parse(readFileSync(process.env.CURVES_NUMBERS, "utf8"));
+  climb, rungPosition, pieces, read, regions, meeting, valueOfT, valueOfBoundary, toSlider, fromSlider, masts, logitSpan, angle, messenger,
+} = await import(process.env.MODULE);
+const { ladders } = JSON.parse(readFileSync(process.env.NUMBERS, "utf8"));
 
 for (const { name, ladder, between } of ladders) {
   const step = ladder.theta / (ladder.T[0].length - 1);
@@ -75,9 +75,9 @@ test("jumps that are far apart are two jumps, not one that moved", () => {
 });
 
 test("values outside the ladder are its ends, and one rung is a ladder", () => {
-  assert.deepEqual(place([0, 1, 2], -1), [0, 0]);
-  assert.deepEqual(place([0, 1, 2], 1.25), [1, 0.25]);
-  assert.deepEqual(place([0, 1, 2], 9), [1, 1]);
+  assert.deepEqual(rungPosition([0, 1, 2], -1), [0, 0]);
+  assert.deepEqual(rungPosition([0, 1, 2], 1.25), [1, 0.25]);
+  assert.deepEqual(rungPosition([0, 1, 2], 9), [1, 1]);
   const one = { theta: 1, values: [3], T: [flat(0)], N: [flat(1)], marks: [[[], [], [], []]] };
   assert.deepEqual(climb(one, 5).T, flat(0));
 });

@@ -14,26 +14,26 @@ function near(found, wanted, tolerance = 1e-5) {
 
 test("points are turned and put on the screen", () => {
   const { points, rotation, x, y, z } = reference.placed;
-  const at = view.placed(Float32Array.from(points), 3, rotation, 300, 200, 150);
+  const at = view.toScreen(Float32Array.from(points), 3, rotation, 300, 200, 150);
   near(at.x, x, 1e-3);
   near(at.y, y, 1e-3);
   near(at.z, z);
-  const flat = view.placed(Float32Array.of(0.5, -1), 2, rotation, 10, 20, 4);
+  const flat = view.toScreen(Float32Array.of(0.5, -1), 2, rotation, 10, 20, 4);
   assert.deepEqual([flat.x[0], flat.y[0], flat.z[0]], [12, 24, 0]);
 });
 
 test("a turn is a product of rotations and stays one", () => {
-  near(view.turned(reference.placed.rotation, 0.3, -0.7), reference.turned);
+  near(view.rotate(reference.placed.rotation, 0.3, -0.7), reference.turned);
   let R = reference.placed.rotation;
-  for (let i = 0; i < 5000; i++) R = view.turned(R, 0.1, 0.07);
+  for (let i = 0; i < 5000; i++) R = view.rotate(R, 0.1, 0.07);
   for (let i = 0; i < 3; i++) {
     for (let j = 0; j < 3; j++) {
       near([view.dot3(R.slice(3 * i, 3 * i + 3), R.slice(3 * j, 3 * j + 3))], [Number(i === j)], 1e-12);
     }
   }
-  const [front, x] = [[0, 0, 1], (r) => view.placed(Float32Array.of(0, 0, 1), 3, r, 0, 0, 1)];
-  const right = x(view.turned([1, 0, 0, 0, 1, 0, ...front], 0.2, 0));
-  const down = x(view.turned([1, 0, 0, 0, 1, 0, ...front], 0, 0.2));
+  const [front, x] = [[0, 0, 1], (r) => view.toScreen(Float32Array.of(0, 0, 1), 3, r, 0, 0, 1)];
+  const right = x(view.rotate([1, 0, 0, 0, 1, 0, ...front], 0.2, 0));
+  const down = x(view.rotate([1, 0, 0, 0, 1, 0, ...front], 0, 0.2));
   assert.ok(right.x[0] > 0.1 && down.y[0] > 0.1, "the near side follows the pointer");
 });
 
@@ -96,7 +96,7 @@ test("the pointer finds the nearest point in front, a lasso those inside it", ()
   const { x, y, z, pointer, nearest, polygon, caught } = reference.hit;
   const at = { x, y, z };
   pointer.forEach(([px, py], i) => assert.equal(view.hit(at, px, py, 12), nearest[i]));
-  assert.deepEqual(view.caught(at, polygon), caught);
+  assert.deepEqual(view.pointsInside(at, polygon), caught);
   assert.ok(!view.inside([[0, 0], [4, 0], [4, 4], [2, 1], [0, 4]], 2, 3), "a notch is outside");
 });
 
@@ -108,12 +108,12 @@ test("bits are numpy's", () => {
 test("marks cover each other without holes", () => {
   const pixels = new Uint32Array(30 * 30);
   const [disc, cross] = [view.mark("disc", 3), view.mark("cross", 4)];
-  view.stamped(pixels, 30, 30, disc, 15, 15, view.packed("#0072B2"), 256);
+  view.stamp(pixels, 30, 30, disc, 15, 15, view.packColor("#0072B2"), 256);
   assert.equal(pixels[15 * 30 + 15], 0xffb27200);
   const before = pixels.map((p) => p >>> 24);
-  for (let i = 0; i < 9; i++) view.stamped(pixels, 30, 30, i % 2 ? cross : disc, 13 + i / 2, 15, view.packed("#D55E00"), 200);
+  for (let i = 0; i < 9; i++) view.stamp(pixels, 30, 30, i % 2 ? cross : disc, 13 + i / 2, 15, view.packColor("#D55E00"), 200);
   pixels.forEach((p, i) => assert.ok(p >>> 24 >= before[i] - 2, `${i} lost opacity: ${p >>> 24}, was ${before[i]}`));
-  view.stamped(pixels, 30, 30, disc, -5, 200, 0, 256); // off the picture: nothing, and no error
+  view.stamp(pixels, 30, 30, disc, -5, 200, 0, 256); // off the picture: nothing, and no error
   assert.notDeepEqual(disc.alpha, view.mark("cross", 3).alpha);
 });
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data.helpers import labeled_embeddings, means
+from panels.helpers import set_theme
 
 from workbench.core.errors import InputError
 from workbench.data.embeddings import read
@@ -46,7 +47,6 @@ def test_parquet_is_read_in_all_its_forms(tmp_path, given_arrays, form):
     write_table(pyarrow.table(columns | {"label": names}), tmp_path / "e.parquet", row_group_size=40)
     explorer = Explorer(tmp_path / "e.parquet")
     np.testing.assert_allclose(explorer.snapshot.x, x, atol=1e-6)
-    assert [explorer._labels[j] for j in explorer.snapshot.y] == names
     table = read_table(explorer.export(tmp_path / "o.parquet"))
     assert table.column_names == list(COLUMNS)
     assert table["label"].to_pylist() == names
@@ -56,13 +56,12 @@ def test_an_explorer_links_its_views_and_says_what_it_shows(tmp_path, given_arra
     x, labels = given_arrays
     images = np.random.default_rng(0).integers(0, 255, (90, 5, 4), dtype=np.uint8)
     explorer = Explorer(x, labels, images=images, limit=30)
-    said = (
-        "30 of 90 embeddings of 6 numbers, stratified by class; 5 classes; centers: the mean directions of the classes"
-    )
+    centers = "centers: the mean directions of the classes"
+    said = f"30 of 90 embeddings of 6 dimensions, stratified by class; 5 classes; {centers}"
     assert repr(explorer) == f"Explorer: {said}"
     assert explorer.children[0].value == said
     assert all(view.pushed for view in (explorer.sphere, explorer.queue))
-    explorer.queue.told({"pick": explorer.queue._newest[0]["rows"][0]["id"]})
+    explorer.queue.on_message({"pick": explorer.queue.newest[0]["rows"][0]["id"]})
     assert len(explorer.selection.classes) == 2
     assert explorer.sphere.chosen == list(explorer.selection.classes)
     assert set(explorer.snapshot.y[list(explorer.selection.samples)]) == set(explorer.selection.classes)
@@ -103,8 +102,7 @@ def test_what_is_plotted_is_written(tmp_path, given_arrays):
 def test_embeddings_alone_show_the_sphere_and_say_what_is_missing(tmp_path, given_arrays):
     explorer = Explorer(given_arrays[0])
     assert repr(explorer) == (
-        "Explorer: all 90 embeddings of 6 numbers; one class, so there are no similarities, hardness and hard negatives"
-        " to show: give labels"
+        "Explorer: all 90 embeddings of 6 dimensions; one class: similarities, hardness and hard negatives need labels"
     )
     assert explorer.sphere.pushed == 1
     lines = explorer.export(tmp_path / "o.csv").read_text(encoding="utf-8").splitlines()
@@ -118,9 +116,9 @@ def test_a_file_is_opened_and_what_is_given_counts_more(tmp_path, given_arrays, 
     with pytest.raises(InputError, match="labels hold 7; with 5 centers they must be 0 to 4"):
         Explorer(path)
     explorer = Explorer(str(path), labels=np.searchsorted([0, 3, 7, 12, 40], labels))
-    assert "all 90 embeddings of 6 numbers; 5 classes; centers: given" in repr(explorer)
+    assert "all 90 embeddings of 6 dimensions; 5 classes; centers: given" in repr(explorer)
     assert explorer.picture(0)
-    assert capsys.readouterr().err == ""  # progress is for what takes over a second
+    assert capsys.readouterr().err == ""  # no progress in the first second
     np.savez(path, centers=x)
     with pytest.raises(InputError, match="holds centers but no embeddings"):
         Explorer(path)
@@ -149,7 +147,7 @@ explorer
 def test_the_explorer_in_jupyterlab(open_notebook, artefacts: Path):
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=20_000)  # a busy computer is no failure
+    expect.set_options(timeout=20_000)  # for a busy machine
     page = open_notebook([SHOW])
     page.set_viewport_size({"width": 1600, "height": 1400})
     table = page.locator(".workbench-queue table")
@@ -160,16 +158,16 @@ def test_the_explorer_in_jupyterlab(open_notebook, artefacts: Path):
     expect(table).to_have_attribute("aria-label", re.compile("Hard negatives of "))
     page.screenshot(path=artefacts / "explorer_light.png")
 
-    # Keyboard alone: the second row is picked, and everything else is grey, and then nothing is.
+    # Keyboard only: select the second row, which grays out all others; clear the selection.
     rows.first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(rows.nth(1)).to_have_attribute("aria-selected", "true")
-    expect(rows.nth(0)).to_have_class("workbench-queue-grey")
-    page.evaluate("void window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    expect(rows.nth(0)).to_have_class("workbench-queue-gray")
+    set_theme(page, "Dark")
     page.wait_for_timeout(1500)
     page.screenshot(path=artefacts / "explorer_dark.png")
-    rows.nth(1).focus()  # which JupyterLab takes away as it changes the theme
+    rows.nth(1).focus()  # JupyterLab removes the focus when it changes the theme
     page.keyboard.press("Escape")
     expect(rows.nth(1)).to_have_attribute("aria-selected", "false")
     page.get_by_label("Class whose hard negatives are shown").select_option(label="3")

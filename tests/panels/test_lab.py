@@ -1,23 +1,23 @@
-"""The live lab without a browser: controls, scenes, selection, saving and opening, export, two sessions together."""
+"""The live lab without a browser: controls, scenes, selection, save and load, export, Versus."""
 
 import csv
 import gc
 import json
 import math
-import threading
 import time
 import weakref
 
 import numpy as np
 import pytest
+from panels.helpers import find_threads, join_threads
 from trainings import session_config as config
 from trainings import session_images as data
 
 from workbench.core.errors import InputError
 from workbench.margins import ArcFace
-from workbench.panels.export import call
+from workbench.panels.export import python_call
 from workbench.panels.lab import Lab, mean_hard_cosine
-from workbench.panels.scenes import SCENES, fitting
+from workbench.panels.scenes import SCENES, scenes_for
 from workbench.panels.versus import Versus
 from workbench.training.live.session import LiveSession
 
@@ -42,8 +42,8 @@ def test_it_shows_what_the_session_has(lab):
     shown = lab()
     shown.session.run(5, block=True)
     shown.refresh()
-    assert "step 5" in shown.bar._state.value
-    assert len(shown.training.trail) == 5
+    assert "step 5" in shown.bar.status.value
+    assert len(shown.training.history) == 5
     assert shown.hardness.result is not None
     shown.gradients.wait()
     assert shown.gradients.result is not None
@@ -59,53 +59,53 @@ def test_it_shows_every_kind_of_method(lab, method):
     shown.session.set(method=method)
     shown.session.run(2, block=True)
     shown.refresh()
-    assert shown.bar._problem.value == ""
-    assert shown.bar._choices["method"].value == method
+    assert shown.bar.message.value == ""
+    assert shown.bar.choices["method"].value == method
 
 
 def test_a_control_of_the_curves_changes_the_session_and_is_marked(lab):
     shown = lab(recipe="preset")
-    shown.curves.told({"set": {"m0": 0.3}, "id": 1})
+    shown.curves.on_message({"set": {"m0": 0.3}, "id": 1})
     shown.session.step()
     shown.refresh()
     assert shown.session.job.objective.margin.m0 == 0.3
-    assert [m["label"] for m in shown.training._marks] == ["m0 0.3"]
-    shown.curves.told({"set": {"theta": 1.0}, "id": 2})
+    assert [m["label"] for m in shown.training.children[0].newest[0]["marks"]] == ["m0 0.3"]
+    shown.curves.on_message({"set": {"theta": 1.0}, "id": 2})
     assert shown.theta == 1.0
 
 
 def test_buttons_and_keys_do_what_they_say(lab):
     shown = lab(recipe="preset")
-    shown.bar.do("step")
+    shown.bar.run_command("step")
     assert shown.session.at == 1
     shown.session.set(m0=0.1)
-    shown.bar.do("undo")
+    shown.bar.run_command("undo")
     assert shown.session.tuning.values["m0"] == 0.4
-    shown.bar.do("redo")
+    shown.bar.run_command("redo")
     assert shown.session.tuning.values["m0"] == 0.1
-    shown.bar.do("snapshot")
-    assert "step 1" in shown.bar._choices["restore"].options
-    shown.bar.do("run")
+    shown.bar.run_command("snapshot")
+    assert "step 1" in shown.bar.choices["restore"].options
+    shown.bar.run_command("run")
     shown.session.wait()
-    shown.bar._choices["restore"].value = "step 1"
+    shown.bar.choices["restore"].value = "step 1"
     assert shown.session.job.step == 1
-    shown.bar.do("toggle")
+    shown.bar.run_command("toggle")
     assert shown.session.status == "playing"
-    shown.bar.do("toggle")
+    shown.bar.run_command("toggle")
     assert shown.session.status == "paused"
-    shown.bar._choices["weighting"].value = "focal"
-    shown.bar._choices["method"].value = "arcface"
+    shown.bar.choices["weighting"].value = "focal"
+    shown.bar.choices["method"].value = "arcface"
     shown.session.step()
     assert (shown.session.tuning.method, shown.session.tuning.weighting) == ("arcface", "mean")
 
 
 def test_what_cannot_be_is_said_and_taken_back(lab):
     shown = lab()
-    shown.bar.do("restore", "nowhere")
-    assert "snapshot" in shown.bar._problem.value
+    shown.bar.run_command("restore", "nowhere")
+    assert "snapshot" in shown.bar.message.value
     shown.session.stop()
-    shown.bar.do("toggle")
-    assert "was stopped" in shown.bar._problem.value
+    shown.bar.run_command("toggle")
+    assert "was stopped" in shown.bar.message.value
 
 
 def test_a_training_that_fails_says_so_with_its_traceback(lab, monkeypatch):
@@ -114,7 +114,7 @@ def test_a_training_that_fails_says_so_with_its_traceback(lab, monkeypatch):
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         shown.session.step()
     shown.refresh()
-    said = shown.bar._problem.value
+    said = shown.bar.message.value
     assert "Training stopped: ZeroDivisionError: division by zero." in said
     assert "<details>" in said
     assert "in _advance" in said
@@ -124,19 +124,19 @@ def test_scenes_start_afresh_and_say_what_to_look_for(lab):
     shown = lab()
     shown.session.run(3, block=True)
     old = shown.session
-    shown.bar._choices["scene"].value = "m too large: collapse"
+    shown.bar.choices["scene"].value = "m too large: collapse"
     assert old.status == "stopped"
     assert shown.session.tuning.values["m"] == 1.2
     assert shown.session.images is old.images
-    assert "far side" in shown.bar._says.value
+    assert "far side" in shown.bar.description.value
     with pytest.raises(InputError, match="scene"):
         shown.play_scene("m too small")
 
 
 def test_every_scene_can_be_made():
     images = data(classes=6)
-    assert len(fitting(6)) == len(SCENES) - 1
-    for scene in fitting(6).values():
+    assert len(scenes_for(6)) == len(SCENES) - 1
+    for scene in scenes_for(6).values():
         session = LiveSession(images=images, name="scene", batch=16, dim=3, device="cpu", **scene.settings)
         try:
             session.run(2, block=True)
@@ -152,7 +152,7 @@ def test_selection_is_one_for_all_views(lab):
     shown.selection.classes = (3, 1, 3)
     shown.selection.samples = [5, 2]
     assert shown.selection.classes == (1, 3)
-    assert shown.hardness._lit().sum() == shown.similarities._lit().sum() == 2
+    assert shown.hardness.lit.sum() == shown.similarities.lit.sum() == 2
 
 
 def test_saved_and_opened_again(lab, tmp_path):
@@ -175,7 +175,7 @@ def test_saved_and_opened_again(lab, tmp_path):
 
 
 def test_export_writes_what_is_shown(lab, tmp_path, monkeypatch):
-    monkeypatch.setattr("workbench.panels.export.find_spec", lambda name: None)  # no pictures: they take a browser
+    monkeypatch.setattr("workbench.panels.export.find_spec", lambda name: None)  # no image files, which need a browser
     shown = lab()
     shown.session.run(4, block=True)
     shown.session.set(m0=0.2)
@@ -184,7 +184,7 @@ def test_export_writes_what_is_shown(lab, tmp_path, monkeypatch):
     assert files == {"lab.html", "call.py", "session.json", "samples.csv", "steps.csv", "events.csv"}
     with (tmp_path / "found/samples.csv").open() as file:
         rows = list(csv.DictReader(file))
-    seen = shown._shown
+    seen = shown.snapshot
     own = [float(row["own_cosine"]) for row in rows]
     assert np.allclose(own, seen.cos[np.arange(48), seen.y], atol=1e-6)
     with (tmp_path / "found/events.csv").open() as file:
@@ -199,7 +199,7 @@ def test_export_writes_what_is_shown(lab, tmp_path, monkeypatch):
 
 def test_the_call_makes_the_lab_again(lab):
     session = lab().session
-    said = call(session, math.radians(70))
+    said = python_call(session, math.radians(70))
     made = eval(said, {"Lab": dict})
     assert made == {
         "method": "npcface",
@@ -215,12 +215,11 @@ def test_the_call_makes_the_lab_again(lab):
 def test_closing_ends_its_threads(lab):
     shown = lab(name="closing")
     shown.session.play()
-    threads = [shown._pump._thread, *(t for t in threading.enumerate() if t.name == "worker of closing")]
-    assert len(threads) == 2
+    assert find_threads("refresh")
+    assert find_threads("worker of closing")
     shown.close()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
+    join_threads("refresh")
+    join_threads("worker of closing")
 
 
 def test_running_the_cell_again_leaves_nothing_of_the_old_lab():
@@ -229,11 +228,11 @@ def test_running_the_cell_again_leaves_nothing_of_the_old_lab():
 
     old = made()
     gone = weakref.ref(old)
-    pump = old._pump._thread
+    (thread,) = find_threads("refresh")
     del old
     new = made()
-    pump.join()  # ends once its lab is closed
-    for _ in range(600):  # a thread that was drawing may hold the lab for a moment on a busy machine
+    thread.join()  # ends when its lab is closed
+    for _ in range(600):  # a thread may still hold a reference to the lab
         gc.collect()
         if gone() is None:
             break
@@ -254,7 +253,7 @@ def test_mean_hard_cosine_is_the_mean_over_samples_with_hard_negatives(lab):
     shown = lab(method="arcface", recipe="preset")
     shown.session.run(2, block=True)
     shown.refresh()
-    seen, margin = shown._shown, shown.session.tuning.composed.margin_of(shown.session.tuning.values | {"m": 0.5})
+    seen, margin = shown.snapshot, shown.session.tuning.composed.margin_of(shown.session.tuning.values | {"m": 0.5})
     means = []
     for cos, y in zip(seen.cos, seen.y, strict=True):
         hard = [c for j, c in enumerate(cos) if j != y and c > math.cos(math.acos(cos[y]) + 0.5)]

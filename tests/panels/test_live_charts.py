@@ -1,19 +1,17 @@
-"""The live charts and the four views on them: their numbers are the probes', and the browser reads the same ones."""
+"""Chart and the four views made of charts: their values equal those of the probes, in Python and in JavaScript."""
 
 import base64
 import dataclasses
 import json
 import math
-import os
-import subprocess
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from panels.helpers import run_node, set_theme
 
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot, Step
@@ -22,13 +20,14 @@ from workbench.curves.gradients import GRID
 from workbench.evaluation.verification import all_pairs, verify
 from workbench.margins.positive import ArcFace
 from workbench.methods import METHODS, build
-from workbench.panels.gradients_view import GradientsView, composed, logits_per_cosine, the_rest
+from workbench.panels.gradients_view import GradientsView, further_centers, logits_per_cosine
 from workbench.panels.hardness_view import HardnessView
-from workbench.panels.kit.chart import Axis, Chart, bars, end_above, reaching
+from workbench.panels.kit.chart import Chart, ChartAxis, bars, extend_span, round_up
+from workbench.panels.kit.history import StepHistory, decimate
 from workbench.panels.kit.selection import Selection
 from workbench.panels.kit.stream import source
-from workbench.panels.kit.trail import Trail, decimated
-from workbench.panels.similarities_view import SimilaritiesView, some_classes
+from workbench.panels.method_setting import build_objective
+from workbench.panels.similarities_view import SimilaritiesView, sample_classes
 from workbench.panels.training_view import MARKS, TrainingView
 from workbench.probes.hardness import hardness, own_and_nearest
 from workbench.probes.pairs import pair_similarity
@@ -39,7 +38,7 @@ SETTINGS = {"m": 0.5, "s": 24.0, "guard": "wrap", "grad": "exact", "lr": 0.1}
 
 
 def snapshot(step=0, samples=60, classes=12, dim=8, noise=1.0, seed=0, **parameters):
-    """Samples around centers, near enough that some are misclassified."""
+    """Samples around class centers, some of them misclassified."""
     rng = np.random.default_rng([seed, step])
     W, y = rng.normal(size=(classes, dim)), np.arange(samples) % classes
     x = (W[y] + noise * rng.normal(size=(samples, dim))).astype(np.float32)
@@ -48,7 +47,7 @@ def snapshot(step=0, samples=60, classes=12, dim=8, noise=1.0, seed=0, **paramet
 
 def shown(chart):
     """The last frame of a chart: its head, and its arrays layer by layer."""
-    head, buffers = chart._newest
+    head, buffers = chart.newest
     counts = {"bars": 2, "line": 2, "points": 4, "map": 1}
     rest = list(buffers)
     layers = []
@@ -127,24 +126,24 @@ def test_own_and_nearest_extend_what_hardness_measures():
     np.testing.assert_array_equal(found.misclassified, nearest > own)
 
 
-# --- axes, trails
+# --- axes, history
 
 
 @settings(max_examples=100)
 @given(st.floats(1e-9, 1e9))
 def test_an_axis_ends_at_a_round_number_not_far_above(value):
-    end = end_above(value)
+    end = round_up(value)
     assert value * (1 - 1e-8) <= end <= 1.7 * value
     assert float(f"{end:.1e}") == pytest.approx(end)
 
 
 def test_an_axis_grows_in_steps_and_fits_only_when_asked():
-    assert reaching((0.0, 1.0), 0.2, 0.9) == (0.0, 1.0)
-    assert reaching((0.0, 1.0), -0.3, 1.2) == (-0.3, 1.5)
+    assert extend_span((0.0, 1.0), 0.2, 0.9) == (0.0, 1.0)
+    assert extend_span((0.0, 1.0), -0.3, 1.2) == (-0.3, 1.5)
     again = []
-    chart = Chart("x", fitted=lambda: again.append(chart.reach("y", 0.0, 2.0)))
+    chart = Chart("x", on_fit=lambda: again.append(chart.reach("y", 0.0, 2.0)))
     assert chart.reach("y", 0.0, 40.0) == (0.0, 50.0) == chart.reach("y", 0.0, 2.0)
-    chart.told({"fit": True})
+    chart.on_message({"fit": True})
     assert again == [(0.0, 2.0)]
     chart.close()
 
@@ -154,23 +153,23 @@ def test_an_axis_grows_in_steps_and_fits_only_when_asked():
 def test_decimation_keeps_the_extremes_and_the_ends(points, seed):
     y = np.random.default_rng(seed).normal(size=points)
     x = np.arange(points, dtype=float)
-    fewer_x, fewer_y = decimated(x, y)
+    fewer_x, fewer_y = decimate(x, y)
     assert len(fewer_x) <= 1700
     assert (np.diff(fewer_x) > 0).all()
     assert (fewer_y.min(), fewer_y.max(), fewer_y[0], fewer_y[-1]) == (y.min(), y.max(), y[0], y[-1])
     np.testing.assert_array_equal(y[fewer_x.astype(int)], fewer_y)
 
 
-def test_a_trail_that_goes_back_keeps_the_old_way_apart():
-    trail = Trail(1)
+def test_a_history_that_goes_back_keeps_the_old_branch():
+    history = StepHistory(1)
     for step in range(5):
-        trail.add(step, 10.0 * step)
-    trail.add(2, 7.0)
-    np.testing.assert_array_equal(trail.arrays(), [[0, 1, 2], [0, 10, 7]])
-    np.testing.assert_array_equal(trail.past, [[[1, 2, 3, 4], [10, 20, 30, 40]]])
-    trail.back(3)
-    assert trail.last == 2
-    assert len(trail.past) == 1
+        history.add(step, 10.0 * step)
+    history.add(2, 7.0)
+    np.testing.assert_array_equal(history.arrays(), [[0, 1, 2], [0, 10, 7]])
+    np.testing.assert_array_equal(history.past, [[[1, 2, 3, 4], [10, 20, 30, 40]]])
+    history.rewind(3)
+    assert history.last == 2
+    assert len(history.past) == 1
 
 
 # --- similarities
@@ -207,28 +206,28 @@ def test_the_threshold_starts_at_a_far_of_one_percent():
     view.close()
 
 
-def test_an_interval_selects_its_samples_and_greys_the_others():
+def test_an_interval_selects_its_samples_and_grays_the_others():
     snap, selection = snapshot(), Selection()
     view = SimilaritiesView(selection)
     view.mode = "own"
     view.show(snap)
     (chart,) = charts(view)
     own = own_and_nearest(snap.cos, snap.y)[0]
-    chart.told({"brush": {"x": [0.2, 0.7], "y": [0, 1]}})
+    chart.on_message({"brush": {"x": [0.2, 0.7], "y": [0, 1]}})
     assert selection.samples == tuple(np.flatnonzero((own >= 0.2) & (own <= 0.7)))
-    grey, lit = (
+    gray, lit = (
         [a for h, a in shown(chart)[1] if h["kind"] == "bars" and bool(h["name"]) is named] for named in (False, True)
     )
     inside = (own >= 0.2) & (own <= 0.7)
     wrong = snap.cos.argmax(axis=1) != snap.y
-    for group, all_of_it, some in zip((~wrong, wrong), grey, lit, strict=True):
+    for group, all_of_it, some in zip((~wrong, wrong), gray, lit, strict=True):
         np.testing.assert_allclose(all_of_it[1].sum(), 1, rtol=1e-6)
         np.testing.assert_allclose(some[1].sum(), (group & inside).sum() / group.sum(), rtol=1e-6)
-    chart.told({"brush": None})
+    chart.on_message({"brush": None})
     assert selection.samples == ()
     assert len([h for h, _ in shown(chart)[1] if h["kind"] == "bars"]) == 2
     view.mode = "pairs"
-    chart.told({"brush": {"x": [-1, 1], "y": [0, 1]}})  # an interval of pairs selects nothing
+    chart.on_message({"brush": {"x": [-1, 1], "y": [0, 1]}})  # pairs cannot be selected
     assert selection.samples == ()
     view.close()
 
@@ -250,13 +249,13 @@ def test_pairs_with_a_selected_sample_are_lit():
 
 def test_of_many_samples_whole_classes_are_compared_and_it_is_said():
     y = np.repeat(np.arange(300), 4)
-    kept = some_classes(y, 500)
+    kept = sample_classes(y, 500)
     assert len(kept) == 500
     assert all((y[kept] == c).sum() == 4 for c in np.unique(y[kept]))
-    np.testing.assert_array_equal(kept, some_classes(y, 500))
+    np.testing.assert_array_equal(kept, sample_classes(y, 500))
     view = SimilaritiesView(Selection())
     view.show(snapshot(samples=1200, classes=300))
-    assert "500 of the 1,200 samples, whole classes drawn at random" in shown(charts(view)[0])[0]["note"]
+    assert "500 of the 1,200 samples: all samples of randomly chosen classes" in shown(charts(view)[0])[0]["note"]
     assert view.result.n_genuine + view.result.n_impostor == 500 * 499 // 2
     view.close()
 
@@ -271,8 +270,8 @@ def test_one_class_alone_and_no_misclassified_sample_are_no_trouble():
             view.show(snap)
             assert shown(charts(view)[0])[0]["note"]
     hard.show(clean)
-    assert "too few of them for r" in shown(charts(hard)[0])[0]["note"]
-    json.dumps([c._newest[0] for c in (*charts(view), *charts(hard))], allow_nan=False)
+    assert "too few for r" in shown(charts(hard)[0])[0]["note"]
+    json.dumps([c.newest[0] for c in (*charts(view), *charts(hard))], allow_nan=False)
     view.close(), hard.close()
 
 
@@ -300,13 +299,13 @@ def test_the_scatter_and_r_are_the_probes():
     view.close()
 
 
-def test_a_box_selects_and_another_view_greys():
+def test_a_box_selects_and_another_view_grays():
     snap, selection = snapshot(), Selection()
     view, other = HardnessView(selection, lambda i: None), HardnessView(selection, lambda i: None)
     view.show(snap), other.show(snap)
     x, y, *_ = layer(charts(view)[0], "points")
     corners = chart_box(x[[4, 9]], y[[4, 9]])
-    charts(view)[0].told({"brush": corners})
+    charts(view)[0].on_message({"brush": corners})
     inside = (x >= corners["x"][0]) & (x <= corners["x"][1]) & (y >= corners["y"][0]) & (y <= corners["y"][1])
     assert {4, 9} <= set(selection.samples) == set(np.flatnonzero(inside))
     np.testing.assert_array_equal(layer(charts(other)[0], "points")[3], inside)
@@ -323,12 +322,12 @@ def test_a_sample_is_told_with_its_image():
     scatter = charts(view)[0]
     sent = []
     scatter.send = lambda content, buffers=(): sent.append((content, buffers))
-    scatter.told({"hover": 7})  # before anything is shown
+    scatter.on_message({"hover": 7})  # before anything is shown
     view.show(snap)
     for i in (7, 8, 1000):
-        scatter.told({"hover": i})
+        scatter.on_message({"hover": i})
     other = own_and_nearest(snap.cos, snap.y)[2]
-    texts = [f"sample {i}, class {snap.y[i]}\nnearest other: class {other[i]}" for i in (7, 8)]
+    texts = [f"sample {i}, class {snap.y[i]}\nnearest other center: class {other[i]}" for i in (7, 8)]
     assert sent == [
         ({"about": 7, "text": ""}, []),
         ({"about": 7, "text": texts[0]}, [b"image"]),
@@ -338,12 +337,12 @@ def test_a_sample_is_told_with_its_image():
     view.close()
 
 
-def test_going_back_in_time_greys_the_old_way():
+def test_going_back_in_time_grays_the_old_way():
     view = HardnessView(Selection(), lambda i: None)
     for step in (0, 10, 20, 10):
         view.show(snapshot(step, noise=1.5, seed=step))
-    lines = [(head["colour"], arrays[0].tolist()) for head, arrays in shown(charts(view)[1])[1]]
-    assert lines == [("grey", [0, 10, 20]), (1, [0, 10])]
+    lines = [(head["color"], arrays[0].tolist()) for head, arrays in shown(charts(view)[1])[1]]
+    assert lines == [("gray", [0, 10, 20]), (1, [0, 10])]
     view.close()
 
 
@@ -351,7 +350,7 @@ def test_going_back_in_time_greys_the_old_way():
 
 
 def test_the_gradient_is_that_of_training():
-    """At cosines that stand for the own center, the nearest other one and the rest: dL/dcos by the objective itself."""
+    """dL/dcos by autograd of the objective, at the cosines of the own, the nearest other and the further centers."""
     view = GradientsView("npcface")
     snap = snapshot(**METHODS["npcface"].settings())
     view.show(snap)
@@ -367,7 +366,7 @@ def test_the_gradient_is_that_of_training():
     assert found.map.negative[row, column] == pytest.approx(float(cos.grad[0, 1]), rel=1e-9)
     plane, curves = charts(view)
     np.testing.assert_allclose(layer(plane, "map")[0], found.map.target.ravel(), rtol=1e-6)
-    np.testing.assert_allclose(layer(curves, "line", "on cos θ_y, own center")[1], found.own, rtol=1e-6)
+    np.testing.assert_allclose(layer(curves, "line", "dL/dcos θ_y, own center")[1], found.own, rtol=1e-6)
     x, y, group, _ = layer(plane, "points")
     own, nearest, _ = own_and_nearest(snap.cos, snap.y)
     np.testing.assert_allclose([np.cos(x), np.cos(y)], [own, nearest], atol=1e-6)
@@ -391,21 +390,22 @@ def test_the_other_cosine_is_shown_when_asked_for():
     view = GradientsView("arcface")
     view.show(snapshot())
     view.wait()
-    view._shown.value = "negative"
+    view.children[0].value = "negative"
     np.testing.assert_allclose(layer(charts(view)[0], "map")[0], view.result.map.negative.ravel(), rtol=1e-6)
     view.close()
 
 
 def test_the_rest_weighs_what_all_further_centers_do():
     snap = snapshot(samples=5, classes=200)
-    rest, theta = the_rest(snap.cos, snap.y, 24.0)
+    rest, theta = further_centers(snap.cos, snap.y, 24.0)
     further = [np.sort(np.delete(row, y))[:-1] for row, y in zip(snap.cos, snap.y, strict=True)]
     weights = [np.exp(24.0 * row).sum() for row in further]
     assert rest == 64
     assert rest * math.exp(24.0 * math.cos(theta)) == pytest.approx(np.median(weights), rel=1e-6)
-    assert the_rest(snap.cos[:, :2], np.zeros(5, dtype=int), 24.0)[0] == 0
+    assert further_centers(snap.cos[:, :2], np.zeros(5, dtype=int), 24.0)[0] == 0
     softmax = snapshot(**METHODS["softmax"].settings())
-    assert logits_per_cosine(composed(METHODS["softmax"], softmax, 12), softmax.length) == pytest.approx(softmax.length)
+    objective = build_objective(METHODS["softmax"], softmax.parameters, softmax.state, 12)
+    assert logits_per_cosine(objective, softmax.length) == pytest.approx(softmax.length)
 
 
 def test_gradients_are_found_again_only_when_something_moved():
@@ -448,11 +448,11 @@ def test_it_follows_a_change_of_method_and_says_what_has_no_gradient():
 
 def test_showing_does_not_wait_for_the_gradients(monkeypatch):
     free = threading.Event()
-    monkeypatch.setattr("workbench.panels.gradients_view.find", lambda wanted: free.wait(10) and None)
+    monkeypatch.setattr("workbench.panels.gradients_view.compute_gradients", lambda request: free.wait(10) and None)
     view = GradientsView("arcface")
     view.show(snapshot())
     assert view.result is None
-    assert "being computed" in shown(charts(view)[0])[0]["note"]
+    assert "Computing" in shown(charts(view)[0])[0]["note"]
     free.set()
     view.wait()
     view.close()
@@ -483,7 +483,7 @@ def test_every_step_is_kept_and_the_drawing_keeps_the_extremes():
     for step in steps_of(losses):
         view.add(step)
     view.draw()
-    np.testing.assert_array_equal(view.trail.arrays()[1], losses)
+    np.testing.assert_array_equal(view.history.arrays()[1], losses)
     _, drawn = layer(charts(view)[0], "line", "loss")
     assert len(drawn) < 1700
     np.testing.assert_allclose(
@@ -492,38 +492,19 @@ def test_every_step_is_kept_and_the_drawing_keeps_the_extremes():
     view.close()
 
 
-def test_what_is_added_is_drawn_soon_and_not_each_time(monkeypatch):
-    waiting = []
-
-    class Timer:
-        """A threading.Timer that fires when the test calls its function."""
-
-        def __init__(self, seconds, function):
-            self.function = function
-
-        def start(self):
-            waiting.append(self.function)
-
-        def cancel(self):
-            pass
-
-    monkeypatch.setattr("workbench.panels.training_view.threading.Timer", Timer)
+def test_steps_are_drawn_together():
     view = TrainingView()
     chart = charts(view)[0]
-    drawn = chart.pushed
     for step in steps_of(np.ones(300)):
         view.add(step)
-    assert (len(waiting), chart.pushed) == (1, drawn)
-    waiting.pop()()
+    assert chart.pushed == 0
+    view.draw()
     assert layer(chart, "line", "loss")[0][-1] == 299
-    assert chart.pushed == drawn + 1
-    for step in steps_of(np.ones(301))[300:]:
-        view.add(step)
-    assert len(waiting) == 1  # what comes after a drawing waits for the next one
+    assert chart.pushed == 1
     view.close()
 
 
-def test_a_restore_draws_the_old_way_grey():
+def test_a_restore_draws_the_old_way_gray():
     view = TrainingView()
     for step in steps_of([5, 4, 3]):
         view.add(step)
@@ -536,8 +517,8 @@ def test_a_restore_draws_the_old_way_grey():
     for chart, old, new in zip(
         charts(view), ([4, 3, 2], [0.1] * 3), ([5, 4, 6, 7], [0.1, 0.1, 0.01, 0.01]), strict=True
     ):
-        lines = [(head["colour"] == "grey", *(a.tolist() for a in arrays)) for head, arrays in shown(chart)[1]]
-        assert [(grey, x) for grey, x, _ in lines] == [(True, [1, 2, 3]), (False, [0, 1, 2, 3])]
+        lines = [(head["color"] == "gray", *(a.tolist() for a in arrays)) for head, arrays in shown(chart)[1]]
+        assert [(gray, x) for gray, x, _ in lines] == [(True, [1, 2, 3]), (False, [0, 1, 2, 3])]
         np.testing.assert_allclose(lines[0][2], old, rtol=1e-6)
         np.testing.assert_allclose(lines[1][2], new, rtol=1e-6)
     marks = shown(charts(view)[0])[0]["marks"]
@@ -556,7 +537,7 @@ def test_of_many_changes_the_last_are_marked_and_it_is_said():
     head, _ = shown(charts(view)[0])
     assert len(head["marks"]) == MARKS
     assert head["marks"][-1]["at"] == MARKS + 49
-    assert f"The last {MARKS} of {MARKS + 50} changes are marked." == head["note"]
+    assert f"The last {MARKS} of {MARKS + 50} parameter changes are marked." == head["note"]
     view.close()
 
 
@@ -575,13 +556,14 @@ def test_a_loss_that_is_not_finite_leaves_the_axes_whole():
 
 def test_health_is_said_newest_first_and_as_text():
     view = TrainingView()
-    view.say("fine <b>")
-    view.say("stuck")
-    assert view._health.value.index("stuck") < view._health.value.index("fine &lt;b&gt;")
+    view.report("fine <b>")
+    view.report("stuck")
+    health = view.children[-1].value
+    assert health.index("stuck") < health.index("fine &lt;b&gt;")
     view.close()
 
 
-# --- the browser's side
+# --- JavaScript
 
 
 def frame_of(chart):
@@ -592,7 +574,7 @@ def frame_of(chart):
 
 
 def numbers():
-    """What the JavaScript should find, computed here."""
+    """The expected results of the JavaScript."""
     snap, selection = snapshot(noise=1.5), Selection()
     pairs, hard = SimilaritiesView(selection), HardnessView(selection, lambda i: None)
     gradients, training = GradientsView("arcface"), TrainingView()
@@ -646,19 +628,15 @@ def numbers():
 
 
 def test_javascript_finds_the_same_numbers(tmp_path, node):
-    module, expected = tmp_path / "chart.mjs", tmp_path / "numbers.json"
-    module.write_text(source("plot.js", "chart.js"), encoding="utf-8")
+    expected = tmp_path / "numbers.json"
     expected.write_text(json.dumps(numbers(), allow_nan=False), encoding="utf-8")
-    places = {"WORKBENCH_MODULE": module.as_uri(), "WORKBENCH_NUMBERS": str(expected)}
-    script = Path(__file__).parents[1] / "js" / "chart.test.mjs"
-    done = subprocess.run([node, "--test", str(script)], env=os.environ | places, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    run_node(node, "chart.test.mjs", tmp_path / "chart.mjs", source("plot.js", "chart.js"), NUMBERS=str(expected))
 
 
 def test_a_frame_is_plain_json_and_the_first_layer_lowest():
     chart = Chart("x")
     first, second = (bars(name, np.arange(3), np.ones(2), 0) for name in "ab")
-    chart.draw(Axis("x", "x", (0.0, 2.0)), Axis("y", "y", (0.0, 1.0)), [first, second])
+    chart.draw(ChartAxis("x", "x", (0.0, 2.0)), ChartAxis("y", "y", (0.0, 1.0)), [first, second])
     head, layers = shown(chart)
     assert [h["name"] for h, _ in layers] == ["a", "b"]
     assert head["frame"] == 1
@@ -671,6 +649,7 @@ import io, numpy as np, ipywidgets as widgets
 from PIL import Image
 from workbench.core.record import Snapshot, Step
 from workbench.panels.kit.selection import Selection
+from workbench.panels.method_setting import build_objective
 from workbench.panels.similarities_view import SimilaritiesView
 from workbench.panels.hardness_view import HardnessView
 from workbench.panels.gradients_view import GradientsView
@@ -701,7 +680,7 @@ INKED = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filt
 def test_charts_in_jupyterlab(open_notebook, artefacts):
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=20_000)  # a busy computer is no failure
+    expect.set_options(timeout=20_000)  # for a busy machine
     page = open_notebook([CELL])
     page.set_viewport_size({"width": 1500, "height": 1900})
     scatter, said = page.get_by_role("img", name="Hardness of samples"), page.locator(".widget-label").first
@@ -710,11 +689,11 @@ def test_charts_in_jupyterlab(open_notebook, artefacts):
         page.wait_for_function("c => c.width > 300", arg=chart.element_handle())
         assert chart.evaluate(INKED) > 1000
 
-    # Keyboard alone: the arrows go from sample to sample, Enter at two corners selects, Escape clears.
+    # Keyboard only: arrow keys move between samples, Enter at two corners selects, Escape clears.
     scatter.focus()
     page.keyboard.press("ArrowRight")
     tip = page.locator(".workbench-tip:visible")
-    expect(tip).to_contain_text("nearest other: class")
+    expect(tip).to_contain_text("nearest other center: class")
     expect(tip.locator("img")).to_be_visible()
     number = tip.inner_text().split("sample ")[1].split(",")[0]
     page.keyboard.press("Enter")
@@ -728,7 +707,7 @@ def test_charts_in_jupyterlab(open_notebook, artefacts):
     place = tip.bounding_box()
     page.keyboard.press("Escape")
     expect(tip).to_have_count(0)
-    page.mouse.move(place["x"] + place["width"] + 14, place["y"] - 10)  # the sample stands there, right of the tip
+    page.mouse.move(place["x"] + place["width"] + 14, place["y"] - 10)  # position of the sample, right of the tooltip
     expect(tip).to_contain_text(f"sample {number},")
 
     box = scatter.bounding_box()
@@ -743,11 +722,11 @@ def test_charts_in_jupyterlab(open_notebook, artefacts):
     page.get_by_role("img", name="Distribution of cosines").focus()
     page.keyboard.press("ArrowLeft")
     expect(readout).not_to_have_text(before)
-    logarithm = page.get_by_role("button", name="Logarithm: Distribution of cosines")
+    logarithm = page.get_by_role("button", name="Log scale: Distribution of cosines")
     logarithm.press("Enter")
     expect(logarithm).to_have_attribute("aria-pressed", "true")
     page.screenshot(path=artefacts / "charts_light.png")
-    page.evaluate("void window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    set_theme(page, "Dark")
     page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
-    page.wait_for_timeout(3000)  # the canvases are drawn again
+    page.wait_for_timeout(3000)  # until the canvases are drawn again
     page.screenshot(path=artefacts / "charts_dark.png")

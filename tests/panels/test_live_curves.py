@@ -1,16 +1,14 @@
-"""CurvesView: what it draws, when it builds ladders, what it answers; and its geometry in node."""
+"""CurvesView: curves, ladders, messages; its geometry in node; and the browser."""
 
 import dataclasses
 import itertools
 import json
 import math
-import os
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from panels.helpers import run_node
 
 from workbench.core.errors import InputError
 from workbench.core.parameters import Param, param
@@ -21,6 +19,7 @@ from workbench.methods import METHODS
 from workbench.methods.method import as_method
 from workbench.panels import curves_view as live
 from workbench.panels.curves_view import CurvesView
+from workbench.panels.kit import stream
 
 THETA = math.radians(80)
 LR = {"lr": Param("η", "learning rate", low=1e-5, high=1.0)}
@@ -28,33 +27,30 @@ LR = {"lr": Param("η", "learning rate", low=1e-5, high=1.0)}
 
 @pytest.fixture(autouse=True)
 def without_rest(monkeypatch):
-    """Ladders at once: how long they rest matters beside a training only."""
-    monkeypatch.setattr(live, "SETTLED", 0.0)
+    """No pauses, which matter during training only; and a browser that acknowledges every frame."""
+    monkeypatch.setattr(live, "QUIET", 0.0)
     monkeypatch.setattr(live, "REST_RUNG", 0.0)
+    monkeypatch.setattr(stream, "IN_FLIGHT", math.inf)
+    monkeypatch.setattr(stream, "TIMEOUT", math.inf)
 
 
-class Lab:
-    """A view whose changes are taken at once, and the messages it sends; `answer` plays the browser."""
+class CurvesHarness:
+    """A view that applies every change, and the messages it sends. watched: whether a browser displays it."""
 
-    def __init__(self, key: str = "arcface", answer: bool = True, method: object = None) -> None:
+    def __init__(self, key: str = "arcface", watched: bool = True, method: object = None) -> None:
         self.method = method or METHODS[key]
         self.values = self.method.settings(next(iter(self.method.presets))) | {"lr": 0.1}
         self.state: dict[str, float] = {}
         self.sent: list[dict] = []
         self.view = CurvesView(self.change, LR)
-        self.view.send = self.receive
-        self.answer = answer
-        if answer:
-            self.tell(ready=True)
+        self.view.send = lambda content, buffers=None: self.sent.append(content)
+        if watched:
+            self.send(ready=True)
         self.show()
 
-    def receive(self, content: dict, buffers: object = None) -> None:
-        self.sent.append(content)
-        if "frame" in content and self.answer:
-            self.view._sent.clear()
-
-    def tell(self, **content: object) -> None:
-        self.view._received(self.view, content, [])
+    def send(self, **content: object) -> None:
+        """Send a message of the browser to the view."""
+        self.view.receive(content)
 
     def change(self, change: dict) -> None:
         values = self.values | change
@@ -66,29 +62,29 @@ class Lab:
         self.view.show(self.method, self.values, self.state, None, THETA, hardness)
 
     def frames(self) -> list[dict]:
-        assert self.view.wait()
+        assert self.view.wait(60)
         return [content for content in self.sent if "frame" in content]
 
 
 def test_the_exact_curves_are_drawn():
-    lab = Lab("npcface", answer=False)
-    assert lab.view.wait()
-    result, margin = lab.view.result, METHODS["npcface"].margin_of(lab.values)
+    harness = CurvesHarness("npcface", watched=False)
+    assert harness.view.wait(60)
+    result, margin = harness.view.result, METHODS["npcface"].margin_of(harness.values)
     assert np.array_equal(result.curve.T, curve(margin, THETA, len(result.curve.phi)).T)
     assert result.actual == pytest.approx(boundaries(margin, THETA))
     assert result.ideal == pytest.approx(ideal_boundaries(margin, THETA))
-    assert repr(lab.view) == f"CurvesView: {result.words()}"
+    assert repr(harness.view) == f"CurvesView: {result.words()}"
 
 
 def test_nobody_looks_nothing_is_built_or_sent():
-    lab = Lab("npcface", answer=False)
-    assert lab.view.wait()
-    assert lab.sent == []
-    assert lab.view._built == {}
+    harness = CurvesHarness("npcface", watched=False)
+    assert harness.view.wait(60)
+    assert harness.sent == []
+    assert harness.view.newest[0]["ladders"] == {}
 
 
 def test_controls_come_from_what_the_parts_declare():
-    controls = {c["name"]: c for c in Lab("npcface").frames()[-1]["controls"]}
+    controls = {c["name"]: c for c in CurvesHarness("npcface").frames()[-1]["controls"]}
     front = [name for name, c in controls.items() if c["front"]]
     assert front == ["m0", "m1", "t", "alpha", "m_mask", "mask", "guard"]
     assert controls["m0"] | {"unit": "rad", "low": 0.0, "high": 1.5, "factors": False} == controls["m0"]
@@ -99,107 +95,106 @@ def test_controls_come_from_what_the_parts_declare():
 
 
 def test_the_handle_is_the_first_parameter_that_moves_T():
-    assert Lab("npcface").frames()[-1]["handle"] == "m0"
-    assert Lab("cosface").frames()[-1]["handle"] == "m"
-    assert Lab("norm_softmax").frames()[-1]["handle"] == ""
+    assert CurvesHarness("npcface").frames()[-1]["handle"] == "m0"
+    assert CurvesHarness("cosface").frames()[-1]["handle"] == "m"
+    assert CurvesHarness("norm_softmax").frames()[-1]["handle"] == ""
 
 
 def test_ladders_are_announced_and_sent_when_asked_for():
-    lab = Lab("curricularface")
-    head = lab.frames()[-1]
-    assert list(head["ladders"]) == ["m", "momentum", "topk"]  # the last two move nothing, which is known now
-    lab.tell(ladders=["m", "momentum", "unknown"])
-    (sent,) = [content for content in lab.sent if "ladder" in content]
+    harness = CurvesHarness("curricularface")
+    head = harness.frames()[-1]
+    assert list(head["ladders"]) == ["m", "momentum", "topk"]  # the last two do not move a curve
+    harness.send(ladders=["m", "momentum", "unknown"])
+    (sent,) = [content for content in harness.sent if "ladder" in content]
     assert (sent["ladder"], sent["version"], sent["theta"]) == ("m", head["ladders"]["m"], THETA)
     assert len(sent["values"]) == len(sent["marks"])
 
 
 def test_a_ladder_outlives_its_own_parameter_and_no_other():
-    lab = Lab("npcface")
-    before = lab.frames()[-1]["ladders"]
-    lab.change({"m0": 0.6})
-    after = lab.frames()[-1]["ladders"]
+    harness = CurvesHarness("npcface")
+    before = harness.frames()[-1]["ladders"]
+    harness.change({"m0": 0.6})
+    after = harness.frames()[-1]["ladders"]
     assert after["m0"] == before["m0"]
     assert after["alpha"] > before["alpha"]
 
 
 def test_a_state_that_drifts_rebuilds_only_what_the_eye_can_tell():
-    lab = Lab("curricularface")
-    lab.state = {"t": 0.3}
-    lab.show()
-    first = lab.frames()[-1]["ladders"]["m"]
-    lab.state = {"t": 0.301}
-    lab.show()
-    assert lab.frames()[-1]["ladders"]["m"] == first
-    assert lab.view.result.curve.state == {"t": 0.301}
-    lab.state = {"t": 0.5}
-    lab.show()
-    assert lab.frames()[-1]["ladders"]["m"] > first
-    assert lab.frames()[-1]["state"] == "t = 0.5"
+    harness = CurvesHarness("curricularface")
+    harness.state = {"t": 0.3}
+    harness.show()
+    first = harness.frames()[-1]["ladders"]["m"]
+    harness.state = {"t": 0.301}
+    harness.show()
+    assert harness.frames()[-1]["ladders"]["m"] == first
+    assert harness.view.result.curve.state == {"t": 0.301}
+    harness.state = {"t": 0.5}
+    harness.show()
+    assert harness.frames()[-1]["ladders"]["m"] > first
+    assert harness.frames()[-1]["state"] == "t = 0.5"
 
 
 def test_the_grabbed_ladder_is_built_first():
-    lab = Lab("npcface", answer=False)
-    assert lab.view.wait()
-    lab.view._grabbed, lab.answer = "alpha", True
-    lab.tell(ready=True)
-    lab.tell(ladders=[])
-    assert lab.view.wait()
-    versions = {name: built.version for name, built in lab.view._built.items()}
+    harness = CurvesHarness("npcface", watched=False)
+    assert harness.view.wait(60)
+    harness.send(grab="alpha")
+    harness.send(ready=True)
+    harness.send(ladders=[])
+    versions = harness.frames()[-1]["ladders"]
     assert min(versions, key=versions.get) == "alpha"
 
 
 def test_the_newest_setting_wins():
-    lab = Lab("npcface")
+    harness = CurvesHarness("npcface")
     for m in np.linspace(0.1, 0.5, 200):
-        lab.change({"m0": float(m)})
-    assert lab.view.wait()
-    assert lab.view.result.parameters["m0"] == 0.5
-    assert lab.view.pushed < 100
+        harness.change({"m0": float(m)})
+    assert harness.view.wait(60)
+    assert harness.view.result.parameters["m0"] == 0.5
+    assert harness.view.pushed < 100
 
 
 def test_the_ghost_is_the_setting_before_the_control_moved():
-    lab = Lab()
-    assert lab.view.wait()  # a setting that was never drawn is no ghost
+    harness = CurvesHarness()
+    assert harness.view.wait(60)  # only a drawn setting can become the ghost
     for m in (0.4, 0.3):
-        lab.change({"m": m})
-        assert lab.view.wait()
-    assert lab.view.ghost.parameters["m"] == 0.5
-    lab.tell(grab="m")
-    lab.change({"m": 0.2})
-    assert lab.frames()[-1]["before"][2] == pytest.approx([(THETA - 0.3) / 2])
-    assert lab.view.ghost.parameters["m"] == 0.3
+        harness.change({"m": m})
+        assert harness.view.wait(60)
+    assert harness.view.ghost.parameters["m"] == 0.5
+    harness.send(grab="m")
+    harness.change({"m": 0.2})
+    assert harness.frames()[-1]["before"][2] == pytest.approx([(THETA - 0.3) / 2])
+    assert harness.view.ghost.parameters["m"] == 0.3
 
 
 def test_a_change_is_answered_and_a_bad_one_in_one_line():
-    lab = Lab()
-    lab.tell(set={"m": 0.4}, id="a:1")
-    assert {"answered": "a:1"} in lab.sent
-    assert lab.frames()[-1]["values"]["m"] == 0.4
-    lab.tell(set={"m": 9}, id="a:2")
-    (answer,) = [content for content in lab.sent if content.get("answered") == "a:2"]
+    harness = CurvesHarness()
+    harness.send(set={"m": 0.4}, id="a:1")
+    assert {"answered": "a:1"} in harness.sent
+    assert harness.frames()[-1]["values"]["m"] == 0.4
+    harness.send(set={"m": 9}, id="a:2")
+    (answer,) = [content for content in harness.sent if content.get("answered") == "a:2"]
     assert answer["problem"] == "Not possible: ArcFace: m = 9 is outside [0, 1.5]"
-    assert lab.frames()[-1]["values"]["m"] == 0.4
+    assert harness.frames()[-1]["values"]["m"] == 0.4
 
 
 def test_values_that_the_margin_refuses_are_the_callers():
-    lab = Lab()
-    lab.values["m"] = 9
+    harness = CurvesHarness()
+    harness.values["m"] = 9
     with pytest.raises(InputError, match="m = 9"):
-        lab.show()
+        harness.show()
 
 
 def test_the_live_state_is_marked():
-    lab = Lab("npcface")
-    lab.show(hardness=0.5)
-    head = lab.frames()[-1]
+    harness = CurvesHarness("npcface")
+    harness.show(hardness=0.5)
+    head = harness.frames()[-1]
     assert head["hard"] == pytest.approx([THETA - math.pi / 3, 0.5])
     assert "mean hard cosine 0.500" in head["live"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Halved(Margin):
-    """A margin as a person writes one in a cell."""
+    """A user-defined margin that fails for k > 0.9."""
 
     k: float = param(0.5, "k", "factor on the target's cosine", low=0.0, high=1.0)
 
@@ -211,17 +206,17 @@ class Halved(Margin):
 
 def test_a_margin_of_ones_own_has_its_ladder_where_it_works_and_its_error_in_words():
     mine = as_method(Halved())
-    lab = Lab(method=mine)
-    assert lab.frames()[-1]["words"]
-    lab.change({"k": 0.95})
-    head = lab.frames()[-1]
+    harness = CurvesHarness(method=mine)
+    assert harness.frames()[-1]["words"]
+    harness.change({"k": 0.95})
+    head = harness.frames()[-1]
     assert "Halved.T: RuntimeError: boom" in head["problem"]
-    lab.change({"k": 0.4})
-    assert lab.frames()[-1]["problem"] == ""
+    harness.change({"k": 0.4})
+    assert harness.frames()[-1]["problem"] == ""
 
 
 def reference(margin: Margin, name: str, state: dict[str, float]) -> dict:
-    """A ladder as the browser has it, and the exact curves halfway between its rungs."""
+    """A ladder as sent to the browser, and the exact curves halfway between its rungs."""
     rungs = list(ladder(margin, name, margin.parameters()[name], THETA, state))
     between = []
     for value in [(a.value + b.value) / 2 for a, b in itertools.pairwise(rungs)][::4]:
@@ -239,20 +234,16 @@ def reference(margin: Margin, name: str, state: dict[str, float]) -> dict:
 def test_the_geometry_in_node(tmp_path, node):
     wanted = [(ArcFace(), "m", {}), (NPCFace(), "m0", {}), (NPCFace(), "alpha", {})]
     wanted += [(NPCFace(), "m_mask", {}), (CurricularFace(), "m", {"t": 0.3})]
-    (tmp_path / "curves.mjs").write_text(str(CurvesView._esm), encoding="utf-8")
-    (tmp_path / "numbers.json").write_text(json.dumps({"ladders": [reference(*w) for w in wanted]}))
-    places = {"CURVES_MODULE": str(tmp_path / "curves.mjs"), "CURVES_NUMBERS": str(tmp_path / "numbers.json")}
-    script = Path(__file__).parents[1] / "js" / "curves.test.mjs"
-    done = subprocess.run(
-        [node, "--test", str(script)], env=os.environ | places, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    expected = tmp_path / "numbers.json"
+    expected.write_text(json.dumps({"ladders": [reference(*w) for w in wanted]}))
+    run_node(node, "curves.test.mjs", tmp_path / "curves.mjs", str(CurvesView._esm), NUMBERS=str(expected))
 
 
 CELL = """
 import math
 from workbench.methods import METHODS
 from workbench.panels.curves_view import CurvesView
+from workbench.panels.kit import stream
 method, got = METHODS["curricularface"], []
 values = method.settings()
 def show():
@@ -265,7 +256,7 @@ def changed(change):
 view = CurvesView(changed)
 show()
 view"""
-# The picture as a number that changes with it.
+# A hash of the canvas.
 PICTURE = """() => {
   const canvas = document.querySelector(".workbench-curves canvas");
   const all = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -276,7 +267,7 @@ GRABBABLE = """() => document.querySelector(".workbench-curves canvas").getAttri
 
 
 def height_of_T(page: Any, x: float) -> float:
-    """Where the solid curve T is in the canvas, in pixels: where the pointer becomes a hand."""
+    """Where the solid curve T is in the canvas, in pixels: the pointer changes there."""
     at = page.locator(".workbench-curves canvas").bounding_box()
     for y in range(40, 340, 6):
         page.mouse.move(at["x"] + x, at["y"] + y)
@@ -295,7 +286,7 @@ def test_in_the_browser(open_notebook, artefacts):
     page.wait_for_function(GRABBABLE)
     page.wait_for_timeout(500)
 
-    # Dragging redraws while the kernel is busy: from the ladder, with the ghost and the number beside it.
+    # Dragging draws from the ladder while the kernel is busy.
     page.evaluate(
         "void window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute("
         "{code: 'import time; time.sleep(3)'})"
@@ -312,14 +303,14 @@ def test_in_the_browser(open_notebook, artefacts):
     words.get_by_text(f"ideal {math.degrees((THETA - dragged) / 2):.1f}").wait_for()
     page.screenshot(path=artefacts / "curves_light.png")
 
-    # A value that cannot be is told, and the control goes back.
+    # An invalid value is reported, and the control is reverted.
     number.fill("9")
     number.press("Enter")
     problem.get_by_text("CurricularFace: m = 9 is outside [0, 1.5]").wait_for()
     assert problem.get_attribute("role") == "alert"
     page.wait_for_function(f"() => document.querySelector('.workbench-curves input[type=number]').value == {dragged}")
 
-    # The keyboard alone, on the curve; then the pointer on T.
+    # Keyboard only, on the curve; then drag T.
     canvas = page.get_by_role("slider", name="drag T, or press arrow keys")
     canvas.focus()
     page.keyboard.press("Home")

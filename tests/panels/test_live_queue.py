@@ -1,21 +1,19 @@
-"""The queue inspector: rivals against a plain loop, what the table says as training goes on, and what it is told."""
+"""QueueView: rivals against a loop, the table during training, messages of the browser."""
 
 import math
-import os
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from panels.helpers import run_node
 
 from workbench.core.angles import format_angle
 from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.mining.queue import HardNegativeQueue
-from workbench.panels import queue_view as inspector
+from workbench.panels import queue_view
 from workbench.panels.kit.selection import Selection
 from workbench.panels.queue_view import QueueView
 from workbench.probes.rivals import center_cosines, most_confused_class, nearest_classes, rivals
@@ -29,8 +27,8 @@ def snapshot(classes=30, n=120, dim=8, step=0, sub=1, noise=1.0, seed=0):
 
 
 def shown(view):
-    """The last frame: what the table says."""
-    return view._newest[0]
+    """The head of the last frame."""
+    return view.newest[0]
 
 
 def cosine(a, b):
@@ -69,9 +67,9 @@ def test_of_equal_cosines_the_smaller_ids_are_taken():
 def test_the_most_confused_class_has_the_most_samples_with_one_other():
     W = np.eye(3, dtype=np.float32)
     y = np.array([0, 0, 0, 1, 1, 1, 2])
-    x = W[[1, 2, 0, 0, 0, 1, 2]]  # of class 0 one goes to 1 and one to 2, of class 1 two go to 0
+    x = W[[1, 2, 0, 0, 0, 1, 2]]  # misclassified: 0 as 1, 0 as 2, and twice 1 as 0
     assert most_confused_class(Snapshot(0, x, y, W)) == 1
-    x = W[y] + np.float32([[0, 0, 0]] * 6 + [[0.6, 0, 0]])  # none is wrong; one of class 2 is the nearest to it
+    x = W[y] + np.float32([[0, 0, 0]] * 6 + [[0.6, 0, 0]])  # none misclassified; a sample of class 2 is nearest to one
     assert most_confused_class(Snapshot(0, x, y, W)) == 2
     assert most_confused_class(Snapshot(0, x[:0], y[:0], W)) == 0
 
@@ -94,8 +92,8 @@ def test_the_table_shows_the_sixteen_nearest_of_the_most_confused_class():
     table = shown(view)
     assert len(table["rows"]) == 16
     assert table["name"] == f"<{view.own}>"
-    assert "16 nearest of 29 other centers, all compared: recall@16 = 1" in table["line"]
-    assert "4 samples of this class of 120" in table["line"]
+    assert "16 nearest of 29 other centers, exact search: recall@16 = 1" in table["line"]
+    assert "4 of 120 samples are of this class" in table["line"]
     cosines = [float(row["cosine"]) for row in table["rows"]]
     assert cosines == sorted(cosines, reverse=True)
     first = table["rows"][0]
@@ -113,15 +111,15 @@ def test_ages_are_counted_from_where_a_rival_was_first_seen():
     view, seen = QueueView(Selection()), snapshot(classes=20)
     view.show(seen)
     own, W = view.own, seen.W.copy()
-    assert not shown(view)["columns"]["age"]  # nothing is known at the first look
+    assert not shown(view)["columns"]["age"]  # unknown in the first frame
     outside = next(j for j in range(20) if j != own and j not in view.result.ids)
-    W[outside] = 0.9 * W[own]  # the nearest from now on
+    W[outside] = 0.9 * W[own]  # nearest from now on
     view.show(Snapshot(10, seen.x, seen.y, W))
     view.show(Snapshot(40, seen.x, seen.y, W))
     ages = {row["id"]: row["age"] for row in shown(view)["rows"]}
     assert ages.pop(outside) == "30 steps"
     assert set(ages.values()) == {"40 steps or more"}
-    view.show(Snapshot(5, seen.x, seen.y, W))  # the training went back
+    view.show(Snapshot(5, seen.x, seen.y, W))  # the training was restored
     view.show(Snapshot(25, seen.x, seen.y, W))
     assert {row["age"] for row in shown(view)["rows"]} == {"25 steps or more", "20 steps or more"}
     view.own = (own + 1) % 20
@@ -140,19 +138,19 @@ def test_a_queue_says_what_it_holds_how_old_it_is_and_what_it_misses():
     view.show(seen, queue, step=7)
     best, worst = shown(view)["rows"]
     assert (best["id"], best["age"], best["why"]) == (near[0], "0 visits", "nearest centers")
-    assert (worst["id"], worst["age"], worst["why"]) == (far[0], "1 visit", "kept from a batch before")
+    assert (worst["id"], worst["age"], worst["why"]) == (far[0], "1 visit", "from an earlier batch")
     assert "step 7 · 2 nearest of 2 queued" in shown(view)["line"]
     assert "recall@4 = 0.25 for this class" in shown(view)["line"]
     view.show(seen, queue.rebuild(W, "exact"), step=9)
     assert f"{best['id']}" in {str(row["id"]) for row in shown(view)["rows"]}
     why = {row["id"]: row["why"] for row in shown(view)["rows"]}
-    assert why.pop(near[0]) == "nearest centers"  # it was there before
-    assert set(why.values()) == {"from a refresh, seen at step 9"}
+    assert why.pop(near[0]) == "nearest centers"  # not new
+    assert set(why.values()) == {"added by a refresh, seen at step 9"}
     assert "recall@4 = 1.00 for this class" in shown(view)["line"]
 
 
 def test_the_recall_of_a_sample_of_classes_is_the_queues_own(monkeypatch):
-    monkeypatch.setattr(inspector, "EVERY", -1.0)
+    monkeypatch.setattr(queue_view, "INTERVAL", -1.0)
     seen = snapshot(classes=40)
     queue = HardNegativeQueue(40, 5).rebuild(torch.from_numpy(seen.W), "exact")
     queue.ids[:20] = -1
@@ -162,12 +160,12 @@ def test_the_recall_of_a_sample_of_classes_is_the_queues_own(monkeypatch):
 
 
 def test_many_centers_are_searched_now_and_then_only(monkeypatch):
-    monkeypatch.setattr(inspector, "QUICK", 10)
+    monkeypatch.setattr(queue_view, "MAX_NUMBERS", 10)
     view, seen = QueueView(Selection()), snapshot()
     view.show(seen)
     view.show(Snapshot(9, seen.x, seen.y, seen.W))
     assert view.pushed == 1
-    monkeypatch.setattr(inspector, "EVERY", -1.0)
+    monkeypatch.setattr(queue_view, "INTERVAL", -1.0)
     view.show(Snapshot(9, seen.x, seen.y, seen.W))
     assert "step 9" in shown(view)["line"]
 
@@ -177,15 +175,15 @@ def test_a_picked_row_selects_both_classes_and_their_samples():
     view = QueueView(selection)
     view.show(seen)
     own, other = view.own, shown(view)["rows"][3]["id"]
-    view.told({"pick": other})
+    view.on_message({"pick": other})
     assert selection.classes == tuple(sorted((own, other)))
     assert view.own == own
     assert view.chosen == sorted((own, other))
     assert set(seen.y[list(selection.samples)]) == {own, other}
-    view.told({"pick": other})  # once more takes it back
+    view.on_message({"pick": other})  # picking again clears the selection
     assert selection.classes == selection.samples == ()
-    view.told({"pick": other})
-    view.told({"clear": True})
+    view.on_message({"pick": other})
+    view.on_message({"clear": True})
     assert selection.classes == ()
 
 
@@ -196,12 +194,12 @@ def test_the_class_shown_follows_the_selection_and_the_wish():
     view.show(seen)
     assert view.own == 9
     selection.classes = (2, 9)
-    assert view.own == 9  # it is among them
+    assert view.own == 9  # still selected
     selection.classes = (2, 5)
     assert view.own == 5
-    selection.classes = (99,)  # of another job
+    selection.classes = (99,)  # invalid class
     assert view.own == 5
-    view.told({"confused": True})
+    view.on_message({"confused": True})
     assert view.own == most_confused_class(seen)
     for bad in (-2, 30):
         with pytest.raises(InputError, match="the classes are 0 to 29"):
@@ -219,10 +217,10 @@ def test_images_are_sent_where_there_are_some(monkeypatch):
     sent = []
     view = QueueView(Selection(), picture=lambda i: None if i == 1 else b"png %d" % i)
     monkeypatch.setattr(view, "send", lambda content, buffers=None: sent.append((content, buffers)))
-    view.told({"pictures": [0]})  # nothing is shown yet
+    view.on_message({"pictures": [0]})  # before the first snapshot
     view.show(snapshot())
     assert shown(view)["columns"]["images"]
-    view.told({"pictures": [0, 1, 2, 120, -1]})
+    view.on_message({"pictures": [0, 1, 2, 120, -1]})
     assert sent == [({"pictures": [0, 2]}, [b"png 0", b"png 2"])]
 
 
@@ -243,10 +241,4 @@ def test_what_cannot_be_compared_is_not_drawn():
 
 
 def test_the_script_does_what_its_own_tests_say(tmp_path, node):
-    module = tmp_path / "queue.mjs"
-    module.write_text(str(QueueView._esm), encoding="utf-8")
-    test = Path(__file__).parents[1] / "js" / "queue.test.mjs"
-    done = subprocess.run(
-        [node, "--test", str(test)], env=os.environ | {"MODULE": module.as_uri()}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_node(node, "queue.test.mjs", tmp_path / "queue.mjs", str(QueueView._esm))

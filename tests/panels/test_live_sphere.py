@@ -1,14 +1,12 @@
-"""The live sphere: what it sends of a snapshot, what it is told, its geometry by node, its look in a real browser."""
+"""SphereView: frames, messages of the browser, projections; its geometry in node; and the browser."""
 
 import json
-import os
-import subprocess
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from panels.helpers import join_threads, run_node, set_theme
 
 from workbench.core.angles import format_angle
 from workbench.core.arrays import unit
@@ -26,8 +24,8 @@ def snapshot(dim: int, classes: int = 5, n: int = 60, step: int = 3, seed: int =
 
 
 def shown(view: SphereView) -> tuple[dict, np.ndarray, np.ndarray, np.ndarray]:
-    """What the last frame says: head, points, centers, which samples are misclassified."""
-    head, (points, centers, wrong) = view._newest
+    """The last frame: head, points, centers, misclassified."""
+    head, (points, centers, wrong) = view.newest
     k = 3 if head["kind"] == "sphere" else 2
     found = np.frombuffer(points, np.int16).reshape(-1, k) * head["reach"] / FINEST
     bits = np.unpackbits(np.frombuffer(wrong, np.uint8))[: len(found)]
@@ -35,7 +33,7 @@ def shown(view: SphereView) -> tuple[dict, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def watched(view: SphereView) -> list[dict]:
-    """The messages that a browser would get."""
+    """The messages to the browser."""
     sent: list[dict] = []
     view.send = lambda content, buffers=None: sent.append(content)
     return sent
@@ -84,12 +82,12 @@ def test_principal_axes_stay_frozen_until_they_are_taken_anew(view):
     head, frozen, *_ = shown(view)
     assert "principal axes of step 3" in head["line"]
     view.show(snapshot(16))
-    assert np.allclose(shown(view)[1], before, atol=1e-3)  # the same axes, whatever came between
+    assert np.allclose(shown(view)[1], before, atol=1e-3)  # the same axes
     view.show(later)
     view.freeze()
     head, anew, *_ = shown(view)
     assert "principal axes of step 9" in head["line"]
-    assert anew.var(axis=0).sum() > frozen.var(axis=0).sum()  # they fit what is shown now
+    assert anew.var(axis=0).sum() > frozen.var(axis=0).sum()  # they fit the present snapshot
     share = anew.var(axis=0).sum() / unit(later.x).var(axis=0).sum()
     assert f"keep {share:.0%} of the variance" in head["line"]
 
@@ -114,13 +112,13 @@ def test_without_a_wish_the_nearest_centers_are_isolated(view, selection):
     seen = snapshot(16)
     view.show(seen)
     cos = unit(seen.W) @ unit(seen.W).T - 2 * np.eye(5)
-    view.told({"press": "isolate"})
+    view.on_message({"press": "isolate"})
     assert cos[view.pair] == cos.max()
     selection.classes = (2,)
-    view.told({"press": "isolate"})
+    view.on_message({"press": "isolate"})
     assert view.pair == (2, int(cos[2].argmax()))
     selection.classes = (0, 4)
-    view.told({"press": "isolate"})
+    view.on_message({"press": "isolate"})
     assert view.pair == (0, 4)
 
 
@@ -148,18 +146,18 @@ def test_a_map_is_drawn_on_demand_started_from_the_one_before_and_shown_as_old(v
     view.show(snapshot(16))
     view.projection = "umap"
     assert shown(view)[0]["empty"]
-    view.told({"press": "map"})
-    view._mapper.join(10)
+    view.on_message({"press": "map"})
+    join_threads("map")
     view.show(snapshot(16, step=8, seed=4))
     head, points, *_ = shown(view)
     assert "step 8 · " in head["line"]
-    assert "UMAP, on demand, step 3 (took " in head["line"]
+    assert "UMAP of step 3 (took " in head["line"]
     assert len(points) == 60
     assert view.note == ""
     view.draw_map().join(10)
     assert starts[0] is None
     assert np.allclose(starts[1].mean(axis=0), 0)
-    view.show(snapshot(16, n=50))  # another sample: that map is not of it
+    view.show(snapshot(16, n=50))  # another sample has no map
     assert shown(view)[0]["empty"]
 
 
@@ -197,17 +195,17 @@ def test_a_map_that_fails_says_so(view, monkeypatch):
     monkeypatch.setattr("workbench.panels.sphere_view.umap_map", umap_map)
     view.show(snapshot(16))
     view.draw_map().join(10)
-    assert view.note == "no map: too few vectors"
+    assert view.note == "UMAP failed: too few vectors"
 
 
 def test_the_selection_goes_both_ways(view, selection):
     seen = snapshot(3)
     view.show(seen)
     assert view.lit == b""
-    view.told({"samples": [4, 2]})
+    view.on_message({"samples": [4, 2]})
     assert selection.samples == (2, 4)
     assert np.flatnonzero(np.unpackbits(np.frombuffer(view.lit, np.uint8))).tolist() == [2, 4]
-    view.told({"classes": [1]})
+    view.on_message({"classes": [1]})
     assert (selection.classes, view.chosen) == ((1,), [1])
     assert selection.samples == tuple(np.flatnonzero(seen.y == 1))
     selection.samples = ()
@@ -224,15 +222,15 @@ def test_hovering_tells_cosines_to_the_own_and_the_nearest_other_center(selectio
     seen = snapshot(16)
     view.show(seen)
     sent = watched(view)
-    view.told({"hover": 7})
-    view.told({"hover": 60})
+    view.on_message({"hover": 7})
+    view.on_message({"hover": 60})
     cos, own = seen.cos[7], seen.y[7]
     other = np.where(np.arange(5) == own, -2, cos).argmax()
     assert [s["about"] for s in sent] == [7]
     first, second, third = sent[0]["text"].split("\n")
     assert first == f"class {own}, sample 7"
     assert second.startswith(f"own center: cos {cos[own]:.3f}, {np.degrees(np.arccos(cos[own])):.1f}°")
-    assert third.startswith(f"nearest other, class {other}: cos {cos[other]:.3f}")
+    assert third.startswith(f"nearest other center, class {other}: cos {cos[other]:.3f}")
     assert sent[0]["image"] == "data:image/png;base64,cG5n"
 
 
@@ -245,7 +243,7 @@ def test_of_very_many_classes_only_the_centers_of_the_sample_are_sent(selection)
     assert view.ids == [3, 700]
     assert np.array_equal(np.frombuffer(view.labels, np.int32), np.repeat([0, 1], 10))
     assert np.allclose(centers, unit(seen.W)[[3, 700]])
-    assert not head["all"]  # so boundaries between these alone are not drawn
+    assert not head["all"]  # no boundaries without all centers
 
 
 def test_other_dimensions_offer_other_projections(view):
@@ -254,7 +252,7 @@ def test_other_dimensions_offer_other_projections(view):
     view.projection, view.pair, view.at = "plane", (3, 4), 4
     pushed = view.pushed
     view.show(snapshot(2, classes=3))
-    assert view.pushed == pushed + 1  # nothing was drawn with half of the settings
+    assert view.pushed == pushed + 1  # drawn once, with all settings
     assert (view.projection, view.pair, view.at) == ("circle", (0, 1), 0)
     with pytest.raises(InputError, match="unknown projection 'pca'"):
         view.projection = "pca"
@@ -267,19 +265,19 @@ def test_other_dimensions_offer_other_projections(view):
         (lambda view: setattr(view, "pair", (2, 2)), r"pair = \(2, 2\): different classes"),
         (lambda view: setattr(view, "pair", (-1, 2)), r"pair = \(-1, 2\): different classes"),
         (lambda view: setattr(view, "projection", "sphre"), "unknown projection 'sphre'"),
-        (lambda view: view.show(snapshot(1)), r"x has shape \(60, 1\); a direction needs at least 2"),
+        (lambda view: view.show(snapshot(1)), r"x has shape \(60, 1\); a direction needs at least 2 dimensions"),
     ],
 )
 def test_what_cannot_be_shown_is_said_and_changes_nothing(view, wrong, words):
     view.show(snapshot(16))
-    before = view._newest
+    before = view.newest
     with pytest.raises(InputError, match=words):
         wrong(view)
-    assert view._newest == before
+    assert view.newest == before
 
 
 def test_before_anything_is_shown(view):
-    view.told({"hover": 3})
+    view.on_message({"hover": 3})
     view.projection = "plane"
     with pytest.raises(InputError, match="nothing is shown yet"):
         view.isolate()
@@ -287,15 +285,15 @@ def test_before_anything_is_shown(view):
 
 def test_a_wish_that_cannot_be_granted_is_said_in_the_page(view):
     view.show(snapshot(3, classes=1))
-    view.told({"press": "isolate"})
-    assert view.note == "there is one class; two are needed to look at two alone"
+    view.on_message({"press": "isolate"})
+    assert view.note == "there is one class; isolating needs two"
 
 
 def test_what_is_not_finite_leaves_the_last_picture(view):
     view.show(snapshot(3))
-    before = view._newest
+    before = view.newest
     view.show(Snapshot(4, np.full((60, 3), np.nan), snapshot(3).y, snapshot(3).W))
-    assert view._newest == before
+    assert view.newest == before
 
 
 def test_threads_may_show_and_select_at_once(view, selection):
@@ -310,7 +308,7 @@ def test_threads_may_show_and_select_at_once(view, selection):
 
     actions = (
         lambda i: view.show(snapshot(3, step=i, n=60 + i % 3)),
-        lambda i: view.told({"classes": [i % 5]}),
+        lambda i: view.on_message({"classes": [i % 5]}),
         lambda i: setattr(view, "projection", ("sphere", "tangent", "pca")[i % 3]),
     )
     view.show(snapshot(3))
@@ -329,7 +327,7 @@ def slerp(a: np.ndarray, b: np.ndarray, s: float) -> np.ndarray:
 
 
 def voronoi(W: np.ndarray) -> dict:
-    """The edges of scipy's spherical Voronoi diagram: the length of each pair of neighbouring centers."""
+    """The edges of scipy's spherical Voronoi diagram: the length of each pair of neighboring centers."""
     from scipy.spatial import SphericalVoronoi
 
     found = SphericalVoronoi(W)
@@ -347,14 +345,14 @@ def voronoi(W: np.ndarray) -> dict:
 
 
 def changes(directions: np.ndarray) -> list[float]:
-    """Where on the circle the nearest of some angles changes, on a fine grid."""
+    """Angles at which the nearest direction changes, on a fine grid."""
     grid = np.linspace(0, 2 * np.pi, 20_001)
     nearest = np.cos(grid[:, None] - directions).argmax(axis=1)
     return grid[1:][nearest[1:] != nearest[:-1]].tolist()
 
 
 def references() -> dict:
-    """The numbers that the browser's geometry must give, from numpy and scipy."""
+    """The expected results of the JavaScript, from numpy and scipy."""
     rng = np.random.default_rng(0)
     points, (R, _) = rng.normal(size=(20, 3)), np.linalg.qr(rng.normal(size=(3, 3)))
     R = R * np.linalg.det(R)
@@ -413,13 +411,9 @@ def references() -> dict:
 
 
 def test_the_geometry_in_the_browser_is_numpys(tmp_path, node):
-    module, reference = tmp_path / "sphere.mjs", tmp_path / "reference.json"
-    module.write_text(str(SphereView._esm), encoding="utf-8")
+    reference = tmp_path / "reference.json"
     reference.write_text(json.dumps(references()), encoding="utf-8")
-    test = Path(__file__).parents[1] / "js" / "sphere.test.mjs"
-    places = {"MODULE": module.as_uri(), "REFERENCE": str(reference)}
-    done = subprocess.run([node, "--test", str(test)], env=os.environ | places, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_node(node, "sphere.test.mjs", tmp_path / "sphere.mjs", str(SphereView._esm), REFERENCE=str(reference))
 
 
 SHOW = """
@@ -443,7 +437,7 @@ ipywidgets.VBox([said, view])
 def test_the_sphere_in_jupyterlab(open_notebook, artefacts):
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=20_000)  # a busy computer is no failure
+    expect.set_options(timeout=20_000)  # for a busy machine
     page = open_notebook([SHOW])
     line, canvas = page.locator(".workbench-sphere-line"), page.locator(".workbench-live canvas")
     said, tip = page.locator(".widget-label").first, page.locator(".workbench-tip")
@@ -451,7 +445,7 @@ def test_the_sphere_in_jupyterlab(open_notebook, artefacts):
     canvas.scroll_into_view_if_needed()
     page.screenshot(path=artefacts / "sphere_light.png")
 
-    # Keyboard alone: the first center is selected, then nothing, then a projection is chosen.
+    # Keyboard only: select the first center, clear the selection.
     canvas.focus()
     page.keyboard.press("PageDown")
     page.keyboard.press("Enter")
@@ -460,7 +454,7 @@ def test_the_sphere_in_jupyterlab(open_notebook, artefacts):
     page.keyboard.press("Escape")
     expect(said).to_contain_text("0 of ()")
 
-    # The mouse: a lasso around everything in front, a tooltip that the kernel completes.
+    # Pointer: a lasso around the front side, a tooltip with text from the kernel.
     area = canvas.bounding_box()
     middle = (area["x"] + area["width"] / 2, area["y"] + area["height"] / 2 + 13)
     corners = [(-220, -220), (220, -220), (220, 220), (-220, 220)]
@@ -472,8 +466,8 @@ def test_the_sphere_in_jupyterlab(open_notebook, artefacts):
     page.mouse.up()
     page.keyboard.up("Shift")
     expect(said).not_to_contain_text("0 of ()")
-    assert 0 < int(said.inner_text().split()[0]) < 600  # those behind are not caught
-    page.get_by_role("button", name="Select nothing").click()
+    assert 0 < int(said.inner_text().split()[0]) < 600  # not those on the back side
+    page.get_by_role("button", name="Clear selection").click()
     expect(said).to_contain_text("0 of ()")
     for dx in range(-150, 150, 3):  # until the pointer is on a point
         page.mouse.move(middle[0] + dx, middle[1] + 40)
@@ -485,6 +479,6 @@ def test_the_sphere_in_jupyterlab(open_notebook, artefacts):
     expect(line).to_contain_text("the plane keeps")
     page.get_by_label("Projection").select_option(label="Tangent plane at a center")
     expect(line).to_contain_text("tangent plane at class 0")
-    page.evaluate("void window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    set_theme(page, "Dark")
     page.wait_for_timeout(1000)
     page.screenshot(path=artefacts / "sphere_dark.png")

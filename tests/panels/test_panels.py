@@ -1,4 +1,4 @@
-"""The panels and their drawing without a browser: `widget.value = x` fires what a hand would fire."""
+"""MarginPanel and GradientPanel without a browser: setting `widget.value` calls the callbacks."""
 
 import functools
 import math
@@ -19,7 +19,7 @@ from workbench.curves.gradients import gradient_map
 from workbench.margins import ArcFace, Margin, param
 from workbench.methods import METHODS, build
 from workbench.panels.gradient import GradientPanel
-from workbench.panels.kit.controls import step
+from workbench.panels.kit.controls import slider_step
 from workbench.panels.margin import MarginPanel
 from workbench.views import theme
 from workbench.views.canvas import Canvas
@@ -35,8 +35,8 @@ def panel():
 
 
 def controls(panel: MarginPanel, name: str) -> list[widgets.Widget]:
-    """The widgets of one parameter that hold its value: slider and box, or box, or list."""
-    row = (panel._scenery | panel._controls[panel.result.method.key])[name].row
+    """The widgets with the value of a parameter: slider and number box, number box, or dropdown."""
+    row = (panel.scene_controls | panel.controls[panel.result.method.key])[name].row
     holders = (widgets.FloatSlider, widgets.FloatText, widgets.Dropdown)
     inside = [w for child in row.children for w in (child, *getattr(child, "children", ()))]
     return [w for w in inside if isinstance(w, holders)]
@@ -51,7 +51,7 @@ def trace(figure: go.Figure, name: str) -> go.Scatter:
 
 
 def plain(figure: go.Figure) -> tuple[list[dict], dict]:
-    """A figure's layout and those of its traces that hold something, without what a FigureWidget adds, as text."""
+    """Non-empty traces and layout of a figure as text, without the additions of a FigureWidget."""
     traces = [{k: str(t[k]) for k in t if k != "uid" and t[k] is not None} for t in figure.data if t.x]
     shared = ("xaxis.range", "xaxis.tickvals", "xaxis.ticktext", "yaxis.range", "template")
     return traces, {k: str(figure.layout[k]) for k in shared}
@@ -78,7 +78,7 @@ def test_a_jump_is_a_gap_with_both_its_ends():
     assert ons == [(0.55, pytest.approx(1.55))]
     (gap,) = np.flatnonzero(np.isnan(y[:-1]))
     assert (x[gap - 1], x[gap + 1]) == (0.55, 0.55)
-    assert np.nanmax(np.abs(np.diff(y))) < 0.11  # no line leads over the jump
+    assert np.nanmax(np.abs(np.diff(y))) < 0.11  # no line crosses the jump
 
 
 @given(st.lists(st.floats(0.001, 0.999), max_size=6, unique=True).map(sorted))
@@ -173,7 +173,7 @@ def test_every_method_draws_what_curves_computes(key):
 @pytest.mark.parametrize("panel_of", [MarginPanel, GradientPanel])
 def test_a_method_without_T_and_N_is_left_out(panel_of):
     panel = panel_of("arcface")
-    assert [key for _, key in panel._method.options] == DRAWN
+    assert [key for _, key in panel.method_list.options] == DRAWN
     with pytest.raises(InputError, match="unknown method 'triplet'"):
         panel.set(method="triplet")
 
@@ -181,10 +181,10 @@ def test_a_method_without_T_and_N_is_left_out(panel_of):
 @pytest.mark.parametrize("key", DRAWN)
 def test_controls_come_from_the_declared_parameters(key):
     panel = MarginPanel(key)
-    rows = {*panel._front.children, *panel._drawer.children}
+    rows = {*panel.front.children, *panel.drawer.children}
     for name, p in METHODS[key].margin.parameters().items():
         holders = controls(panel, name)
-        assert panel._controls[key][name].row in rows
+        assert panel.controls[key][name].row in rows
         if p.choices:
             assert [v for _, v in holders[0].options] == list(p.choices)
         elif p.high <= 1000:
@@ -194,13 +194,13 @@ def test_controls_come_from_the_declared_parameters(key):
 
 def test_what_moves_no_curve_stands_in_the_drawer():
     panel = MarginPanel("recurricularface")
-    where = {n: c.row in panel._front.children for n, c in panel._controls["recurricularface"].items()}
+    where = {n: c.row in panel.front.children for n, c in panel.controls["recurricularface"].items()}
     assert [n for n, front in where.items() if front] == [
         "m", "k", "alpha", "product", "mask", "coeffs", "guard", "t",
     ]  # fmt: skip
     panel.set(preset="closed")
-    assert panel._controls["recurricularface"]["E"].row in panel._front.children
-    assert panel._controls["recurricularface"]["k"].row in panel._drawer.children
+    assert panel.controls["recurricularface"]["E"].row in panel.front.children
+    assert panel.controls["recurricularface"]["k"].row in panel.drawer.children
 
 
 def test_a_slider_moves_the_curve_the_box_and_the_words(panel):
@@ -210,8 +210,8 @@ def test_a_slider_moves_the_curve_the_box_and_the_words(panel):
     assert panel.result.margin == ArcFace(m=0.3)
     assert box.value == 0.3
     assert panel.result.actual[0] == pytest.approx((THETA - 0.3) / 2)
-    assert "31.4° (0.548 rad)" in panel._sentence.value
-    assert "Before: 25.7°" in panel._sentence.value
+    assert "31.4° (0.548 rad)" in panel.sentence.value
+    assert "Before: 25.7°" in panel.sentence.value
     assert trace(shown(panel), "T: target").y != before
     box.value = 0.7
     assert slider.value == 0.7
@@ -243,11 +243,11 @@ def test_the_ghost_is_what_was_before_one_control_began_to_move(panel):
 
 
 def test_presets_methods_and_reset(panel):
-    panel._preset.value = "adaface_repo"
+    panel.preset_list.value = "adaface_repo"
     assert panel.result.margin == ArcFace(guard="clip")
-    panel._method.value = "curricularface"
+    panel.method_list.value = "curricularface"
     assert (panel.result.method.key, panel.result.preset) == ("curricularface", "paper")
-    assert panel._preset.options == tuple(METHODS["curricularface"].presets)
+    assert panel.preset_list.options == tuple(METHODS["curricularface"].presets)
     panel.set(m=0.3, t=0.5, theta=1.0)
     assert panel.result.label == "CurricularFace (paper, m = 0.3, t = 0.5)"
     assert panel.reset().label == "CurricularFace (paper)"
@@ -263,7 +263,7 @@ def test_state_has_its_sliders_and_its_names():
     assert panel.result.state == {"t": 1.0}
     np.testing.assert_array_equal(panel.result.curve.N, curve(panel.result.margin, THETA, state={"t": 1.0}).N)
     panel = MarginPanel("recurricularface", preset="closed")
-    panel.set(E=1.2, state_E=1.3, E_rule="measured")  # the parameter, and the state of the same name
+    panel.set(E=1.2, state_E=1.3, E_rule="measured")  # a parameter and a state with the same name
     assert panel.result.margin.E == 1.2
     assert panel.result.curve.state["E"] == 1.3
 
@@ -293,13 +293,13 @@ def test_a_combination_that_cannot_be_is_told_and_taken_back():
     panel = MarginPanel("mv_am")
     (guard,) = controls(panel, "guard")
     guard.value = "mm"
-    assert "needs positive = " in panel._problem.value
+    assert "needs positive = " in panel.message.value
     assert guard.value == panel.result.margin.guard == "wrap"
     controls(panel, "m")[0].value = 0.4
-    assert "needs" not in panel._problem.value
+    assert "needs" not in panel.message.value
 
 
-def test_pins_stay_in_colours_of_their_own_and_follow_theta(panel):
+def test_pins_stay_in_colors_of_their_own_and_follow_theta(panel):
     alone = len(shown(panel).data)
     panel.pin()
     panel.set(m=0.2)
@@ -331,7 +331,7 @@ def test_buttons_say_what_they_do_and_do_it(panel):
 
 @dataclass(frozen=True)
 class Leaning(Margin):
-    """Asks for a lead that nobody published."""
+    """A user-defined margin, T = cos θ_y - lean - m."""
 
     latex: ClassVar[tuple[str, ...]] = (r"T = \cos\theta_y - \mathrm{lean}", r"N = \cos\theta_j")
     lean: float = 0.2
@@ -347,14 +347,14 @@ class Leaning(Margin):
 def test_a_margin_of_ones_own():
     panel = MarginPanel(margin=Leaning(lean=0.25))
     assert panel.result.label == "Leaning (yours) (given)"
-    assert set(panel._controls["Leaning"]) == {"lean", "m"}
+    assert set(panel.controls["Leaning"]) == {"lean", "m"}
     slider, _ = controls(panel, "lean")
     assert (slider.min, slider.max) == (0.0, 1.0)
     slider.value = 0.5
     assert panel.result.margin == Leaning(lean=0.5)
-    assert "nobody published" in panel._formula.value
+    assert "user-defined margin" in panel.formula.value
     controls(panel, "m")[0].value = 0.45
-    assert "this margin fails there" in panel._problem.value
+    assert "this margin fails there" in panel.message.value
     assert panel.result.margin.m == 0.1
     assert panel.set(method="arcface").margin == ArcFace()
     with pytest.raises(InputError, match=r"margin = 0.5: not a Margin"):
@@ -367,8 +367,8 @@ def test_equations_of_another_T_are_not_shown():
         def T(self, c, ctx, rows):
             return c
 
-    assert "theta_y + m" not in MarginPanel(margin=Silent())._formula.value
-    assert "theta_y + m" in MarginPanel(margin=ArcFace(m=0.2))._formula.value
+    assert "theta_y + m" not in MarginPanel(margin=Silent()).formula.value
+    assert "theta_y + m" in MarginPanel(margin=ArcFace(m=0.2)).formula.value
 
 
 def test_a_page_that_is_loaded_again_starts_from_the_present_curves(panel):
@@ -382,24 +382,24 @@ def test_a_page_that_is_loaded_again_starts_from_the_present_curves(panel):
 
 def test_the_figure_follows_the_page_unless_told(panel):
     ink = shown(panel).layout.template.layout.font.color
-    panel._page.dark = True
+    panel.page.dark = True
     assert shown(panel).layout.template.layout.font.color != ink
     light = MarginPanel("arcface", dark=False)
-    light._page.dark = True
+    light.page.dark = True
     assert shown(light).layout.template.layout.font.color == ink
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({}, "The boundary lies at 25.7° (0.448 rad), where the ideal one is."),
+        ({}, "The boundary lies at 25.7° (0.448 rad), same as the ideal one."),
         ({"method": "recurricularface"}, "The boundary lies at 31.9° (0.557 rad), 6.3° wider than the ideal 25.7°."),
         (
             {"method": "recurricularface", "mask": "all", "t": 1.0},
             "The boundary lies at 25.0° (0.437 rad), 0.6° narrower than the ideal 25.7°.",
         ),
         ({"method": "norm_softmax"}, "The boundary lies at 40.0° (0.698 rad), halfway between the two centers."),
-        ({"m": 1.5}, "There is no boundary: the other class wins all the way between the two centers."),
+        ({"m": 1.5}, "There is no boundary: the other class wins everywhere between the two centers."),
     ],
 )
 def test_words(panel, change, words):
@@ -432,7 +432,7 @@ def test_a_callback_and_a_cell_take_turns():
     assert entered.wait(10)
     cell.start()
     cell.join(0.2)
-    assert cell.is_alive()  # waits for the callback, whose setting it would otherwise mix with its own
+    assert cell.is_alive()  # waits for the callback
     go_on.set()
     dragged.join()
     cell.join()
@@ -457,8 +457,8 @@ def test_every_method_shows_the_gradient_of_its_own_loss(key):
     np.testing.assert_array_equal(panel.result.map.negative, expected.negative)
     for trace_, values in zip(heat(panel), (expected.target, expected.negative), strict=True):
         np.testing.assert_allclose(np.array(trace_.z, float), values, atol=5e-4)
-    rows = {*panel._front.children, *panel._drawer.children}
-    assert all(panel._controls[key][name].row in rows for name in METHODS[key].parameters())
+    rows = {*panel.front.children, *panel.drawer.children}
+    assert all(panel.controls[key][name].row in rows for name in METHODS[key].parameters())
 
 
 def test_a_slider_moves_the_gradient_and_the_words():
@@ -468,7 +468,7 @@ def test_a_slider_moves_the_gradient_and_the_words():
     slider.value = 30
     assert (panel.result.parameters["s"], box.value) == (30, 30)
     assert heat(panel)[0].z != before
-    assert "pushed off the other with 30." in panel._sentence.value
+    assert "30 away from the other" in panel.sentence.value
     controls(panel, "m")[0].value = 0.0
     np.testing.assert_array_equal(
         panel.result.map.target, gradient_map(build("arcface", 1000, 2, s=30, m=0), norm=20).target
@@ -492,18 +492,18 @@ def test_two_losses_side_by_side_as_a_difference_and_exchanged():
     np.testing.assert_allclose(np.array(heat(panel)[1].z, float), first.negative - second.negative, atol=6e-4)
     controls(panel, "show")[0].value = "target"
     assert len(heat(panel)) == 1
-    panel._swap.click()
+    panel.swap_button.click()
     assert panel.result.label == "MV-softmax (Arc) (svx)"
     assert panel.result.against.label == "NPCFace (paper, t = 1.2)"
     panel.set(rest=3)
     assert panel.result.against.scene["rest"] == 3
     assert panel.result.against.parameters["t"] == 1.2
-    panel._against_preset.value = "facexzoo"
+    panel.against_preset_list.value = "facexzoo"
     assert panel.result.against.label == "NPCFace (facexzoo)"
-    panel._against.value = ""
+    panel.against_list.value = ""
     assert panel.result.against is None
-    assert panel._swap.disabled
-    with pytest.raises(InputError, match="of which method"):
+    assert panel.swap_button.disabled
+    with pytest.raises(InputError, match="needs `against`"):
         panel.set(against_preset="paper")
 
 
@@ -515,12 +515,12 @@ def test_states_of_margins_and_scales_have_sliders():
     panel.set(method="adacos", s=20)
     np.testing.assert_allclose(panel.result.map.target, gradient_map(panel.result.margin, s=20).target)
     panel.set(method="magface", lam_g=10)
-    assert "is below 22.59" in panel._sentence.value
+    assert "is below 22.59" in panel.sentence.value
 
 
 def test_what_moves_no_gradient_stands_in_the_drawer():
     panel = GradientPanel("curricularface")
-    where = {n: c.row in panel._front.children for n, c in panel._controls["curricularface"].items()}
+    where = {n: c.row in panel.front.children for n, c in panel.controls["curricularface"].items()}
     assert [n for n, front in where.items() if front] == ["s", "m", "mask", "guard", "grad", "t"]
 
 
@@ -548,7 +548,7 @@ def test_gradients_of_a_margin_of_ones_own():
     controls(panel, "lean")[0].value = 0.5
     np.testing.assert_allclose(panel.result.map.target, gradient_map(Leaning(lean=0.5, m=0.05)).target)
     controls(panel, "m")[0].value = 0.45
-    assert "this margin fails there" in panel._problem.value
+    assert "this margin fails there" in panel.message.value
     assert panel.set(s=10, against="Leaning").against.parameters["s"] == 64
 
 
@@ -565,5 +565,5 @@ def test_a_page_that_is_loaded_again_starts_from_the_present_gradients():
 
 @given(st.floats(1e-3, 1e4))
 def test_steps_are_round_and_about_three_hundred(width):
-    assert 100 < width / step(width) <= 300 * (1 + 1e-6)
-    assert f"{step(width):.0e}"[0] in "125"
+    assert 100 < width / slider_step(width) <= 300 * (1 + 1e-6)
+    assert f"{slider_step(width):.0e}"[0] in "125"

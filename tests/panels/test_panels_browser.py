@@ -1,8 +1,9 @@
-"""MarginPanel in a real JupyterLab: what a hand on the keyboard and a pair of eyes would find."""
+"""MarginPanel in JupyterLab: layout, keyboard, themes."""
 
 import re
 
 import pytest
+from panels.helpers import set_theme
 
 from workbench.margins import ReCurricularFace
 
@@ -20,7 +21,7 @@ T = ".scatterlayer path.js-line[style*='stroke-width: 2.5px']"
 def test_margin_panel_in_jupyterlab(open_notebook, artefacts):
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=20_000)  # a busy computer is no failure
+    expect.set_options(timeout=20_000)  # for a busy machine
     page = open_notebook([SHOW])
     panel = page.locator(".workbench-panel")
     sentence, curve = panel.get_by_role("status"), panel.locator(T).first
@@ -30,7 +31,7 @@ def test_margin_panel_in_jupyterlab(open_notebook, artefacts):
     page.wait_for_function(FITS)
     assert page.evaluate(CUT_OFF, BOXES) == []  # nothing clipped, no scroll bars
 
-    # Keyboard alone: the slider has a name, an arrow moves it, the curve, the number box and the words.
+    # Keyboard only: the slider has an accessible name and changes the curve, the number box and the sentence.
     before = curve.get_attribute("d")
     slider = panel.get_by_role("slider", name=re.compile("^m margin added to the target angle"))
     slider.focus()
@@ -42,7 +43,7 @@ def test_margin_panel_in_jupyterlab(open_notebook, artefacts):
     page.screenshot(path=artefacts / "panel_light.png")
 
     ink = panel.locator(".xtitle").evaluate("e => getComputedStyle(e).fill")
-    page.evaluate("void window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    set_theme(page, "Dark")
     expect(panel.locator(".xtitle")).not_to_have_css("fill", ink)
     page.screenshot(path=artefacts / "panel_dark.png")
 

@@ -20,7 +20,8 @@ from workbench.methods import METHODS
 from workbench.reports import words, write_report
 from workbench.reports.equations import equation
 from workbench.reports.evidence import gather
-from workbench.reports.tables import best_marked, percent, train_command
+from workbench.reports.pages import Cell
+from workbench.reports.tables import mark_best, percent, train_command
 from workbench.training.config import Config
 from workbench.training.events import Event
 
@@ -227,8 +228,8 @@ def test_runs_of_one_method_are_told_apart_and_their_differences_said(tmp_path):
         fake_run(tmp_path / "b", Config(steps=120, seed=1, parameters={"m0": 0.1})),
     ]
     first, second = gather(runs)
-    assert (first.look.label, second.look.label) == ("NPCFace (a)", "NPCFace (b)")
-    assert first.look.dash != second.look.dash
+    assert (first.style.label, second.style.label) == ("NPCFace (a)", "NPCFace (b)")
+    assert first.style.dash != second.style.dash
     said = text_of(write_report(runs, tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "The runs differ in more than the loss" in said
     assert "m0 = 0.1" in said
@@ -275,13 +276,13 @@ def test_the_printed_command_trains_the_same_run(tmp_path, monkeypatch):
     ],
 )
 def test_the_best_of_a_column_is_marked(values, largest, bold):
-    cells = best_marked(values, percent, largest)
-    assert [i for i, cell in enumerate(cells) if "<b>" in cell and "best: " in cell] == bold
+    cells = mark_best(values, percent, largest)
+    assert [i for i, cell in enumerate(cells) if isinstance(cell, Cell) and cell.kind == "best"] == bold
     assert all(("–" in cell) == (v is None or math.isnan(v)) for cell, v in zip(cells, values, strict=True))
 
 
 @pytest.mark.parametrize(
-    ("slope", "says"), [(1, "negative as well"), (-1, "positive, so a sample far from its own center is far from")]
+    ("slope", "says"), [(1, "negative as well"), (-1, "positive, so a sample far from its own center is also far from")]
 )
 def test_the_sign_of_the_correlation_is_said_as_measured(tmp_path, slope, says):
     run = fake_run(tmp_path / "run", snapshots=())
@@ -290,7 +291,7 @@ def test_the_sign_of_the_correlation_is_said_as_measured(tmp_path, slope, says):
     x = np.column_stack([own, other, np.sqrt(1 - own**2 - other**2)])
     W = np.diag([1.0, 1.0, -1.0])
     run.add_snapshot(Snapshot(5, x, np.zeros(40, dtype=int), W, Config(steps=120).settings(), {}))
-    assert says in words.correlation_here(gather([run]))
+    assert says in words.correlation(gather([run]))
 
 
 def test_what_cannot_be_reported_is_said_in_one_line(tmp_path):

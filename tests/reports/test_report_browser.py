@@ -80,12 +80,12 @@ def test_the_look_is_changed_by_keyboard_and_stays(opened):
     before = colours(page)
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Dark look"
+    assert page.evaluate("document.activeElement.textContent") == "Dark theme"
     page.keyboard.press("Enter")
     drawn(page, "dark")
     after = colours(page)
     assert all(one != other for one, other in zip(before, after, strict=True))
-    assert page.evaluate("document.activeElement.textContent") == "Light look"
+    assert page.evaluate("document.activeElement.textContent") == "Light theme"
     page.emulate_media(color_scheme="dark")
     page.emulate_media(color_scheme="light")  # the system's change does not undo the reader's choice
     assert colours(page) == after

@@ -40,9 +40,9 @@ def test_a_run_of_a_comparison_that_met_a_full_disk_goes_on(tmp_path):
     cut_run(made.tasks[0].path)
     found = Run.open(made.tasks[0].path)
     found.finish("failed: cannot write to c: No space left on device, step 7")
-    assert not engine.finished(made.tasks[0])
+    assert not engine.is_finished(made.tasks[0])
     found.finish("failed: step 7: the loss is nan")
-    assert engine.finished(made.tasks[0])
+    assert engine.is_finished(made.tasks[0])
 
 
 def test_ctrl_c_within_a_step_of_a_comparison_keeps_the_bits(tmp_path, monkeypatch):
@@ -70,7 +70,7 @@ def test_ctrl_c_while_workers_train_leaves_every_run_whole(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        engine.together(cut.tasks, 1, 1, engine.Tally(0, 1, 60, stop))
+        engine.run_parallel(cut.tasks, 1, 1, engine.StepCounter(0, 1, 60, stop))
     assert Run.open(cut.tasks[0].path).status.startswith("stopped by hand at step ")
     engine.execute(cut, 1)
     a, b = ((one.tasks[0].path / CHECKPOINT).read_bytes() for one in (whole, cut))

@@ -18,9 +18,9 @@ from workbench.cli.terminal import (
     examples,
     fail,
     limit_threads,
-    print_table,
     progress_bar,
 )
+from workbench.core.console import print_table
 from workbench.core.errors import InputError, missing_extra, quote
 from workbench.core.files import check_writable, make_folder, write
 
@@ -59,7 +59,7 @@ def heads(
     """
     limit_threads(threads)
     sizes, names = parse_classes(classes), [name.strip() for name in methods.split(",")]
-    from workbench.compare.cost.classifiers import heads as measure
+    from workbench.compare.cost.classifiers import measure_classifiers as measure
 
     run("heads", lambda *into: measure(sizes, batch, dim, names, rounds, *into), f"B = {batch}, D = {dim}", out, svg)
 

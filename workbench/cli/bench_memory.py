@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option, echo
 
 from workbench.cli import options as opt
-from workbench.cli.terminal import print_table
+from workbench.core.console import print_table
 from workbench.core.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from workbench.cli import options as opt
-from workbench.cli.terminal import INTERRUPTED, catch_interrupt, console, fail, parse_path, progress_bar
+from workbench.cli.terminal import INTERRUPTED, catch_interrupt, fail, parse_path, progress_bar
+from workbench.core.console import console
 from workbench.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,10 +57,10 @@ def compare(
     All losses are trained with the same settings and seeds; intervals of the differences show which are significant.
     """
     options = dict(locals())
-    from workbench.compare.engine import SNAPSHOTS, execute, jobs_for
-    from workbench.compare.parsing import seconds
+    from workbench.compare.engine import SNAPSHOTS, execute, job_count
+    from workbench.compare.parsing import parse_duration
     from workbench.compare.plan import prepare
-    from workbench.compare.results import metric_named
+    from workbench.compare.results import get_metric
     from workbench.compare.variants import ablation as ablation_variants
     from workbench.compare.variants import methods as method_variants
     from workbench.compare.variants import sweeps
@@ -69,9 +70,9 @@ def compare(
         raise InputError(f"--steps {steps} and --budget {budget}: give one of them")
     settings = {name: value for name, value in options.items() if name in Config.__dataclass_fields__}
     base = Config(**{"snapshots": SNAPSHOTS, **settings, "steps": 1 if steps is None else steps})
-    time = seconds(budget or BUDGET) if steps is None else None
-    metric_named(metric)
-    jobs = jobs_for(base, jobs)
+    time = parse_duration(budget or BUDGET) if steps is None else None
+    get_metric(metric)
+    jobs = job_count(base, jobs)
     variants = [  # the first one is the baseline
         *(ablation_variants(ablation, base) if ablation is not None else ()),
         *(method_variants(methods, base) if methods is not None else ()),
@@ -88,10 +89,10 @@ def compare(
 
 def print_plan(plan: Plan, jobs: int) -> None:
     """Print the number and the length of the trainings."""
-    from workbench.reports.comparison_words import length
+    from workbench.reports.comparison_words import training_length
 
     trainings = f"{len(plan.variants)} losses x {len(plan.seeds)} seeds = {len(plan.tasks)} trainings"
-    print(f"{trainings}, {jobs} at a time; each of {length(plan.to_json())}", file=sys.stderr)
+    print(f"{trainings}, {jobs} at a time; each of {training_length(plan.to_json())}", file=sys.stderr)
 
 
 def write_results(plan: Plan, metric: str) -> None:
@@ -104,8 +105,7 @@ def write_results(plan: Plan, metric: str) -> None:
     comparison = gather(plan, metric)
     write_tables(comparison, plan.out)
     report = write_report(comparison, plan.out / "report.html")
-    screen = console()
-    print_tables(comparison, screen)
+    print_tables(comparison)
     if comparison.ranking:
-        screen.print(f"\n{caution(comparison)}")
-    screen.print(f"Report: {report}", soft_wrap=True)
+        console().print(f"\n{caution(comparison)}")
+    print(f"Report: {report}")

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from typer import Option, echo
 
-from workbench.cli.terminal import parse_path, print_table, progress_bar
+from workbench.cli.terminal import parse_path, progress_bar
+from workbench.core.console import print_table
 
 
 def methods(

@@ -61,11 +61,11 @@ def mine(
     print_findings(data, findings)
     if out is not None:
         from workbench.mining.tables import write_tables
-        from workbench.reports.mining import write_page
+        from workbench.reports.mining import write_report
 
         make_folder(out)
         write_tables(data, findings, out, pairs)
-        echo(f"Page: {write_page(data, findings, out / 'index.html', embeddings.name)}")
+        echo(f"Page: {write_report(data, findings, out / 'index.html', embeddings.name)}")
 
 
 def print_findings(data: MiningData, findings: MiningResult) -> None:

@@ -1,4 +1,4 @@
-"""What all commands use on a terminal: exit lines, Ctrl-C, progress bars, tables, and parsers of option values."""
+"""What all commands use on a terminal: exit lines, Ctrl-C, progress bars, and parsers of option values."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -55,28 +55,6 @@ def progress_bar(title: str) -> Iterator[Progress]:
             progress.update(task, completed=done, total=total, what=what)
 
         yield advance
-
-
-def console() -> Any:
-    """A rich console on standard output; 200 columns wide where standard output is no terminal."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-
-
-def print_table(
-    head: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None, right: Sequence[str] = ()
-) -> None:
-    """Print a table without lines. right: the columns that are aligned to the right."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in head:
-        table.add_column(name, justify="right" if name in right else "left")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console().print(table)
 
 
 def parse_path(text: str | Path) -> Path:

@@ -1,10 +1,10 @@
-"""compare: train what is missing of a plan, one run after another or several side by side, and read it all back.
+"""compare: train the missing runs of a plan, in this process or in several, and read all results.
 
-    found = compare([Variant("ArcFace", "arcface"), Variant("NPCFace", "npcface")], seeds=5, steps=300, out="runs/mine")
-    found.ranking, found.summary()
+    comparison = compare([Variant("ArcFace", "arcface"), Variant("NPCFace", "npcface")], seeds=5, out="runs/x")
+    comparison.ranking, comparison.summary()
 
-Every training is a run's folder, OUT/VARIANT/seed-N. Those that are finished are used as they are, those that were cut
-off go on, and one whose loss stopped being finite stays as it is: that is its result.
+Each training is a run in its own folder, OUT/VARIANT/seed-N. Finished runs are kept and interrupted ones resumed. A run
+whose loss became infinite or nan is kept as it is: that is its result.
 """
 
 import math
@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.compare.carry import carry_out
-from workbench.compare.parsing import seconds
-from workbench.compare.plan import ONE_THREAD, Plan, Task, busy_words, cpu_threads, prepare
-from workbench.compare.results import METRICS, Comparison, metric_named
+from workbench.compare.parsing import parse_duration
+from workbench.compare.plan import ONE_THREAD, Plan, Task, busy_message, cpu_threads, prepare
+from workbench.compare.results import METRICS, Comparison, get_metric
+from workbench.compare.task import run_task
 from workbench.compare.variants import Variant
 from workbench.compare.worker import work
 from workbench.core.device import resolve_device
@@ -34,9 +34,9 @@ from workbench.training.config import Config
 from workbench.training.interrupts import stop_requests
 from workbench.training.run import lock_run
 
-MOST_JOBS = 1024
-POLL = 0.2  # s between two looks for a signal
-SNAPSHOTS = 4  # of each run: few, since a sweep has many runs; a killed run goes on from the last one
+MAX_JOBS = 1024
+POLL = 0.2  # s between two checks for a signal
+SNAPSHOTS = 4  # of each run; a run that was killed resumes from its last snapshot
 
 
 def compare(
@@ -52,116 +52,116 @@ def compare(
     skip_broken: bool = False,
     progress: Progress = no_progress,
 ) -> Comparison:
-    """Train every variant from seeds 0..seeds-1, measure each on identities it never saw, and compare.
+    """Train every variant with seeds 0..seeds-1, evaluate each run on unseen identities, and compare.
 
-    steps: batches of each training, or budget: a time such as "60s", from which they follow; None: those of `base`.
-    base: all other settings. jobs: trainings side by side, None: as `jobs_for` says; threads: of each, on which its
-    bits depend. Nothing but the folder `out` is written; `workbench.reports.comparison.write_report` makes its report.
+    steps: training steps of each run (default: those of `base`); or budget: a time such as "60s", from which the steps
+    follow. base: all other settings. jobs: parallel trainings (default: see `job_count`); threads: CPU threads of each,
+    on which its results depend bitwise. Only the folder `out` is written; the report is made by
+    `workbench.reports.comparison.write_report`.
 
-    Raises InputError for input that cannot be used and where `out` holds another comparison.
+    Raises InputError for invalid input, before any training, and if `out` holds another comparison.
     """
     base = base or Config(snapshots=SNAPSHOTS)
-    chosen, jobs = metric_named(metric), jobs_for(base, jobs)
+    get_metric(metric)  # raises InputError early
+    jobs = job_count(base, jobs)
     if steps is not None:
         base = replace(base, steps=steps)
-    time = None if budget is None else seconds(budget)
+    time = None if budget is None else parse_duration(budget)
     plan = prepare(variants, seeds, base, Path(out), time, threads, skip_broken)
     execute(plan, jobs, progress)
-    return gather(plan, chosen.name)
+    return gather(plan, metric)
 
 
-def jobs_for(base: Config, jobs: int | None = None) -> int:
-    """How many trainings run side by side; when nobody says, half the cores, and one where they would share a GPU."""
+def job_count(base: Config, jobs: int | None = None) -> int:
+    """The number of parallel trainings. Default: half the CPU cores, or 1 on a GPU."""
     if jobs is not None:
-        if not 1 <= jobs <= MOST_JOBS:
-            raise InputError(f"--jobs {quote(jobs)}: at least 1, at most {MOST_JOBS}")
+        if not 1 <= jobs <= MAX_JOBS:
+            raise InputError(f"--jobs {quote(jobs)}: at least 1, at most {MAX_JOBS}")
         return jobs
     return 1 if resolve_device(base.device).type == "cuda" else max(1, (os.cpu_count() or 1) // 2)
 
 
 def execute(plan: Plan, jobs: int, progress: Progress = no_progress) -> None:
-    """Train and measure what is missing of a plan, `jobs` at a time; progress counts steps over all trainings.
+    """Train and evaluate the missing runs of a plan, `jobs` in parallel; progress counts the steps of all trainings.
 
-    A run has the plan's number of threads in whatever process it is, so its bits do not depend on `jobs`.
-    KeyboardInterrupt leaves every run where it can go on. InputError where another process trains this comparison.
+    The results do not depend on `jobs`: each run uses the plan's number of threads. After KeyboardInterrupt every run
+    can be resumed. Raises InputError if another process trains this comparison.
     """
-    with lock_run(plan.out, busy_words(plan.out)):
-        tasks = [task for task in plan.tasks if not finished(task)]
+    with lock_run(plan.out, busy_message(plan.out)):
+        tasks = [task for task in plan.tasks if not is_finished(task)]
         if tasks:
-            say = Tally(len(plan.tasks) - len(tasks), len(plan.tasks), plan.base.steps, progress)
+            counter = StepCounter(len(plan.tasks) - len(tasks), len(plan.tasks), plan.base.steps, progress)
             if jobs == 1:
-                alone(tasks, plan.threads, say)
+                run_serial(tasks, plan.threads, counter)
             else:
-                together(tasks, min(jobs, len(tasks)), plan.threads, say)
+                run_parallel(tasks, min(jobs, len(tasks)), plan.threads, counter)
 
 
-def finished(task: Task) -> bool:
-    """Whether there is nothing left to do: measured, or the loss stopped being finite.
-
-    A run that failed for another reason, such as a full disk, goes on.
-    """
+def is_finished(task: Task) -> bool:
+    """Whether a task is evaluated, or its loss became infinite or nan. Other failures (disk full) are resumed."""
     if not (task.path / "run.json").is_file():
         return False
     status = Run.open(task.path).status
     return status.startswith("failed: step ") or (status == "finished" and (task.path / "results.json").is_file())
 
 
-class Tally:
-    """The steps of all trainings as one progress."""
+class StepCounter:
+    """The steps of all trainings as one progress. finished: runs that are skipped; runs: all; steps: of each."""
 
-    def __init__(self, before: int, runs: int, steps: int, progress: Progress) -> None:
-        self.ended, self.runs, self.steps, self.progress = before, runs, steps, progress
-        self.pending = runs - before
+    def __init__(self, finished: int, runs: int, steps: int, progress: Progress) -> None:
+        self.finished, self.runs, self.steps, self.progress = finished, runs, steps, progress
+        self.total = (runs - finished) * steps
         self.done: dict[Path, int] = {}
 
-    def step(self, task: Task, done: int, what: str) -> None:
+    def update(self, task: Task, done: int, what: str) -> None:
+        """Report that `done` steps of a task are done."""
         self.done[task.path] = done
-        total = self.pending * self.steps
-        said = f"{self.ended} of {self.runs} runs done; {task.label}, seed {task.seed}: {what}"
-        self.progress(sum(self.done.values()), total, said)
+        text = f"{self.finished} of {self.runs} runs done; {task.label}, seed {task.seed}: {what}"
+        self.progress(sum(self.done.values()), self.total, text)
 
     def end(self, task: Task) -> None:
-        self.ended += 1
-        self.step(task, self.steps, "measured")
+        """Report that a task is finished."""
+        self.finished += 1
+        self.update(task, self.steps, "measured")
 
 
-def alone(tasks: Sequence[Task], threads: int, say: Tally) -> None:
-    """All tasks in this process, one after the other."""
+def run_serial(tasks: Sequence[Task], threads: int, counter: StepCounter) -> None:
+    """Run the tasks in this process, one after another."""
     with cpu_threads(threads):
         for task in tasks:
-            carry_out(task, lambda done, total, what, task=task: say.step(task, done, what))
-            say.end(task)
+            run_task(task, lambda done, total, what, task=task: counter.update(task, done, what))
+            counter.end(task)
 
 
-def together(tasks: Sequence[Task], jobs: int, threads: int, say: Tally) -> None:
-    """The tasks in `jobs` processes, each taking the next one when it is free."""
+def run_parallel(tasks: Sequence[Task], jobs: int, threads: int, counter: StepCounter) -> None:
+    """Run the tasks in `jobs` worker processes; an idle worker gets the next task."""
     context, waiting = multiprocessing.get_context("spawn"), deque(tasks)
     processes, busy = [], dict[Connection, Task]()
-    with stop_requests() as asked:
+    with stop_requests() as stop_requested:
         try:
             for _ in range(jobs):
-                mine, theirs = context.Pipe()
+                ours, theirs = context.Pipe()
                 processes.append(context.Process(target=work, args=(theirs, threads), daemon=True))
-                with signal_blocked():
+                with block_sigint():
                     processes[-1].start()
                 theirs.close()
-                busy[mine] = waiting.popleft()
-                mine.send(busy[mine])
+                busy[ours] = waiting.popleft()
+                ours.send(busy[ours])
             while busy:
                 for pipe in wait(list(busy), timeout=POLL):
-                    answered(pipe, busy, waiting, say)
-                if asked():
+                    handle_message(pipe, busy, waiting, counter)
+                if stop_requested():
                     raise KeyboardInterrupt
         finally:
             for pipe in busy:
-                pipe.close()  # a process that still trains notices, saves and ends
+                pipe.close()  # a worker that still trains writes a checkpoint and ends
             for process in processes:
                 process.join()
 
 
 @contextmanager
-def signal_blocked() -> Iterator[None]:
-    """Hold Ctrl-C back; a process started meanwhile inherits that, until it ignores the signal."""
+def block_sigint() -> Iterator[None]:
+    """Block SIGINT. A process started in this context inherits the mask until it ignores the signal."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -172,21 +172,21 @@ def signal_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def answered(pipe: Connection, busy: dict[Connection, Task], waiting: deque[Task], say: Tally) -> None:
-    """Take one answer of a worker; one that has ended its task gets the next, or is let go."""
+def handle_message(pipe: Connection, busy: dict[Connection, Task], waiting: deque[Task], counter: StepCounter) -> None:
+    """Receive one message of a worker; after the end of a task, send the next one, or None to end the worker."""
     task = busy[pipe]
     try:
-        answer = pipe.recv()
+        message = pipe.recv()
     except EOFError:
         raise RuntimeError(
-            f"the process that trained {task.path} died; the same call goes on from its checkpoint"
+            f"the process that trained {task.path} died; the same call resumes it from its checkpoint"
         ) from None
-    if isinstance(answer, str):
-        raise InputError(answer)
-    if answer is not None:
-        say.step(task, *answer)
+    if isinstance(message, str):
+        raise InputError(message)
+    if message is not None:
+        counter.update(task, *message)
         return
-    say.end(task)
+    counter.end(task)
     if waiting:
         busy[pipe] = waiting.popleft()
         pipe.send(busy[pipe])
@@ -197,16 +197,16 @@ def answered(pipe: Connection, busy: dict[Connection, Task], waiting: deque[Task
 
 
 def gather(plan: Plan, metric: str = "eer") -> Comparison:
-    """Everything that a plan's folder holds by now; what is missing is said."""
-    chosen = metric_named(metric)
+    """The results in the folder of a plan; for runs without results, the reason."""
+    chosen = get_metric(metric)
     shape = (len(plan.variants), len(plan.seeds))
     values = {name: np.full(shape, np.nan) for name in METRICS}
     times, missing, paths, impostors = np.full(shape, np.nan), {}, {}, math.inf
     for v, variant in enumerate(plan.variants):
         for s, seed in enumerate(plan.seeds):
             task = plan.task(variant, seed)
-            if (why := absent(task)) is not None:
-                missing[v, s] = why
+            if (reason := missing_reason(task)) is not None:
+                missing[v, s] = reason
                 continue
             run, paths[v, s] = Run.open(task.path), task.path
             measured = run.results["verification"] | run.results["identification"]
@@ -217,8 +217,8 @@ def gather(plan: Plan, metric: str = "eer") -> Comparison:
     return Comparison(plan.variants, plan.seeds, values, times, missing, paths, chosen, plan.to_json(), impostors)
 
 
-def absent(task: Task) -> str | None:
-    """Why a task has no results, None where it has."""
+def missing_reason(task: Task) -> str | None:
+    """Why a task has no results; None if it has."""
     if not (task.path / "run.json").is_file():
         return "not trained yet"
     status = Run.open(task.path).status

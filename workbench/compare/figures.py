@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from workbench.compare.results import Comparison, Paired, verdict
-from workbench.compare.statistics import LEVEL, Interval, interval, spread
+from workbench.compare.statistics import LEVEL, Interval, interval, sample_std
 from workbench.views.theme import GREY, Style, method_style, rgba, template
 
 LANE = 0.28  # rows are 1 apart; the seeds of a row keep within this of its middle
@@ -63,7 +63,7 @@ def seeds_figure(found: Comparison, dark: bool = False) -> go.Figure:
             hovertemplate=f"{shown.label}<br>seed %{{customdata}}: %{{x:.2f}} %<extra></extra>",
         )
         figure.add_trace(mean_mark(of, row, shown, "mean", "%"))
-    title = f"{found.metric.title} on unseen identities (%), {'larger' if found.metric.larger else 'smaller'} is better"
+    title = f"{found.metric.title} on unseen identities (%), {found.metric.direction}"
     return rows_axes(figure, [found.variants[v].label for v in order], title)
 
 
@@ -98,24 +98,23 @@ def differences_figure(found: Comparison, dark: bool = False) -> go.Figure:
     return rows_axes(figure, names, title)
 
 
-def verdict_html(says: str) -> str:
+def verdict_html(text: str) -> str:
     """The verdict below the names of a row; bold if a difference is seen."""
-    return f"<i>{says}</i>" if says.startswith(("no ", "too ")) else f"<b>{says}</b>"
+    return f"<i>{text}</i>" if text.startswith("no ") else f"<b>{text}</b>"
 
 
 def pair_style(found: Comparison, pair: Paired, styles: Sequence[Style]) -> Style:
     """The color of the better variant if a difference is seen, else grey."""
     label = f"{found.variants[pair.left].label} − {found.variants[pair.right].label}"
-    if not pair.interval.away_from_zero:
+    if not pair.different:
         return Style(label, GREY, "diamond")
-    better = pair.left if found.metric.better(pair.interval.mean) else pair.right
-    return Style(label, styles[better].color, "diamond")
+    return Style(label, styles[found.better(pair)].color, "diamond")
 
 
 def mean_mark(of: Interval, row: int, shown: Style, says: str, unit: str) -> go.Scatter:
     """A mean as a vertical line, with its interval as a bar."""
     bars = np.isfinite([of.low, of.high]).all()
-    between = f"<br>{PERCENT} interval {of.low:.2f} to {of.high:.2f} {unit}" if bars else "<br>one seed: no interval"
+    between = f"<br>{PERCENT} interval {of.low:.2f} to {of.high:.2f} {unit}" if bars else "<br>no interval"
     return go.Scatter(
         x=[of.mean],
         y=[row],
@@ -162,7 +161,7 @@ def sweep_traces(line: SweepLine, opacity: float) -> Iterator[go.Scatter]:
     """Band, seeds and mean of one line, without the values that have no finished run."""
     known = np.isfinite(line.values).any(axis=1)
     at, values = line.at[known], 100 * line.values[known]
-    mean, std = np.nanmean(values, axis=1), np.array([spread(row) for row in values])
+    mean, std = np.nanmean(values, axis=1), np.array([sample_std(row) for row in values])
     numbers = at.dtype.kind == "f"
     group = {"legendgroup": line.style.label, "name": line.style.label}
     if numbers and np.isfinite(std).all():

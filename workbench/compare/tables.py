@@ -1,138 +1,135 @@
-"""A comparison as CSV files, and as tables on a terminal."""
+"""A comparison as CSV files and as tables on the terminal."""
 
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from workbench.compare.results import METRICS, Comparison, Metric, placed, verdict
-from workbench.compare.statistics import LEVEL, interval
+from workbench.compare.results import METRICS, Comparison, Metric, place_note, verdict
+from workbench.compare.statistics import LEVEL, MIN_SEEDS, interval
+from workbench.core.console import print_table
 from workbench.core.files import write_csv
 from workbench.evaluation.verification import too_few_impostors
 
+NOTHING = "–"
+PERCENT = f"{100 * LEVEL:.0f}"
 SHOWN = ("eer", "tar@0.01", "rank-1")  # beside the metric of the ranking
 
 
-def write_tables(found: Comparison, out: Path) -> None:
-    """per_seed.csv, a line a run; summary.csv, a line a variant and metric; pairs.csv, a line a pair of variants."""
-    for name, rows in (("per_seed", per_seed(found)), ("summary", summary(found)), ("pairs", pairs(found))):
-        write_csv(out / f"{name}.csv", rows)
+def write_tables(comparison: Comparison, out: Path) -> None:
+    """Write per_seed.csv (a row for each run), summary.csv (variant and metric) and pairs.csv (pair of variants)."""
+    for name, rows in (("per_seed", per_seed), ("summary", summary), ("pairs", pairs)):
+        write_csv(out / f"{name}.csv", rows(comparison))
 
 
-def per_seed(found: Comparison) -> Iterable[Sequence[Any]]:
-    swept = list(dict.fromkeys(name for v in found.variants for name in v.parameters))
+def per_seed(comparison: Comparison) -> Iterable[Sequence[Any]]:
+    """The rows of per_seed.csv, the head first."""
+    swept = list(dict.fromkeys(name for v in comparison.variants for name in v.parameters))
     yield ["label", "method", "preset", *swept, "seed", "status", *METRICS, "training_seconds"]
-    for v, variant in enumerate(found.variants):
-        for s, seed in enumerate(found.seeds):
-            numbers = [values[v, s] for values in found.values.values()]
-            own = [variant.parameters.get(name) for name in swept]
-            status = found.missing.get((v, s), "finished")
-            yield [variant.label, variant.method, variant.preset, *own, seed, status, *numbers, found.seconds[v, s]]
+    for v, variant in enumerate(comparison.variants):
+        for s, seed in enumerate(comparison.seeds):
+            parameters = [variant.parameters.get(name) for name in swept]
+            status = comparison.missing.get((v, s), "finished")
+            numbers = [values[v, s] for values in (*comparison.values.values(), comparison.seconds)]
+            yield [variant.label, variant.method, variant.preset, *parameters, seed, status, *numbers]
 
 
-def summary(found: Comparison) -> Iterable[Sequence[Any]]:
-    percent = f"{100 * LEVEL:.0f}"
-    yield ["label", "metric", "seeds", "mean", "std", f"mean_low_{percent}", f"mean_high_{percent}", "place"]
-    places = {place.variant: place.text for place in found.ranking}
-    for v, variant in enumerate(found.variants):
+def summary(comparison: Comparison) -> Iterable[Sequence[Any]]:
+    """The rows of summary.csv, the head first."""
+    yield ["label", "metric", "seeds", "mean", "std", f"mean_low_{PERCENT}", f"mean_high_{PERCENT}", "place"]
+    places = {place.variant: place.text for place in comparison.ranking}
+    for v, variant in enumerate(comparison.variants):
         for name in METRICS:
-            of = interval(found.of(v, name))
-            place = places.get(v) if name == found.metric.name and of.n > 1 else None
-            yield [variant.label, name, of.n, of.mean, found.std(v, name), of.low, of.high, place]
+            of = interval(comparison.of(v, name))
+            place = places.get(v) if name == comparison.metric.name and of.n >= MIN_SEEDS else None
+            yield [variant.label, name, of.n, of.mean, comparison.std(v, name), of.low, of.high, place]
 
 
-def pairs(found: Comparison) -> Iterable[Sequence[Any]]:
-    percent, metric = f"{100 * LEVEL:.0f}", found.metric.name
-    seeds = [f"seed_{seed}" for seed in found.seeds]
-    yield [
-        "left",
-        "right",
-        "metric",
-        "seeds",
-        "mean_left_minus_right",
-        f"low_{percent}",
-        f"high_{percent}",
-        "verdict",
-        *seeds,
-    ]
-    for pair in found.pairs.values():
-        left, right, of = found.variants[pair.left].label, found.variants[pair.right].label, pair.interval
-        yield [left, right, metric, of.n, of.mean, of.low, of.high, verdict(found, pair), *pair.differences]
+def pairs(comparison: Comparison) -> Iterable[Sequence[Any]]:
+    """The rows of pairs.csv, the head first; p_holm: the p-value corrected for all pairs."""
+    numbers = ["seeds", "mean_left_minus_right", f"low_{PERCENT}", f"high_{PERCENT}", "p_holm"]
+    yield ["left", "right", "metric", *numbers, "verdict", *(f"seed_{seed}" for seed in comparison.seeds)]
+    for pair in comparison.pairs.values():
+        labels = [comparison.variants[i].label for i in (pair.left, pair.right)]
+        of, conclusion = pair.interval, verdict(comparison, pair)
+        numbers = [of.n, of.mean, of.low, of.high, pair.p]
+        yield [*labels, comparison.metric.name, *numbers, conclusion, *pair.differences]
 
 
-def shown_metrics(found: Comparison) -> list[Metric]:
-    """The metric of the ranking and a few others beside it."""
-    return [METRICS[name] for name in dict.fromkeys((found.metric.name, *SHOWN))]
+def shown_metrics(comparison: Comparison) -> list[Metric]:
+    """The metric of the ranking and a few others."""
+    return [METRICS[name] for name in dict.fromkeys((comparison.metric.name, *SHOWN))]
 
 
-def mean_and_std(found: Comparison, variant: int, metric: str) -> str:
-    """'7.2 ± 0.4 %', without the second number for one seed; for a TAR of too few impostor pairs what it needs."""
-    if short := too_few_impostors(metric, found.impostors):
-        return short
-    mean, std = 100 * found.mean(variant, metric), 100 * found.std(variant, metric)
-    text = "–" if math.isnan(mean) else f"{mean:.2f} %" if math.isnan(std) else f"{mean:.2f} ± {std:.2f} %"
+def mean_and_std(comparison: Comparison, variant: int, metric: str) -> str:
+    """'7.2 ± 0.4 %'; '7.2 %' for one seed; for a TAR of too few impostor pairs, the number that it needs."""
+    if needed := too_few_impostors(metric, comparison.impostors):
+        return needed
+    mean, std = 100 * comparison.mean(variant, metric), 100 * comparison.std(variant, metric)
+    text = NOTHING if math.isnan(mean) else f"{mean:.2f} %" if math.isnan(std) else f"{mean:.2f} ± {std:.2f} %"
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def points(share: float) -> str:
+def format_points(share: float) -> str:
     """A difference of shares in percentage points, with its sign."""
-    return f"{100 * share:+.2f}".replace("-", "−")
+    return NOTHING if math.isnan(share) else f"{100 * share:+.2f}".replace("-", "−")
 
 
-def between(low: float, high: float) -> str:
-    return "–" if math.isnan(low) else f"{points(low)} … {points(high)}"
+def format_interval(low: float, high: float) -> str:
+    """An interval in percentage points."""
+    return NOTHING if math.isnan(low) else f"{format_points(low)} … {format_points(high)}"
 
 
-def print_tables(found: Comparison, console: Any) -> None:
-    """The ranking, then the differences, then what is missing, on a rich console; nothing of a kind that is empty."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    ranking = Table(box=None, padding=(0, 2, 0, 0), title=ranking_title(found), title_justify="left")
-    for head in ("place", "loss", *(m.title for m in shown_metrics(found)), "seeds", ""):
-        ranking.add_column(head)
-    for place in found.ranking:
-        seeds = int(np.isfinite(found.of(place.variant)).sum())
-        numbers = [mean_and_std(found, place.variant, m.name) for m in shown_metrics(found)]
-        where = place.text if seeds > 1 else "–"
-        ranking.add_row(
-            where, escape(found.variants[place.variant].label), *numbers, str(seeds), escape(placed(found, place))
-        )
-    if found.ranking:
-        console.print(ranking)
-    if len(found.ranking) > 1 and len(found.seeds) > 1:
-        differences = Table(box=None, padding=(0, 2, 0, 0), title=pairs_title(found), title_justify="left")
-        for head in ("left − right", "points", f"{100 * LEVEL:.0f} % interval", "seeds", ""):
-            differences.add_column(head)
-        for pair in found.shown_pairs:
-            names = f"{found.variants[pair.left].label} − {found.variants[pair.right].label}"
-            of = pair.interval
-            mean = "–" if math.isnan(of.mean) else points(of.mean)
-            differences.add_row(escape(names), mean, between(of.low, of.high), str(of.n), escape(verdict(found, pair)))
-        console.print()
-        console.print(differences)
-    for line in missing_lines(found):
-        console.print(escape(line))
+def format_p(p: float) -> str:
+    """A p-value with three digits after the point."""
+    return NOTHING if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def ranking_title(found: Comparison) -> str:
-    better = "larger" if found.metric.larger else "smaller"
-    return f"Ranking by {found.metric.title} ({better} is better); mean ± standard deviation over seeds"
+def ranking_rows(comparison: Comparison) -> list[list[str]]:
+    """A row for each variant, best mean first: place, label, metrics, seeds, note."""
+    rows = []
+    for place in comparison.ranking:
+        numbers = [mean_and_std(comparison, place.variant, m.name) for m in shown_metrics(comparison)]
+        seeds, label = comparison.count(place.variant), comparison.variants[place.variant].label
+        position = place.text if seeds >= MIN_SEEDS else NOTHING
+        rows.append([position, label, *numbers, str(seeds), place_note(comparison, place)])
+    return rows
 
 
-def pairs_title(found: Comparison) -> str:
-    return f"Differences of {found.metric.title} at the same seed, in percentage points"
+def pair_rows(comparison: Comparison) -> list[list[str]]:
+    """A row for each pair that is shown: labels, mean, interval, corrected p-value, seeds, verdict."""
+    rows = []
+    for pair in comparison.shown_pairs:
+        label = f"{comparison.variants[pair.left].label} − {comparison.variants[pair.right].label}"
+        of = pair.interval
+        numbers = [format_points(of.mean), format_interval(of.low, of.high), format_p(pair.p), str(of.n)]
+        rows.append([label, *numbers, verdict(comparison, pair)])
+    return rows
 
 
-def missing_lines(found: Comparison) -> list[str]:
-    """What has no results, a line for each, alike ones of a variant together."""
+def print_tables(comparison: Comparison) -> None:
+    """Print the ranking, the differences and what is missing; empty tables are left out."""
+    metric = comparison.metric
+    if comparison.ranking:
+        title = f"Ranking by {metric.title} ({metric.direction}); mean ± standard deviation over seeds"
+        head = ["place", "loss", *(m.title for m in shown_metrics(comparison)), "seeds", ""]
+        print_table(head, ranking_rows(comparison), title)
+    if len(comparison.ranking) > 1 and len(comparison.seeds) > 1:
+        title = f"Differences of {metric.title} at the same seed, in percentage points"
+        head = ["left − right", "points", f"{PERCENT} % interval", "p (Holm)", "seeds", ""]
+        print()
+        print_table(head, pair_rows(comparison), title)
+    for line in missing_lines(comparison):
+        print(line)
+
+
+def missing_lines(comparison: Comparison) -> list[str]:
+    """The runs without results, a line for each variant and reason."""
     lines = []
-    for v, variant in enumerate(found.variants):
+    for v, variant in enumerate(comparison.variants):
         reasons: dict[str, list[str]] = {}
-        for s, seed in enumerate(found.seeds):
-            if (v, s) in found.missing:
-                reasons.setdefault(found.missing[v, s], []).append(str(seed))
+        for s, seed in enumerate(comparison.seeds):
+            if (v, s) in comparison.missing:
+                reasons.setdefault(comparison.missing[v, s], []).append(str(seed))
         lines += [f"missing: {variant.label}, seed {', '.join(seeds)}: {why}" for why, seeds in reasons.items()]
     return lines

@@ -1,37 +1,38 @@
-"""A process that trains one task after another for `engine.together`. Light, so that Ctrl-C finds it listening."""
+"""A worker process that trains tasks for `engine.run_parallel`. Heavy imports follow the SIGINT handler."""
 
 import signal
 from multiprocessing.connection import Connection
 
 
 def work(parent: Connection, threads: int) -> None:
-    """Take tasks from the pipe until it says None, and answer each: (steps done, loss) while it runs, then None.
+    """Train the tasks received from the pipe until None is received.
 
-    An InputError ends the process; its text is the last answer. Ctrl-C is the parent's to handle: it closes the pipe,
-    the next step's report fails, and the training is saved where it is. So it is where the parent was killed.
+    The messages to the parent: (steps done, text) during a training, None after it, and the text of an InputError,
+    which ends the process. SIGINT is ignored: the parent handles it by closing the pipe. The next message then fails,
+    and the training stops with a checkpoint, also where the parent was killed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
-    from workbench.compare.carry import carry_out
+    from workbench.compare.task import run_task
     from workbench.core.errors import InputError
 
     torch.set_num_threads(threads)
 
-    def tell(done: int, total: int, what: str) -> None:
-        answer((done, what))
+    def report(done: int, total: int, what: str) -> None:
+        send((done, what))
 
-    def answer(message: tuple[int, str] | str | None) -> None:
+    def send(message: tuple[int, str] | str | None) -> None:
         try:
             parent.send(message)
-        except OSError:  # nobody listens any more
+        except OSError:  # the parent has closed the pipe
             raise KeyboardInterrupt from None
 
     try:
         while (task := parent.recv()) is not None:
-            carry_out(task, tell)
-            answer(None)
+            run_task(task, report)
+            send(None)
     except InputError as error:
-        answer(str(error))
+        send(str(error))
     except (EOFError, KeyboardInterrupt):
         return

@@ -1,1 +1,1 @@
-"""Widgets for JupyterLab: the same objects work without a browser, so that tests and scripts can drive them."""
+"""Widgets for JupyterLab. Every widget also works without a browser, from tests and scripts."""

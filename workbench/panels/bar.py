@@ -1,4 +1,4 @@
-"""RunBar: the controls of a running session, its keys, and the line that says how it stands."""
+"""RunBar: the controls of a session (buttons, keys, lists), its status line and its error message."""
 
 from collections.abc import Callable
 from html import escape
@@ -11,146 +11,138 @@ import traitlets
 
 from workbench.core.errors import InputError
 from workbench.losses.criteria import WEIGHTINGS
-from workbench.panels.scenes import fitting
+from workbench.panels.kit.controls import button, dropdown, problem_html, state_html
+from workbench.panels.scenes import scenes_for
 from workbench.training.live.session import LiveSession
 
-CHOOSE = "choose…"
+CHOOSE = "choose…"  # the entry of a list that selects nothing
 
-# What a key does, by the name of the method of RunBar that does it.
+# Keyboard shortcuts: key -> command.
 KEYS = {"Space": "toggle", "n": "step", "r": "run", "z": "undo", "y": "redo", "s": "snapshot"}
 COMMANDS = (
-    ("toggle", "Play", "train without end, or pause (Space)"),
-    ("step", "Step", "one step (n)"),
-    ("run", "Run 100", "a hundred steps (r)"),
-    ("undo", "Undo", "take back the last change of a parameter (z)"),
-    ("redo", "Redo", "do it again (y)"),
-    ("snapshot", "Snapshot", "keep the whole state, to come back to (s)"),
-    ("reset_weights", "Reset weights", "a fresh network from the same seed; parameters stay"),
-    ("reset_parameters", "Reset parameters", "every parameter as it was at the start; weights stay"),
+    ("toggle", "Play", "Train until paused (Space)."),
+    ("step", "Step", "Train for 1 step (n)."),
+    ("run", "Run 100", "Train for 100 steps (r)."),
+    ("undo", "Undo", "Undo the last parameter change (z)."),
+    ("redo", "Redo", "Redo the parameter change (y)."),
+    ("snapshot", "Snapshot", "Save the training state in memory, to restore it later (s)."),
+    ("reset_weights", "Reset weights", "Initialize the network again from the same seed. Parameters are kept."),
+    ("reset_parameters", "Reset parameters", "Restore the initial parameters. Weights are kept."),
 )
 
 
 class Keys(anywidget.AnyWidget):
-    """Shows nothing; tells which of the keys `listened` for was pressed in the lab around it."""
+    """Invisible; reports which of the keys `key_names` is pressed in the lab that contains it."""
 
     _esm = Path(__file__).parent.joinpath("js", "keys.js").read_text(encoding="utf-8")
-    listened = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    key_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
 
 class RunBar(widgets.VBox):
-    """Buttons, choices of method, preset and weighting, the state line and what went wrong.
+    """Buttons; lists of methods, presets, weightings, snapshots and scenes; status line and error message.
 
-    session: a function that returns the session steered now, which may be exchanged; changed: called after a command;
-    scene: called with the title of the scene to start.
+    session: returns the present session, which may be replaced; on_command: called after each command; play_scene:
+    called with the title of the scene to start. Widgets: choices (lists by name), status, message, description.
     """
 
     def __init__(
-        self, session: Callable[[], LiveSession], changed: Callable[[], None], scene: Callable[[str], None]
+        self,
+        session: Callable[[], LiveSession],
+        on_command: Callable[[], None],
+        play_scene: Callable[[str], None],
     ) -> None:
-        self._session, self._changed, self._scene = session, changed, scene
-        self._scenes = fitting(session().images.classes)
-        self._filling = False  # choices are being written: nobody chose them
-        self._buttons = {name: self._button(name, text, tip) for name, text, tip in COMMANDS}
-        self._choices = {
-            "method": self._choice("method", "Method", [(m.title, key) for key, m in session().known.items()]),
-            "preset": self._choice("preset", "Preset", []),
-            "weighting": self._choice("weighting", "Weighting of samples", list(WEIGHTINGS)),
-            "restore": self._choice("restore", "Restore", []),
-            "scene": self._choice("scene", "Scene", [CHOOSE, *self._scenes]),
+        self._session, self._on_command, self._play_scene = session, on_command, play_scene
+        self._scenes = scenes_for(session().images.classes)
+        self._filling = False  # the lists are being updated: ignore their events
+        self._buttons = {
+            name: button(text, tip, lambda name=name: self.run_command(name)) for name, text, tip in COMMANDS
         }
-        self._state = widgets.HTML()
-        self._says = widgets.HTML()
-        self._problem = widgets.HTML()
-        keys = Keys(listened=list(KEYS))
-        keys.on_msg(lambda _, content, __: self.do(KEYS[content["key"]]))
-        buttons = widgets.HBox(list(self._buttons.values()))
-        choices = widgets.HBox(list(self._choices.values()))
+        lists = {
+            "method": ("Method", [(m.title, key) for key, m in session().known.items()]),
+            "preset": ("Preset", []),
+            "weighting": ("Sample weighting", list(WEIGHTINGS)),
+            "restore": ("Restore", []),
+            "scene": ("Scene", [CHOOSE, *self._scenes]),
+        }
+        self.choices = {
+            name: dropdown(
+                text, options, lambda value, name=name: self._on_choice(name, value), description_width="initial"
+            )
+            for name, (text, options) in lists.items()
+        }
+        self.status, self.description, self.message = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        keys = Keys(key_names=list(KEYS))
+        keys.on_msg(lambda _, content, __: self.run_command(KEYS[content["key"]]))
+        buttons, choices = widgets.HBox(list(self._buttons.values())), widgets.HBox(list(self.choices.values()))
         for box in (buttons, choices):
             box.add_class("workbench-bar")
-        super().__init__([buttons, choices, self._says, self._state, self._problem, keys])
+        super().__init__([buttons, choices, self.description, self.status, self.message, keys])
 
-    def do(self, command: str, *given: Any) -> None:
-        """Do what a button or key stands for; what cannot be done is said."""
+    def run_command(self, command: str, *arguments: Any) -> None:
+        """Run a command: one of COMMANDS, or another method of the session. Errors are reported in the page."""
         session = self._session()
         actions: dict[str, Callable[[], Any]] = {
             "toggle": session.pause if session.status == "playing" else session.play,
             "run": lambda: session.run(100),
         }
         try:
-            actions.get(command, lambda: getattr(session, command)(*given))()
+            actions.get(command, lambda: getattr(session, command)(*arguments))()
         except (InputError, RuntimeError) as error:
-            self.problem(str(error))
+            self.report(str(error))
         else:
-            self.problem("")
-        self._changed()
+            self.report("")
+        self._on_command()
 
-    def problem(self, text: str, traceback: str = "") -> None:
-        """Say what could not be done, and where in the code, folded; nothing: forget it."""
-        where = f"<details><summary>Traceback</summary><pre>{escape(traceback)}</pre></details>" if traceback else ""
-        said = f'<div class="workbench-problem" role="alert">{escape(text)}</div>{where}' if text else ""
-        self._set(self._problem, said)
+    def report(self, text: str, traceback: str = "") -> None:
+        """Show an error message with its traceback, collapsed. An empty text clears the message."""
+        details = f"<details><summary>Traceback</summary><pre>{escape(traceback)}</pre></details>" if traceback else ""
+        self.message.value = problem_html(text) + details
 
     def show(self, lag: float, dropped: int, shown: int) -> None:
-        """How the session stands; lag in seconds between a frame and its drawing; frames dropped, and drawn."""
+        """Update the status. lag: seconds from sending a frame to its drawing; dropped, shown: numbers of frames."""
         session = self._session()
-        step = session.job.step
         rate = f"{session.steps_per_second:.1f} steps/s" if session.at else "no steps yet"
         frames = f"lag {1000 * lag:.0f} ms, {dropped:,} of {dropped + shown:,} frames dropped" if shown else "no viewer"
-        parts = (session.status, f"step {step:,}", rate, session.job.device.type.upper(), frames)
-        self._set(self._state, f'<div class="workbench-state" role="status">{" · ".join(map(escape, parts))}</div>')
+        device = session.job.device.type.upper()
+        self.status.value = state_html(session.status, f"step {session.job.step:,}", rate, device, frames)
         if session.failure:
-            stopped = f"Training stopped: {session.failure}. Restore a snapshot to go on from before."
-            self.problem(stopped, session.traceback)
+            stopped = f"Training stopped: {session.failure}. Restore a snapshot to continue."
+            self.report(stopped, session.traceback)
         self._buttons["toggle"].description = "Pause" if session.status == "playing" else "Play"
         self._fill(session)
 
     def _fill(self, session: LiveSession) -> None:
-        """Write what holds now into the choices."""
+        """Write the present options and values to the lists."""
         self._filling = True
         try:
             tuning = session.tuning
-            own = session.known[tuning.method]
-            for name, options in (("preset", list(own.presets)), ("restore", [CHOOSE, *session.snapshots])):
-                if list(self._choices[name].options) != options:
-                    self._choices[name].options = options
+            method = session.known[tuning.method]
+            for name, options in (("preset", list(method.presets)), ("restore", [CHOOSE, *session.snapshots])):
+                if list(self.choices[name].options) != options:
+                    self.choices[name].options = options
             for name in ("method", "preset", "weighting"):
-                if self._choices[name].value != getattr(tuning, name):
-                    self._choices[name].value = getattr(tuning, name)
-            self._choices["restore"].value = CHOOSE
-            self._choices["weighting"].disabled = not own.has_logits
+                self.choices[name].value = getattr(tuning, name)
+            self.choices["restore"].value = CHOOSE
+            self.choices["weighting"].disabled = not method.has_logits
         finally:
             self._filling = False
 
-    def _chosen(self, name: str, value: Any) -> None:
-        if self._filling or value is None:
+    def _on_choice(self, name: str, value: Any) -> None:
+        if self._filling or value in (None, CHOOSE):
             return
-        if name in ("restore", "scene"):
-            if value != CHOOSE:
-                self.do("restore", value) if name == "restore" else self._play(value)
-            return
+        if name == "restore":
+            self.run_command("restore", value)
+        elif name == "scene":
+            self._play_scene(value)
+            self.description.value = f'<div class="workbench-scene">{escape(self._scenes[value].description)}</div>'
+        else:
+            self._set(name, value)
+
+    def _set(self, name: str, value: Any) -> None:
+        """Set method, preset or weighting of the session."""
         try:
             self._session().set(**{name: value})
-            self.problem("")
+            self.report("")
         except InputError as error:
-            self.problem(f"Not possible: {error}")
-        self._changed()
-
-    def _play(self, title: str) -> None:
-        """Start a scene, and say what to look for."""
-        self._scene(title)
-        self._says.value = f'<div class="workbench-scene">{escape(self._scenes[title].says)}</div>'
-
-    def _button(self, name: str, text: str, tip: str) -> widgets.Button:
-        made = widgets.Button(description=text, tooltip=tip, layout=widgets.Layout(width="auto"))
-        made.on_click(lambda _: self.do(name))
-        return made
-
-    def _choice(self, name: str, text: str, options: list[Any]) -> widgets.Dropdown:
-        made = widgets.Dropdown(options=options, description=text, style={"description_width": "initial"})
-        made.observe(lambda change: self._chosen(name, change["new"]), "value")
-        return made
-
-    @staticmethod
-    def _set(widget: widgets.HTML, value: str) -> None:
-        if widget.value != value:
-            widget.value = value
+            self.report(f"Not possible: {error}")
+        self._on_command()

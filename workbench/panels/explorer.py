@@ -1,14 +1,13 @@
-"""Explorer: anyone's embeddings on the sphere, their similarities, hardness and hard negatives, without training.
+"""Explorer: the sphere, similarities, hardness and hard negatives of given embeddings, without training.
 
-    explorer = Explorer("embeddings.npz")            # as the last line of a cell: four linked views
+    explorer = Explorer("embeddings.npz")            # as the last line of a cell: displays four linked views
     explorer = Explorer(x, labels, centers=W)        # arrays or tensors
     explorer.selection.classes = (3, 8)
     explorer.export("plotted.csv")
 
-The views are those of the live lab, and show one snapshot.
+The views are those of the live lab.
 """
 
-import io
 import os
 import sys
 import time
@@ -20,7 +19,6 @@ from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image
 
 from workbench.core.errors import InputError
 from workbench.core.files import write_table
@@ -30,17 +28,18 @@ from workbench.data.embeddings import check_images, read
 from workbench.data.sampling import sample_embeddings
 from workbench.panels.hardness_view import HardnessView
 from workbench.panels.kit.selection import Selection
+from workbench.panels.kit.view import encode_png, grid
 from workbench.panels.queue_view import QueueView
 from workbench.panels.similarities_view import SimilaritiesView
 from workbench.panels.sphere_view import SphereView
 from workbench.probes.hardness import own_and_nearest
 
-LONG = 1.0  # seconds after which progress is shown
+DELAY = 1.0  # seconds before progress is reported
 COLUMNS = ("row", "label", "own_cosine", "nearest_other", "nearest_other_cosine", "misclassified")
 
 
-class Still(Snapshot):
-    """A snapshot that stays: its cosines are computed once for all views."""
+class CachedSnapshot(Snapshot):
+    """A snapshot that computes its cosines once for all views."""
 
     @cached_property
     def cos(self) -> np.ndarray:
@@ -48,14 +47,14 @@ class Still(Snapshot):
 
 
 class Explorer(widgets.VBox):
-    """Four views of embeddings (n, D), linked by one selection; at most `limit` embeddings are drawn, whatever n is.
+    """Four views of embeddings (n, D), linked by one selection. At most `limit` embeddings are drawn.
 
-    embeddings: an array, a tensor, or the path of a file that `workbench.data.embeddings` reads, which may hold what
-    follows too; what is given here counts. labels (n,): integers or text; None: all are one class, which only the
-    sphere can show. centers (C, D): of classes 0 to C - 1, or of `names` in their order; None: each class's mean
-    direction. names: of the classes. images: uint8 (n, H, W) or (n, H, W, 3 or 4). Raises InputError.
+    embeddings: an array, a tensor, or a file that `workbench.data.embeddings` reads. A file may also hold labels,
+    centers and images; arguments override them. labels (n,): integers or text; None: one class, which only the sphere
+    shows. centers (C, D): of classes 0 to C - 1, or of `names` in their order; None: the mean direction of each class.
+    names: class names. images: uint8 (n, H, W) or (n, H, W, 3 or 4). Raises InputError for invalid arrays.
 
-    rows (n,): the places of the drawn embeddings in what was given. snapshot: what is drawn.
+    rows: indices of the drawn embeddings. snapshot: the drawn embeddings and centers.
     """
 
     def __init__(
@@ -67,25 +66,24 @@ class Explorer(widgets.VBox):
         images: Any = None,
         limit: int = 20_000,
     ) -> None:
-        progress = late(log_progress("Explorer"))
+        progress = delay_progress(log_progress("Explorer"))
         if isinstance(embeddings, str | os.PathLike):
             path = Path(embeddings)
-            found = read(path, progress)
-            if found.embeddings is None:
+            stored = read(path, progress)
+            if stored.embeddings is None:
                 raise InputError(f"{path}: holds centers but no embeddings")
-            for note in found.notes:
+            for note in stored.notes:
                 print(f"Explorer: {note}", file=sys.stderr)
-            embeddings = found.embeddings
-            names = found.names if names is None and labels is None else names
-            labels, centers, images = (
-                file if given is None else given
-                for given, file in ((labels, found.labels), (centers, found.centers), (images, found.images))
-            )
+            embeddings = stored.embeddings
+            names = stored.names if names is None and labels is None else names
+            labels = stored.labels if labels is None else labels
+            centers = stored.centers if centers is None else centers
+            images = stored.images if images is None else images
         sample = sample_embeddings(embeddings, labels, centers, names, limit, progress)
         self.rows, self._labels, self._total = sample.rows, sample.labels, sample.total
         self._images = None if images is None else check_images(images, sample.total, "images")
-        self._own_centers = centers is not None
-        self.snapshot = Still(0, sample.x, sample.y, sample.W)
+        self._has_centers = centers is not None
+        self.snapshot = CachedSnapshot(0, sample.x, sample.y, sample.W)
         self._selection = Selection()
         picture = None if images is None else self.picture
         self.sphere = SphereView(self._selection, sample.names, picture, sample.total)
@@ -97,16 +95,14 @@ class Explorer(widgets.VBox):
             self._views += [self.similarities, self.hardness, self.queue]
         for view in self._views:
             view.show(self.snapshot)
-        grid = widgets.Box(self._views)
-        grid.add_class("workbench-grid")
-        super().__init__([widgets.HTML(escape(self.line)), grid])
+        super().__init__([widgets.HTML(escape(self.description)), grid(*self._views)])
 
     def __repr__(self) -> str:
-        return f"Explorer: {self.line}"
+        return f"Explorer: {self.description}"
 
     @property
     def selection(self) -> Selection:
-        """What is singled out in all views; a Selection, or the places of samples, may be assigned."""
+        """The selected samples and classes. A Selection or sample indices may be assigned."""
         return self._selection
 
     @selection.setter
@@ -116,35 +112,33 @@ class Explorer(widgets.VBox):
             self._selection.samples, self._selection.classes = other.samples, other.classes
 
     @property
-    def line(self) -> str:
-        """What is shown, of how much, and what cannot be."""
+    def description(self) -> str:
+        """Numbers of embeddings, dimensions and classes, and the source of the class centers."""
         n, classes = len(self.rows), len(self.snapshot.W)
-        drawn = "all" if n == self._total else f"{n:,} of"
+        count = "all" if n == self._total else f"{n:,} of"
         how = "" if n == self._total or classes == 1 else ", stratified by class"
-        said = f"{drawn} {self._total:,} embeddings of {self.snapshot.x.shape[1]} numbers{how}"
+        text = f"{count} {self._total:,} embeddings of {self.snapshot.x.shape[1]} dimensions{how}"
         if classes == 1:
-            return f"{said}; one class, so there are no similarities, hardness and hard negatives to show: give labels"
-        whose = "given" if self._own_centers else "the mean directions of the classes"
-        return f"{said}; {classes:,} classes; centers: {whose}"
+            return f"{text}; one class: similarities, hardness and hard negatives need labels"
+        centers = "given" if self._has_centers else "the mean directions of the classes"
+        return f"{text}; {classes:,} classes; centers: {centers}"
 
     def picture(self, sample: int) -> bytes | None:
-        """The image of a sample of the snapshot, as PNG; None where there is none."""
+        """The image of a sample of the snapshot, as PNG; None without an image."""
         if self._images is None or not 0 <= sample < len(self.rows):
             return None
-        file = io.BytesIO()
-        Image.fromarray(np.asarray(self._images[self.rows[sample]])).save(file, "PNG")
-        return file.getvalue()
+        return encode_png(self._images[self.rows[sample]])
 
     def export(self, path: str | os.PathLike) -> Path:
-        """Write what is plotted to a .csv or .parquet file and return its path: COLUMNS, one line an embedding drawn.
+        """Write the plotted values to a .csv or .parquet file with COLUMNS, a row per drawn embedding; return its path.
 
-        row: its place in what was given; cosines to the own center and the nearest other, and whose that is. With one
-        class the last three are empty. Raises InputError for another ending, and for parquet without pyarrow.
+        row: index among the given embeddings. With one class the last three columns are empty. Raises InputError for
+        another file type, and for Parquet without pyarrow.
         """
         return write_table(path, dict(zip(COLUMNS, self._columns(), strict=True)))
 
     def close(self) -> None:
-        """Take the views off the page; a second time changes nothing."""
+        """Remove the views from the page. Closing twice is allowed."""
         if self.comm is not None:
             for view in self._views:
                 view.close()
@@ -165,12 +159,12 @@ class Explorer(widgets.VBox):
         yield (snapshot.cos.argmax(axis=1) != snapshot.y).tolist()
 
 
-def late(advance: Progress) -> Progress:
-    """Progress that is silent for the first LONG seconds."""
-    began = time.monotonic()
+def delay_progress(progress: Progress) -> Progress:
+    """A progress callback that reports nothing in the first DELAY seconds."""
+    start = time.monotonic()
 
-    def later(done: int, total: int, what: str) -> None:
-        if time.monotonic() - began > LONG:
-            advance(done, total, what)
+    def report(done: int, total: int, what: str = "") -> None:
+        if time.monotonic() - start > DELAY:
+            progress(done, total, what)
 
-    return later
+    return report

@@ -1,22 +1,18 @@
-"""Export: everything a session shows and did, as files: figures, tables, the record that replays, and the Python call.
+"""Export of a session as files: figures, tables, the replayable record and the Python call.
 
-export(lab, "found")    # found/lab.html, *.svg and *.png (extra `export`), *.csv (and .parquet), session.json, call.py
+lab.export("result")    # lab.html, *.svg and *.png (extra `export`), *.csv (and .parquet), session.json, call.py
 """
 
 import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterator
-from html import escape
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from string import Template
 from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from workbench.core.files import make_folder, refuse_existing, to_json, write, write_table, write_text
 from workbench.core.record import Snapshot
@@ -24,6 +20,7 @@ from workbench.curves import boundaries, curve, ideal_boundaries
 from workbench.probes.hardness import hardness, own_and_nearest
 from workbench.probes.similarity import similarity
 from workbench.reports.figures import Figures
+from workbench.reports.pages import HtmlTable, render
 from workbench.training.config import Config
 from workbench.training.live.session import LiveSession
 from workbench.views.curves import MarginCurve, curves_figure
@@ -33,12 +30,12 @@ from workbench.views.sphere import map_figure, sphere_figure
 from workbench.views.theme import method_style
 from workbench.views.training import Track, loss_figure
 
-SIZE = {"width": 900, "height": 560}  # of a picture, in pixels
-TALL = 480  # of a figure on the page, in pixels
+SIZE = {"width": 900, "height": 560}  # of an image file, in pixels
+HEIGHT = 480  # of a figure on the HTML page, in pixels
 
 
-class Shown(NamedTuple):
-    """A figure: the name of its files, its title, what its caption says, and how it is drawn, dark or light."""
+class ExportedFigure(NamedTuple):
+    """A figure. name: file name without suffix; draw(dark): builds the figure."""
 
     name: str
     title: str
@@ -46,118 +43,113 @@ class Shown(NamedTuple):
     draw: Callable[[bool], go.Figure]
 
 
-def export(session: LiveSession, seen: Snapshot, theta: float, state: dict[str, Any], folder: Path | str) -> list[Path]:
-    """Write a session and its snapshot `seen` into a new or empty folder; returns the files.
+def export(
+    session: LiveSession, snapshot: Snapshot, theta: float, state: dict[str, Any], folder: Path | str
+) -> list[Path]:
+    """Write a session and its snapshot into a new or empty folder; returns the files.
 
-    theta: the angle between the two centers of the curves, in rad; state: the lab as JSON, as `Lab.state` has it.
-    Pictures need kaleido (extra `export`) and Parquet needs pyarrow (extra `parquet`); without them there are none.
+    theta: angle between the two class centers of the curves, in rad; state: see `Lab.state`. Image files need kaleido
+    (extra `export`), Parquet files need pyarrow (extra `parquet`); they are omitted without these packages.
     """
     folder = refuse_existing(Path(folder))
     make_folder(folder)
-    shown = list(figures_of(session, seen, theta))
-    texts = {"lab.html": page(session, seen, shown), "call.py": call(session, theta) + "\n"}
+    figures = list(build_figures(session, snapshot, theta))
+    texts = {"lab.html": render_page(session, snapshot, figures), "call.py": python_call(session, theta) + "\n"}
     texts["session.json"] = to_json(state) + "\n"
     for name, text in texts.items():
         write_text(folder / name, text)
-    endings = (".csv", ".parquet") if find_spec("pyarrow") else (".csv",)
-    for name, columns in tables_of(session, seen).items():
-        for ending in endings:
-            write_table(folder / f"{name}{ending}", columns)
+    suffixes = (".csv", ".parquet") if find_spec("pyarrow") else (".csv",)
+    for name, columns in build_tables(session, snapshot).items():
+        for suffix in suffixes:
+            write_table(folder / f"{name}{suffix}", columns)
     if find_spec("kaleido"):
-        for one in shown:
-            for ending in (".svg", ".png"):
+        for one in figures:
+            for suffix in (".svg", ".png"):
                 figure = one.draw(False)
-                write(folder / f"{one.name}{ending}", lambda path, figure=figure: figure.write_image(path, **SIZE))
+                write(folder / f"{one.name}{suffix}", lambda path, figure=figure: figure.write_image(path, **SIZE))
     return sorted(folder.iterdir())
 
 
-def figures_of(session: LiveSession, seen: Snapshot, theta: float) -> Iterator[Shown]:
-    """The figures of a session at a snapshot, as they can be printed."""
-    tuning, classes = session.tuning, len(session.images.names)
-    sampled = f"{len(seen.y):,} of {len(session.images):,} training images, stratified by class, at step {seen.step:,}."
-    own = method_style(tuning.method, tuning.composed.title)
-    if tuning.composed.has_logits:
-        margin, at = tuning.composed.margin_of(tuning.values), (theta, seen.state, seen.length)
-        lines = curve(margin, theta=theta, state=seen.state, norm=seen.length)
-        drawn = MarginCurve(own.label, own.color, lines, boundaries(margin, *at), ideal_boundaries(margin, *at))
-        said = f"T (solid) and N (dashed) of a sample between two centers {math.degrees(theta):.1f}° apart."
-        yield Shown("curves", "Curves", said, lambda dark: curves_figure([drawn], theta, dark))
-    if seen.x.shape[1] == 3 and classes <= 14:
-        yield Shown("sphere", "Sphere", sampled, lambda dark: sphere_figure({f"step {seen.step}": seen}, dark))
+def build_figures(session: LiveSession, snapshot: Snapshot, theta: float) -> Iterator[ExportedFigure]:
+    """The figures of a session at a snapshot."""
+    tuning, method = session.tuning, session.tuning.composed
+    images = f"{len(snapshot.y):,} of {len(session.images):,} training images"
+    sample = f"{images}, stratified by class, at step {snapshot.step:,}."
+    style = method_style(tuning.method, method.title)
+    if method.has_logits:
+        margin, at = method.margin_of(tuning.values), (theta, snapshot.state, snapshot.length)
+        lines = curve(margin, theta=theta, state=snapshot.state, norm=snapshot.length)
+        curves = MarginCurve(style.label, style.color, lines, boundaries(margin, *at), ideal_boundaries(margin, *at))
+        caption = f"T (solid) and N (dashed) of a sample between two class centers {math.degrees(theta):.1f}° apart."
+        yield ExportedFigure("curves", "Curves", caption, lambda dark: curves_figure([curves], theta, dark))
+    if snapshot.x.shape[1] == 3 and len(session.images.names) <= 14:
+        name = f"step {snapshot.step}"
+        yield ExportedFigure("sphere", "Sphere", sample, lambda dark: sphere_figure({name: snapshot}, dark))
     else:
-        yield Shown("sphere", "Embeddings", f"Principal axes. {sampled}", lambda dark: map_figure(seen, dark))
-    groups, found = similarity(seen.cos, seen.y), hardness(seen.cos, seen.y)
-    said = f"Cosine to the own center. Overlap {groups.overlap:.3f}. {sampled}"
-    yield Shown(
-        "similarities", "Similarity distributions", said, lambda dark: ridges_figure([seen.step], [groups], dark=dark)
+        caption = f"Principal axes. {sample}"
+        yield ExportedFigure("sphere", "Embeddings", caption, lambda dark: map_figure(snapshot, dark))
+    groups, hard = similarity(snapshot.cos, snapshot.y), hardness(snapshot.cos, snapshot.y)
+    caption = f"Cosine to the own class center. Overlap {groups.overlap:.3f}. {sample}"
+    title = "Similarity distributions"
+    yield ExportedFigure(
+        "similarities", title, caption, lambda dark: ridges_figure([snapshot.step], [groups], dark=dark)
     )
-    said = f"Misclassified samples; r = {found.r:.3f}. {sampled}"
-    yield Shown("hardness", "Hardness", said, lambda dark: distances_figure(found, own, dark))
+    caption = f"Misclassified samples; r = {hard.r:.3f}. {sample}"
+    yield ExportedFigure("hardness", "Hardness", caption, lambda dark: distances_figure(hard, style, dark))
     if session.steps:
-        steps, losses = (np.array([getattr(s, name) for s in session.steps]) for name in ("step", "loss"))
-        taken = Track(own, np.arange(len(steps)), losses)
-        said = f"{len(steps):,} steps taken, those before a restore included."
-        yield Shown("training", "Training loss", said, lambda dark: loss_figure([taken], (), dark))
+        track = Track(style, np.arange(len(session.steps)), np.array([step.loss for step in session.steps]))
+        caption = f"{len(session.steps):,} training steps, including those before a restore."
+        yield ExportedFigure("training", "Training loss", caption, lambda dark: loss_figure([track], (), dark))
 
 
-def tables_of(session: LiveSession, seen: Snapshot) -> dict[str, dict[str, list[Any]]]:
-    """What is plotted, by the name of its file: samples, steps and events, each as columns."""
-    own, nearest, other = own_and_nearest(seen.cos, seen.y)
-    wrong = seen.cos.argmax(axis=1) != seen.y
+def build_tables(session: LiveSession, snapshot: Snapshot) -> dict[str, dict[str, list[Any]]]:
+    """The plotted values by file name: samples, steps and events, each as columns."""
+    own, nearest, other = own_and_nearest(snapshot.cos, snapshot.y)
+    wrong = snapshot.cos.argmax(axis=1) != snapshot.y
     names = session.images.names
     samples = {
         "image": session.sample.tolist(),
-        "class": [names[i] for i in seen.y],
+        "class": [names[i] for i in snapshot.y],
         "own_cosine": own.tolist(),
         "nearest_other": [names[i] for i in other],
         "nearest_other_cosine": nearest.tolist(),
         "misclassified": wrong.tolist(),
-    } | {f"x{d}": seen.x[:, d].tolist() for d in range(min(3, seen.x.shape[1]))}
+    } | {f"x{d}": snapshot.x[:, d].tolist() for d in range(min(3, snapshot.x.shape[1]))}
     fields = ("step", "loss", "lr", "seconds", "length", "alignment")
     steps = {"at": list(range(len(session.steps)))} | {f: [getattr(s, f) for s in session.steps] for f in fields}
-    told = [(e.at, event, e.note) for e in session.log for event in e.events]
-    events = {
-        "at": [at for at, _, _ in told],
-        "step": [event.step for _, event, _ in told],
-        "name": [event.name for _, event, _ in told],
-        "old": ["" if event.old is None else str(event.old) for _, event, _ in told],
-        "new": [str(event.new) for _, event, _ in told],
-        "note": [note for _, _, note in told],
-    }
+    rows = [
+        (e.at, event.step, event.name, "" if event.old is None else str(event.old), str(event.new), e.note)
+        for e in session.log
+        for event in e.events
+    ]
+    columns = ("at", "step", "name", "old", "new", "note")
+    events = {name: [row[k] for row in rows] for k, name in enumerate(columns)}
     return {"samples": samples, "steps": steps, "events": events}
 
 
-def page(session: LiveSession, seen: Snapshot, shown: list[Shown]) -> str:
-    """All figures and the log on one page that needs no network."""
+def render_page(session: LiveSession, snapshot: Snapshot, exported: list[ExportedFigure]) -> str:
+    """The HTML page with all figures and the log; it needs no network."""
     figures = Figures()
-    drawn = "".join(f"<section>{figures.add(s.draw, escape(s.caption), TALL, s.title)}</section>" for s in shown)
-    own = files("workbench.reports") / "templates"
-    rows = "".join(
-        f"<tr><td>{e.step:,}</td><td>{escape(e.do)}</td><td>{escape(json.dumps(e.asked, default=str))}</td>"
-        f"<td>{escape(e.note)}</td></tr>"
-        for e in session.log
-    )
-    return Template((own / "lab.html").read_text(encoding="utf-8")).substitute(
-        title=f"{escape(session.tuning.composed.title)} at step {seen.step:,}",
-        intro=escape(f"A session of the live lab: {session.at:,} steps taken; its log is at the end."),
-        drawn=drawn,
-        rows=rows,
-        call=escape(call(session, math.nan)),
-        css=(own / "report.css").read_text(encoding="utf-8"),
-        script=(own / "report.js").read_text(encoding="utf-8"),
-        plotly=get_plotlyjs(),
-        figures=figures.to_json(),
+    rows = [[f"{e.step:,}", e.do, json.dumps(e.asked, default=str), e.note] for e in session.log]
+    return render(
+        "lab.html",
+        figures,
+        title=f"{session.tuning.composed.title} at step {snapshot.step:,}",
+        intro=f"A session of the live lab after {session.at:,} training steps. Its log is at the end.",
+        contents=[("log", "Log of the session"), ("repeat", "Repeat")],
+        drawn=[figures.add(f.draw, f.caption, HEIGHT, f.title) for f in exported],
+        log=HtmlTable(("Step", "Action", "Arguments", "Note"), rows),
+        call=python_call(session, math.nan),
     )
 
 
-def call(session: LiveSession, theta: float) -> str:
-    """Python that makes the lab again as it started; `replay` of session.json makes it again as it is now."""
-    plain = Config()
-    given = {
-        f.name: getattr(session.config, f.name)
-        for f in dataclasses.fields(Config)
-        if f.name == "method" or getattr(session.config, f.name) != getattr(plain, f.name)
-    }
-    angle = {} if math.isnan(theta) else {"theta": round(theta, 6)}
-    margin = [f"margin={session.margin!r}"] if session.margin is not None else []
-    return f"Lab({', '.join([*margin, *(f'{k}={v!r}' for k, v in (given | angle).items())])})"
+def python_call(session: LiveSession, theta: float) -> str:
+    """The Python call that creates the lab in its initial state. theta: rad; NaN: omitted."""
+    config, default = session.config, Config()
+    arguments = {} if session.margin is None else {"margin": session.margin}
+    for name in (f.name for f in dataclasses.fields(Config)):
+        if name == "method" or getattr(config, name) != getattr(default, name):
+            arguments[name] = getattr(config, name)
+    if not math.isnan(theta):
+        arguments["theta"] = round(theta, 6)
+    return f"Lab({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"

@@ -1,13 +1,11 @@
-"""GradientPanel: see where a loss pulls a sample and where it pushes it, beside another loss or as a difference.
+"""GradientPanel: the gradient of a loss on the cosines, beside that of another loss or as a difference.
 
-The panel draws what `workbench.curves.gradients` finds by autograd on the loss that training uses. Every control has
-its call:
-`panel.set(m=0.4, s=32)`, `panel.set(against="npcface")`, `panel.swap()`, `panel.reset()`; `panel.result` holds the
-numbers, `panel.result.against` those of the second loss.
+The gradients are those of the training loss, by autograd (`workbench.curves.gradients`). Every control has an
+equivalent call: `panel.set(m=0.4, s=32)`, `panel.set(against="npcface")`, `panel.swap()`, `panel.reset()`.
+`panel.result` holds the numbers, `panel.result.against` those of the second loss.
 """
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any, ClassVar
@@ -16,28 +14,27 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 
-from workbench.centers.full import FullCenters
 from workbench.core.errors import InputError, unknown
 from workbench.core.parameters import Param
-from workbench.curves.gradients import GradientMap, cosines_at, gradient_map, gradients, set_state
+from workbench.curves.gradients import GradientMap, cosines_at, gradient_map, gradients
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.margins.base import Margin
 from workbench.methods.method import Method, own_values
-from workbench.panels.kit.base import MethodPanel, button
-from workbench.panels.kit.controls import declared
-from workbench.panels.setting import Setting, state_names
+from workbench.panels.kit.base import MethodPanel
+from workbench.panels.kit.controls import button, margin_params
+from workbench.panels.method_setting import MethodSetting, build_objective, changes_values, state_names
 from workbench.views.canvas import Trace
 from workbench.views.gradients import LabeledMap, drawing
 
-CLASSES = 1000  # for which an objective is made: AdaCos's scale and UniFace's threshold start from it
-NOTHING = ""  # to compare with
-SAMPLE = math.radians(60), math.radians(69)  # theta_y, theta_j of the sample whose gradients are told in words
+CLASSES = 1000  # number of classes: the initial scale of AdaCos and the threshold of UniFace depend on it
+NOTHING = ""  # value of `against`: no second loss
+SAMPLE = math.radians(60), math.radians(69)  # theta_y, theta_j of the sample in the summary sentence
 COARSE = torch.meshgrid(*[torch.linspace(0.05, 3.1, 13, dtype=torch.float64)] * 2, indexing="ij")
 
 
 @dataclass(frozen=True, eq=False)
-class Gradients(Setting):
-    """The gradient of one loss over the plane, and of the second one if there is one; state: its values by name."""
+class Gradients(MethodSetting):
+    """The gradient of a loss over the plane of both angles. state: states by name; against: the second loss, if any."""
 
     map: GradientMap
     state: dict[str, float]
@@ -45,47 +42,49 @@ class Gradients(Setting):
     against: "Gradients | None" = None
 
     def summary(self) -> dict[str, float]:
-        """The strongest pull and push, and the shares of the plane where training moves a cosine the wrong way."""
+        """The largest gradients, and the fractions of the plane where a gradient step moves a cosine the wrong way."""
         return self.map.summary()
 
     def words(self) -> str:
-        """What training does to one sample, and where it does the opposite of what it should."""
+        """Sentences on the gradients of one sample, and on the regions with gradients of the wrong sign."""
         m = self.map
         column, row = np.abs(m.theta_y - SAMPLE[0]).argmin(), np.abs(m.theta_j - SAMPLE[1]).argmin()
         at = f"θ_y = {math.degrees(m.theta_y[column]):.0f}°, θ_j = {math.degrees(m.theta_j[row]):.0f}°"
         pull, push = -m.target[row, column], m.negative[row, column]
-        told = f"A sample at {at} is pulled to its own center with {pull:.3g}, pushed off the other with {push:.3g}."
+        unit = "(nats per unit of cosine)"
+        text = f"Gradients at {at} {unit}: {pull:.3g} toward the own center, {push:.3g} away from the other."
         wrong = [
             f"{way} on {where.mean():.1%} of the plane ({name} {span(angles[where.any(axis=axis)])})"
             for way, where, name, angles, axis in (
-                ("away from its own center", m.wrong_target, "θ_y", m.theta_y, 0),
-                ("towards the other one", m.wrong_negative, "θ_j", m.theta_j, 1),
+                ("away from the own center", m.wrong_target, "θ_y", m.theta_y, 0),
+                ("toward the other center", m.wrong_negative, "θ_j", m.theta_j, 1),
             )
             if where.any()
         ]
-        return f"{told} Samples are moved the wrong way: {', '.join(wrong)}." if wrong else told
+        return f"{text} Wrong sign: {', '.join(wrong)}." if wrong else text
 
 
 def span(angles: np.ndarray) -> str:
-    """The range of some angles in rad, in degrees."""
+    """The range of angles in rad, as text in degrees."""
     return f"{math.degrees(angles.min()):.0f}–{math.degrees(angles.max()):.0f}°"
 
 
 class GradientPanel(MethodPanel):
-    """The gradients of a loss to play with: `GradientPanel("arcface", against="npcface")` in a cell shows them.
+    """Interactive gradients of a loss; `GradientPanel("arcface", against="npcface")` in a cell displays them.
 
-    method, preset, against, against_preset: the loss, and the one beside it, if any; margin: a margin of your own, at
-    scale s; dark: None follows the page's theme. Raises InputError for unknown names and bad values.
+    method, preset: the initial ones; against, against_preset: the second loss, if any; margin: a user-defined margin,
+    with scale s; dark: whether the theme is dark (None: the theme of the page). Raises InputError for unknown names
+    and invalid values.
     """
 
     SCENE: ClassVar[dict[str, Param]] = {
-        "show": Param("show", "gradient on which cosine", choices=("both", "target", "negative")),
-        "compare": Param("two losses", "beside each other, or first minus second", choices=("beside", "difference")),
-        "rest": Param("others", "further centers, all at θ_rest", low=0, high=200),
-        "theta_rest": Param("θ_rest", "angle to those", unit="rad", low=0.0, high=math.pi),
-        "norm": Param("‖x‖", "length of the embedding, where the loss uses it", low=1.0, high=110.0),
+        "show": Param("show", "cosine whose gradient is shown", choices=("both", "target", "negative")),
+        "compare": Param("two losses", "side by side, or first minus second", choices=("beside", "difference")),
+        "rest": Param("others", "number of further centers, all at θ_rest", low=0, high=200),
+        "theta_rest": Param("θ_rest", "angle to the further centers", unit="rad", low=0.0, high=math.pi),
+        "norm": Param("‖x‖", "embedding length, if the loss uses it", low=1.0, high=110.0),
     }
-    IDLE: ClassVar[str] = "At the preset's values these leave the gradients as they are."
+    IDLE: ClassVar[str] = "At the preset's values these parameters do not change the gradients."
 
     def __init__(
         self,
@@ -109,21 +108,21 @@ class GradientPanel(MethodPanel):
         against_preset: str | None = None,
         **values: Any,
     ) -> Gradients:
-        """Change both methods, their presets, and of the first what else has a name: all of it, or nothing.
+        """Change both methods and presets, and parameters, states and SCENE values of the first one.
 
-        A method or preset starts from the preset's values; against = "" compares with nothing. Raises InputError for an
-        unknown name and for a bad value.
+        A new method or preset starts from the preset's values; against = "" removes the second loss. On an error
+        nothing changes. Raises InputError for an unknown name or an invalid value.
         """
         return super().set(method, preset, against=against, against_preset=against_preset, **values)
 
     def swap(self) -> None:
-        """Exchange the two losses, so that the controls move the other one."""
+        """Exchange the two losses. The controls then set the parameters of the other one."""
         with self._lock:
             first, second = self._result, self._result.against
             if second is not None:
-                self._accept(replace(second, against=replace(first, against=None)), by=None)
+                self._set_result(replace(second, against=replace(first, against=None)), by=None)
 
-    def _settled(
+    def _change(
         self,
         method: str | None = None,
         preset: str | None = None,
@@ -131,69 +130,68 @@ class GradientPanel(MethodPanel):
         against_preset: str | None = None,
         **values: Any,
     ) -> Gradients:
-        first = super()._settled(method, preset, **values)
+        first = super()._change(method, preset, **values)
         other = self._result.against if hasattr(self, "_result") else None
         if against == NOTHING:
             return first
         if against is None and against_preset is None:
             if other is None or other.scene == first.scene:
                 return replace(first, against=other)
-            again = self._settle(other.method, other.preset, other.parameters, other.given, first.scene)
-            return replace(first, against=again)
+            other = self._build_setting(other.method, other.preset, other.parameters, other.given, first.scene)
+            return replace(first, against=other)
         if against is None and other is None:
-            raise InputError(f"against_preset = {against_preset!r}: of which method? Give `against` as well")
+            raise InputError(f"against_preset = {against_preset!r} needs `against`, the second method")
         key = against or other.method.key
         if key not in self._methods:
             raise unknown("method", key, self._methods)
-        chosen = self._methods[key]
-        preset = against_preset or next(iter(chosen.presets))
-        return replace(first, against=self._settle(chosen, preset, self._values(chosen, preset), {}, first.scene))
+        method = self._methods[key]
+        preset = against_preset or next(iter(method.presets))
+        other = self._build_setting(method, preset, self._values(method, preset), {}, first.scene)
+        return replace(first, against=other)
 
     def _values(self, method: Method, preset: str) -> dict[str, Any]:
         return method.settings(preset)
 
-    def _states(self, method: Method) -> dict[str, Param]:
-        states = method.margin.states | method.scale.states
-        taken = method.settings(next(iter(method.presets)))
-        return {key: states[name] for key, name in state_names(states, taken).items()}
+    def _all_states(self, method: Method) -> dict[str, Param]:
+        return method.margin.states | method.scale.states
 
-    def _declared(self, result: Gradients) -> dict[str, Param]:
-        return result.method.parameters() | declared(result.margin)
+    def _params(self, result: Gradients) -> dict[str, Param]:
+        return result.method.parameters() | margin_params(result.margin)
 
-    def _settle(
+    def _build_setting(
         self, method: Method, preset: str, parameters: dict[str, Any], given: dict[str, float], scene: dict[str, Any]
     ) -> Gradients:
-        objective, state = composed(method, parameters, given)
+        objective, state = objective_and_state(method, parameters, given)
         scene = scene | {"rest": float(round(scene["rest"]))}
-        found = gradient_map(objective, rest=int(scene["rest"]), theta_rest=scene["theta_rest"], norm=scene["norm"])
+        result = gradient_map(objective, rest=int(scene["rest"]), theta_rest=scene["theta_rest"], norm=scene["norm"])
         now = objective.parameters_now() | own_values(objective.margin)
         caution = objective.margin.caution(objective.s)
-        return Gradients(method, preset, objective.margin, now, given, scene, found, state, caution)
+        return Gradients(method, preset, objective.margin, now, given, scene, result, state, caution)
 
     def _moves(self, result: Gradients, name: str, p: Param) -> bool:
         return moves_gradients(result, self._states(result.method), name, p)
 
     def _top(self) -> list[widgets.Widget]:
         methods = [(m.title, key) for key, m in self._methods.items()]
-        self._against = self._list("against", "Against", [("nothing", NOTHING), *methods])
-        self._against_preset = self._list("against_preset", "preset")
-        reset = button("Reset", "back to the values of the preset", self.reset)
-        self._swap = button("Swap", "exchange the two losses, so that the controls move the other one", self.swap)
-        return [self._against, self._against_preset, widgets.HBox([reset, self._swap])]
+        self.against_list = self._list("against", "Against", [("nothing", NOTHING), *methods])
+        self.against_preset_list = self._list("against_preset", "preset")
+        reset = button("Reset", "Restore the values of the preset.", self.reset)
+        self.swap_button = button("Swap", "Exchange the two losses. The controls then set the other one.", self.swap)
+        return [self.against_list, self.against_preset_list, widgets.HBox([reset, self.swap_button])]
 
     def _fill(self) -> None:
         super()._fill()
         other = self._result.against
-        self._against.value = other.method.key if other else NOTHING
-        self._against_preset.disabled = self._swap.disabled = other is None
-        self._against_preset.options = list(other.method.presets) if other else []
-        self._against_preset.value = other.preset if other else None
+        self.against_list.value = other.method.key if other else NOTHING
+        self.against_preset_list.disabled = self.swap_button.disabled = other is None
+        self.against_preset_list.options = list(other.method.presets) if other else []
+        self.against_preset_list.value = other.preset if other else None
 
-    def _said(self) -> str:
+    def _sentence_html(self) -> str:
         shown = [s for s in (self._result, self._result.against) if s]
         cautions = [f'<div class="workbench-problem">{escape(s.caution)}</div>' for s in shown if s.caution]
-        told = [f"<div><b>{escape(s.method.title)}.</b> {subscripts(s.words())}</div>" for s in shown]
-        return "".join([*told, *cautions])
+        words = [f"<div><b>{escape(s.method.title)}.</b> {subscripts(s.words())}</div>" for s in shown]
+        return "".join([*words, *cautions])
 
     def _drawing(self, dark: bool) -> tuple[list[Trace], dict[str, Any]]:
         shown = [LabeledMap(s.label, s.map) for s in (self._result, self._result.against) if s]
@@ -201,40 +199,26 @@ class GradientPanel(MethodPanel):
 
 
 def subscripts(words: str) -> str:
-    """The words as HTML, with the indices of the angles below the line."""
+    """A text as HTML, with subscripts for the indices of the angles."""
     return escape(words).replace("θ_y", "θ<sub>y</sub>").replace("θ_j", "θ<sub>j</sub>")
 
 
-def composed(
+def objective_and_state(
     method: Method, parameters: dict[str, Any], given: dict[str, float]
 ) -> tuple[MarginSoftmax, dict[str, float]]:
-    """The objective with these parameters and states, and the value of every state by the name `set` takes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a margin cautions about stands in the panel
-        objective = method.build_objective(parameters, FullCenters(CLASSES, 2, 0, method.similarity_of(parameters)))
+    """The loss with these parameters and states, and the values of all states by their names in `set`."""
     names = state_names(method.margin.states | method.scale.states, parameters)
-    set_state(objective, {names[key]: value for key, value in given.items()})
+    objective = build_objective(method, parameters, {names[key]: value for key, value in given.items()}, CLASSES)
     return objective, {key: float(objective.state[name]) for key, name in names.items()}
 
 
 def moves_gradients(result: Gradients, states: dict[str, Param], name: str, p: Param) -> bool:
-    """Whether another value of one parameter or state would change the map, with the state of now or a late one."""
+    """Whether another value of a parameter or state changes the map, at the present state or late in training."""
     late = {key: min(state.high, 1.0) for key, state in states.items()}
     cos = cosines_at(COARSE[0].flatten(), COARSE[1].flatten(), int(result.scene["rest"]), result.scene["theta_rest"])
 
     def values(parameters: dict[str, Any], given: dict[str, float]) -> torch.Tensor:
-        return gradients(composed(result.method, parameters, given)[0], cos, result.scene["norm"])[0]
+        return gradients(objective_and_state(result.method, parameters, given)[0], cos, result.scene["norm"])[0]
 
-    for given in (result.state, late)[: 2 if states else 1]:
-        now = values(result.parameters, given)
-        for other in p.choices or (p.low, p.high):
-            try:
-                if name in states:
-                    after = values(result.parameters, given | {name: other})
-                else:
-                    after = values(result.parameters | {name: other}, given)
-            except InputError:  # not together with the other values
-                continue
-            if not torch.allclose(now, after, rtol=1e-6, atol=1e-9):
-                return True
-    return False
+    present = (result.state, late) if states else (result.state,)
+    return changes_values(values, result.parameters, present, name, p, rtol=1e-6)

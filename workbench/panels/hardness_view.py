@@ -1,35 +1,31 @@
-"""HardnessView: do hard positives make hard negatives? (NPCFace, section IV-A)
+"""HardnessView: correlation of hard positives and hard negatives (NPCFace, section IV-A).
 
-Distances of the samples to the own and to the nearest other center; below, the correlation r
-of the misclassified ones as training goes on.
+A scatter plot of each sample's distances to its own and to the nearest other class center, and the correlation r of
+the misclassified samples over the training steps.
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
 from workbench.core.record import Snapshot
-from workbench.panels.kit.chart import BLUE, VERMILION, Axis, Chart, Group, Span, line, mark, points
+from workbench.panels.kit.chart import BLUE, VERMILION, Chart, ChartAxis, Group, Span, line, mark, points
+from workbench.panels.kit.history import StepHistory
 from workbench.panels.kit.selection import Selection
-from workbench.panels.kit.trail import Trail, decimated
-from workbench.panels.kit.view import LiveView
+from workbench.panels.kit.view import LiveView, Picture
 from workbench.probes.hardness import hardness, own_and_nearest
 
-GROUPS = (Group("well classified", BLUE, "circle"), Group("misclassified", VERMILION, "cross"))
+GROUPS = (Group("well-classified", BLUE, "circle"), Group("misclassified", VERMILION, "cross"))
 
 
 class HardnessView(LiveView):
-    """A scatter of the samples; a box that is dragged over selects what is in it. `result`: what the probe measured.
+    """A scatter plot of the samples; dragging a box selects them. result: the last result of the probe."""
 
-    picture: sample number -> its PNG, or None.
-    """
-
-    def __init__(self, selection: Selection, picture: Callable[[int], bytes | None]) -> None:
+    def __init__(self, selection: Selection, picture: Picture) -> None:
         self._picture = picture
-        self._scatter = Chart("Hardness of samples", 320, self._about, self._brushed, self._again)
-        self._strip = Chart("Correlation r over the training steps", 150)
-        self.trail = Trail(1)
+        self._scatter = Chart("Hardness of samples", 320, self._describe_sample, self._on_brush, self._redraw)
+        self._strip = Chart("Correlation r over training steps", 150)
+        self.history = StepHistory(1)
         self.result = None
         super().__init__([self._scatter, self._strip], selection)
 
@@ -38,33 +34,32 @@ class HardnessView(LiveView):
         self.result = hardness(cos, snapshot.y)
         own, nearest, self._other = own_and_nearest(cos, snapshot.y)
         self._x, self._y = 1 - own, 1 - nearest
-        self.trail.add(snapshot.step, self.result.r)
+        self.history.add(snapshot.step, self.result.r)
 
     def _draw(self, snapshot: Snapshot) -> None:
-        found, n = self.result, len(snapshot.y)
+        result, n = self.result, len(snapshot.y)
         across = self._scatter.reach("x", 0.0, float(self._x.max()))
         up = self._scatter.reach("y", 0.0, float(self._y.max()))
-        x = Axis("Distance to the own center, 1 − cos", "own", across)
-        y = Axis("To the nearest other, 1 − cos", "nearest other", up)
+        x = ChartAxis("Distance to the own class center, 1 − cos", "own", across)
+        y = ChartAxis("To the nearest other center, 1 − cos", "nearest other", up)
         ends = np.array([0.0, min(across[1], up[1])])
-        equal = line("equally far", ends, ends, "grey", dashed=True)
-        samples = points(self._x, self._y, found.misclassified, self._lit(), GROUPS)
-        r = f"r = {found.r:.3f} over them" if math.isfinite(found.r) else "too few of them for r"
-        note = f"All {n:,} samples, {found.count:,} misclassified: {r}."
+        equal = line("equal distance", ends, ends, "gray", dashed=True)
+        samples = points(self._x, self._y, result.misclassified, self.lit, GROUPS)
+        r = f"r = {result.r:.3f}" if math.isfinite(result.r) else "too few for r"
+        note = f"All {n:,} samples, {result.count:,} misclassified: {r}."
         self._scatter.draw(x, y, [equal, samples], note=note, brush="box")
-        step = Axis("Training step (batches seen)", "step", self._strip.reach("x", 0.0, max(100.0, self.trail.last)))
-        lines = [line("", *decimated(*old), "grey") for old in self.trail.past]
-        lines.append(line("r of the misclassified", *decimated(*self.trail.arrays()), VERMILION))
-        self._strip.draw(step, Axis("r (no unit)", "r", (-1.0, 1.0)), lines, [mark(0.0, across=True)])
+        step = ChartAxis("Training step", "step", self._strip.reach("x", 0.0, max(100.0, self.history.last)))
+        lines = self.history.lines(0, "r of the misclassified", VERMILION)
+        self._strip.draw(step, ChartAxis("Correlation r", "r", (-1.0, 1.0)), lines, [mark(0.0, across=True)])
 
-    def _about(self, i: int) -> tuple[str, bytes | None]:
+    def _describe_sample(self, i: int) -> tuple[str, bytes | None]:
         with self._lock:
             if self._snapshot is None or not 0 <= i < len(self._snapshot.y):
                 return "", None
-            text = f"sample {i}, class {self._snapshot.y[i]}\nnearest other: class {self._other[i]}"
+            text = f"sample {i}, class {self._snapshot.y[i]}\nnearest other center: class {self._other[i]}"
         return text, self._picture(i)
 
-    def _brushed(self, box: tuple[Span, Span] | None) -> None:
+    def _on_brush(self, box: tuple[Span, Span] | None) -> None:
         with self._lock:
             if self._snapshot is None:
                 return

@@ -1,6 +1,6 @@
-"""TrainingView: loss and learning rate of every step, changes of parameters marked, and the loss's health in words.
+"""TrainingView: loss and learning rate of each training step, parameter changes, and notes on the health of the loss.
 
-Training that goes back in time starts a new line there; the old one stays, greyed.
+After a restore, the abandoned branch stays as a gray line.
 """
 
 import math
@@ -12,106 +12,93 @@ import ipywidgets as widgets
 import numpy as np
 
 from workbench.core.record import Step
-from workbench.panels.kit.chart import BLUE, GREEN, Axis, Chart, Span, line, mark
-from workbench.panels.kit.trail import Trail, decimated
+from workbench.panels.kit.chart import BLUE, GREEN, Chart, ChartAxis, Span, mark
+from workbench.panels.kit.history import StepHistory
 from workbench.training.events import Event
 
-PAUSE = 0.1  # seconds between two drawings
-MARKS = 200  # the last so many changes are marked
-SENTENCES = 4  # the last so many stand below the plots
+MARKS = 200  # parameter changes marked in the chart, the last ones
+NOTES = 4  # notes shown below the charts, the last ones
 COLUMNS = (("loss", "Training loss (nats)", BLUE, 220), ("learning rate", "Learning rate", GREEN, 150))
 
 
 class TrainingView(widgets.VBox):
-    """`add` every step, `mark` every event and `say` every sentence about the health, from any thread.
+    """`add` steps, `mark` parameter changes and `report` notes, from any thread; then `draw`.
 
-    What is added is drawn within a tenth of a second; `draw` does so at once. trail: loss and learning rate by step.
+    history: loss and learning rate of each step.
     """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._timer: threading.Timer | None = None
-        self.trail = Trail(2)
+        self.history = StepHistory(2)
         self._marks: list[dict[str, Any]] = []
-        self._least = [math.inf] * 2
+        self._lowest = [math.inf] * 2  # smallest positive value of each column
         self._charts = [
-            Chart(f"{name} over the training steps", height, fitted=self.draw) for name, _, _, height in COLUMNS
+            Chart(f"{name} over training steps", height, on_fit=self.draw) for name, _, _, height in COLUMNS
         ]
         self._health = widgets.HTML()
-        self._sentences: list[str] = []
+        self._notes: list[str] = []
         super().__init__([*self._charts, self._health])
 
     def add(self, step: Step) -> None:
-        """One more step."""
+        """Add a training step."""
         with self._lock:
-            self._back(step.step)
-            self.trail.add(step.step, step.loss, step.lr)
-            self._soon()
+            self._rewind(step.step)
+            self.history.add(step.step, step.loss, step.lr)
 
     def mark(self, event: Event) -> None:
-        """A change of a parameter, before the step it names."""
+        """Mark a parameter change, before step `event.step`."""
         with self._lock:
-            self._back(event.step)
-            text = f"before step {event.step}: {event.name} {written(event.old)} → {written(event.new)}"
-            self._marks.append(mark(event.step, f"{event.name} {written(event.new)}", text))
-            self._soon()
+            self._rewind(event.step)
+            text = f"before step {event.step}: {event.name} {format_value(event.old)} → {format_value(event.new)}"
+            self._marks.append(mark(event.step, f"{event.name} {format_value(event.new)}", text))
 
-    def say(self, sentence: str) -> None:
-        """A sentence about the health of the loss; the newest stands first."""
+    def report(self, note: str) -> None:
+        """Show a note on the health of the loss, above the earlier ones."""
         with self._lock:
-            self._sentences.insert(0, sentence)
-            told = "".join(f"<li>{escape(s)}</li>" for s in self._sentences[:SENTENCES])
-            self._health.value = f'<ul class="workbench-health" role="status">{told}</ul>'
+            self._notes.insert(0, note)
+            items = "".join(f"<li>{escape(note)}</li>" for note in self._notes[:NOTES])
+            self._health.value = f'<ul class="workbench-health" role="status">{items}</ul>'
 
     def draw(self) -> None:
-        """Draw what was added."""
+        """Draw everything added so far."""
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            steps, *columns = self.trail.arrays()
+            columns = self.history.arrays()[1:]
             last = max((m["at"] for m in self._marks), default=0)
             for k in range(len(COLUMNS)):
-                reached = self._charts[k].reach("x", 0.0, max(100.0, self.trail.last, last))
-                self._draw_column(k, reached, steps, columns[k])
+                reached = self._charts[k].reach("x", 0.0, max(100.0, self.history.last, last))
+                self._draw_column(k, reached, columns[k])
 
     def close(self) -> None:
-        """Take the view off the page."""
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
+        """Remove the view and its widgets from the page."""
         for child in self.children:
             child.close()
         super().close()
 
-    def _draw_column(self, k: int, reached: Span, steps: np.ndarray, values: np.ndarray) -> None:
-        name, title, colour, _ = COLUMNS[k]
-        seen = values[np.isfinite(values)]
-        if len(seen):
-            self._least[k] = min(self._least[k], float(seen[seen > 0].min(initial=math.inf)))
-        least = 10.0 ** math.floor(math.log10(self._least[k])) if math.isfinite(self._least[k]) else None
-        span = self._charts[k].reach("y", *((float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)))
-        layers = [line("", *decimated(past[0], past[1 + k]), "grey") for past in self.trail.past]
-        layers.append(line(name, *decimated(steps, values), colour))
-        left = f"The last {MARKS} of {len(self._marks):,} changes are marked." if len(self._marks) > MARKS else ""
-        x = Axis("Training step (batches seen)", "step", reached)
-        marks = [m if k == 0 else m | {"label": ""} for m in self._marks[-MARKS:]]
-        self._charts[k].draw(x, Axis(title, name, span, least=least), layers, marks, left if k == 0 else "")
+    def _draw_column(self, k: int, reached: Span, values: np.ndarray) -> None:
+        name, title, color, _ = COLUMNS[k]
+        finite = values[np.isfinite(values)]
+        span = (0.0, 0.0)
+        if len(finite):
+            self._lowest[k] = min(self._lowest[k], float(finite[finite > 0].min(initial=math.inf)))
+            span = float(finite.min()), float(finite.max())
+        least = 10.0 ** math.floor(math.log10(self._lowest[k])) if math.isfinite(self._lowest[k]) else None
+        layers = self.history.lines(k, name, color)
+        x = ChartAxis("Training step", "step", reached)
+        y = ChartAxis(title, name, self._charts[k].reach("y", *span), least=least)
+        marks, note = self._marks[-MARKS:], ""
+        if k > 0:
+            marks = [m | {"label": ""} for m in marks]
+        elif len(self._marks) > MARKS:
+            note = f"The last {MARKS} of {len(self._marks):,} parameter changes are marked."
+        self._charts[k].draw(x, y, layers, marks, note)
 
-    def _back(self, step: int) -> None:
-        """Training is at this step: what was marked from there on belongs to the old way."""
-        if step <= self.trail.last:
-            self.trail.back(step)
+    def _rewind(self, step: int) -> None:
+        """Move later steps and marks to the past, if training continues from an earlier step."""
+        if step <= self.history.last:
+            self.history.rewind(step)
             self._marks = [m | {"past": m["past"] or m["at"] >= step} for m in self._marks]
 
-    def _soon(self) -> None:
-        """Draw within PAUSE seconds, however much comes until then."""
-        if self._timer is None:
-            self._timer = threading.Timer(PAUSE, self.draw)
-            self._timer.daemon = True
-            self._timer.start()
 
-
-def written(value: Any) -> str:
-    """A value of a parameter for people; nothing where it is not known."""
+def format_value(value: Any) -> str:
+    """A parameter value as text; empty for None."""
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

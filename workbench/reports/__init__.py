@@ -1,10 +1,11 @@
-"""The report: one HTML page that tells what a few runs were, how they went and how well they came out.
+"""Reports: HTML files that need no network, and the Markdown pages of the methods.
 
-gather.py      a run's folder -> Evidence: what there is to draw, and in words what is missing
-drawings.py    each figure with its caption; figures.py: figures as data that the browser draws, light or dark
-tables.py      results, boundaries, parameters, settings
-words.py       the sentences that depend on the runs; the others stand in template.html
-page.py        write_report: everything in one file that needs no network
+run.py         write_report: runs, their results and how they trained; evidence.py, drawings.py, tables.py, words.py
+comparison.py  write_report: a comparison; comparison_words.py, sweeps.py
+mining.py      write_report: the findings of mining
+method_pages.py  one Markdown page for each method
+pages.py       jinja2 with autoescape; templates/base.html: head, style, theme switch; templates/parts.html: macros
+figures.py     numbered plotly figures, light and dark
 """
 
 from workbench.reports.run import write_report

@@ -1,116 +1,101 @@
-"""write_report: a comparison -> one HTML file that ranks, shows and explains it, without any network."""
+"""write_report: a comparison -> one HTML file with ranking, differences and sweeps that needs no network."""
 
-from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 
-from plotly.offline import get_plotlyjs
-
-from workbench import reports
 from workbench.compare.figures import PAIR_ROW, differences_figure, rows_height, seeds_figure, sweep_figure
 from workbench.compare.results import Comparison
-from workbench.compare.statistics import LEVEL, RESAMPLES
-from workbench.compare.tables import shown_metrics
-from workbench.core.files import write_text
+from workbench.compare.statistics import LEVEL, MIN_SEEDS, RESAMPLES
+from workbench.compare.tables import missing_lines, shown_metrics
 from workbench.reports import comparison_words as words
-from workbench.reports.figures import Figures
-from workbench.reports.sweeps import axis_title, left_out, lines_against, meanings, own_values, swept_names, symbols
+from workbench.reports.figures import Figures, NumberedFigure
+from workbench.reports.pages import write_page
+from workbench.reports.sweeps import (
+    axis_title,
+    default_values,
+    lines_against,
+    omitted_count,
+    parameter_meanings,
+    parameter_symbols,
+    swept_names,
+)
+from workbench.reports.tables import versions_table
 from workbench.training.config import Config
 
 TITLE = "Losses compared over seeds"
-LEVEL_TEXT = f"{100 * LEVEL:.0f} %"
+PERCENT = f"{100 * LEVEL:.0f} %"
+CONTENTS = {
+    "ranking": "Ranking",
+    "seeds": "Seed by seed",
+    "differences": "Differences",
+    "sweeps": "Sweeps",
+    "method": "Method",
+    "numbers": "All results",
+}
 
 
-def write_report(found: Comparison, out: Path, title: str = TITLE) -> Path:
-    """Write the page about a comparison to `out` and return its path. What is missing is said on it."""
+def write_report(comparison: Comparison, out: Path, title: str = TITLE) -> Path:
+    """Write the report of a comparison to `out` and return its path. The page lists what is missing."""
     figures = Figures()
-    parts = drawn(found, figures) | words.written(found)
-    asset = {
-        name: (files(reports) / "templates" / name).read_text(encoding="utf-8")
-        for name in ("report.css", "report.js", "compare.html")
+    drawn = {
+        "seeds_figure": draw_seeds(comparison, figures),
+        "differences_figure": draw_differences(comparison, figures),
+        "sweeps": [one for name in swept_names(comparison) for one in draw_sweep(comparison, name, figures)],
     }
-    page = Template(asset["compare.html"]).substitute(
-        parts,
-        title=escape(title),
-        css=asset["report.css"],
-        script=asset["report.js"],
-        plotly=get_plotlyjs(),
-        figures=figures.to_json(),
-        resamples=f"{RESAMPLES:,}",
-        level=LEVEL_TEXT,
-    )
-    write_text(Path(out), page)
-    return Path(out)
+    contents = [entry for entry in CONTENTS.items() if entry[0] != "sweeps" or drawn["sweeps"]]
+    statistics = {"level": PERCENT, "alpha": f"{1 - LEVEL:.2g}", "resamples": f"{RESAMPLES:,}", "min_seeds": MIN_SEEDS}
+    values = drawn | statistics | {"comparison": comparison, "words": words, "intro": words.intro(comparison)}
+    values["missing"] = missing_lines(comparison)
+    values["versions"] = versions_table([run.info for run in words.sample_runs(comparison)])
+    return write_page(out, "compare.html", figures, title=title, contents=contents, **values)
 
 
-def drawn(found: Comparison, figures: Figures) -> dict[str, str]:
-    """The template's figures, made in the order in which they stand there, for their numbers."""
-    return {
-        "seeds_figure": by_seed(found, figures),
-        "differences_figure": by_pair(found, figures),
-        "sweeps": swept(found, figures),
-    }
-
-
-def by_seed(found: Comparison, figures: Figures) -> str:
-    if not found.ranking:
-        return "<p class='notice'>No run is finished yet, so there is nothing to draw here.</p>"
+def draw_seeds(comparison: Comparison, figures: Figures) -> NumberedFigure | str:
+    """The metric of every run."""
+    if not comparison.ranking:
+        return "No run is finished yet, so there is nothing to draw here."
     return figures.add(
-        lambda dark: seeds_figure(found, dark),
-        f"{found.metric.title} of every run, the best mean on top. Points: one a seed, joined from row to row. "
-        f"Tall line: the mean; bar: its {LEVEL_TEXT} interval. Intervals of means may overlap where the "
-        f"paired differences below leave zero out. {words.sampled(found)}",
-        height=rows_height(len(found.ranking)),
+        lambda dark: seeds_figure(comparison, dark),
+        f"{comparison.metric.title} of every run, the best mean at the top. Points: one for each seed, joined between "
+        f"rows. Tall line: the mean; bar: its {PERCENT} interval. Intervals of means may overlap even if the paired "
+        f"differences below exclude zero. {words.sample(comparison)}",
+        height=rows_height(len(comparison.ranking)),
     )
 
 
-def by_pair(found: Comparison, figures: Figures) -> str:
-    if len(found.seeds) < 2 or not any(pair.interval.n for pair in found.shown_pairs):
+def draw_differences(comparison: Comparison, figures: Figures) -> NumberedFigure | str:
+    """The paired differences; nothing for a single seed."""
+    shown = comparison.shown_pairs
+    if len(comparison.seeds) < 2 or not any(pair.interval.n for pair in shown):
         return ""
-    fewer = len(found.shown_pairs) < len(found.pairs)
-    which = f"Each loss against the first one listed; pairs.csv has all {len(found.pairs)} pairs. " if fewer else ""
+    pairs = len(comparison.pairs)
+    selection = f"Each loss against the first one; pairs.csv has all {pairs} pairs. " if len(shown) < pairs else ""
     return figures.add(
-        lambda dark: differences_figure(found, dark),
-        f"{which}Circles: the difference at each seed. Tall line: the mean; bar: its {LEVEL_TEXT} interval, in the "
-        "better one’s colour where it leaves zero (dotted) out, grey where no difference is seen.",
-        height=rows_height(len(found.shown_pairs), PAIR_ROW),
+        lambda dark: differences_figure(comparison, dark),
+        f"{selection}Circles: the difference at each seed. Tall line: the mean; bar: its {PERCENT} interval for this "
+        "pair alone. Dotted: zero. In the color of the better loss if a difference is seen, else gray.",
+        height=rows_height(len(shown), PAIR_ROW),
     )
 
 
-def swept(found: Comparison, figures: Figures) -> str:
-    """A section with a figure for each swept parameter and each metric that is shown; nothing where none was swept."""
-    names = swept_names(found)
-    if not names:
-        return ""
-    drawn = "".join(against(found, name, figures) for name in names)
-    return (
-        '<section id="sweeps"><h2>Sweeps</h2><p>Line: the mean over the seeds. Band: one standard deviation to either '
-        "side, which includes what differs from seed to seed for every value alike; the differences above do not. The "
-        "best of many values is partly the luckiest: its lead shrinks when it is trained again.</p>"
-        f"{drawn}</section>"
+def draw_sweep(comparison: Comparison, name: str, figures: Figures) -> list[NumberedFigure]:
+    """Each shown metric against one swept parameter."""
+    base, omitted = Config.from_json(comparison.info["common"]), omitted_count(comparison, name)
+    text = (
+        f"against {parameter_symbols(comparison, name)} ({parameter_meanings(comparison, name)}). Small points: single "
+        f"seeds. Values of the recipe: {default_values(comparison, name, base)}. {words.sample(comparison)}"
     )
-
-
-def against(found: Comparison, name: str, figures: Figures) -> str:
-    """The figures of one swept parameter, one for each metric that is shown."""
-    base = Config.from_json(found.info["common"])
-    rest = left_out(found, name)
-    said = escape(
-        f"against {symbols(found, name)} ({meanings(found, name)}). Small points: single seeds. Without a sweep "
-        f"the recipe would take: {own_values(found, name, base)}. {words.sampled(found)}"
-        + (f" {rest} combinations with other swept values are not drawn; per_seed.csv has them." if rest else "")
-    )
-    return "".join(
+    if omitted:
+        text += f" {omitted} combinations with other swept values are not drawn; per_seed.csv has them."
+    return [
         figures.add(
             lambda dark, metric=metric: sweep_figure(
-                lines_against(found, name, metric.name),
-                axis_title(found, name),
-                f"{metric.title} (%), {'larger' if metric.larger else 'smaller'} is better",
+                lines_against(comparison, name, metric.name),
+                axis_title(comparison, name),
+                f"{metric.title} (%), {metric.direction}",
                 dark,
             ),
-            f"{metric.title} {said}",
+            f"{metric.title} {text}",
             height=420,
         )
-        for metric in shown_metrics(found)
-    )
+        for metric in shown_metrics(comparison)
+    ]

@@ -1,282 +1,200 @@
-"""The tables and sentences of a comparison's report."""
+"""The tables and sentences of a comparison report."""
 
 import math
-from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
 
 from workbench.compare.figures import variant_styles
-from workbench.compare.results import METRICS, Comparison, listed, placed, verdict
-from workbench.compare.statistics import LEVEL, widening
-from workbench.compare.tables import between, mean_and_std, missing_lines, points, shown_metrics
+from workbench.compare.results import METRICS, Comparison, join_labels, verdict
+from workbench.compare.statistics import LEVEL, MIN_SEEDS, widening
+from workbench.compare.tables import pair_rows, ranking_rows, shown_metrics
 from workbench.core.record import Run
-from workbench.reports.evidence import value
-from workbench.reports.tables import NOTHING, SETTINGS, chip, percent, setting, table
+from workbench.reports.evidence import format_value
+from workbench.reports.pages import NOTHING, Cell, HtmlTable
+from workbench.reports.tables import SETTINGS, format_setting, percent
 from workbench.training.config import Config
 
 MEANINGS = {
-    "eer": "EER, the equal error rate: the threshold is where as many genuine pairs are refused as impostors accepted.",
-    "tar": "TAR at a FAR: the share of genuine pairs accepted by a threshold that accepts that share of impostors.",
-    "accuracy": "Fold accuracy: right decisions on ten folds, each at the threshold best on the other nine.",
-    "auc": "AUC: the chance that a genuine pair is more alike than an impostor pair.",
+    "eer": "EER, the equal error rate: at its threshold, the share of rejected genuine pairs equals the share of "
+    "accepted impostor pairs.",
+    "tar": "TAR at a FAR: the share of genuine pairs accepted at the threshold that accepts this share of impostors.",
+    "accuracy": "Fold accuracy: correct decisions on ten folds, each at the best threshold of the other nine.",
+    "auc": "AUC: the probability that a genuine pair has a larger cosine than an impostor pair.",
     "rank": "Rank-k: the share of test images whose identity is among the k nearest of the gallery.",
 }
 
 
-def written(found: Comparison) -> dict[str, str]:
-    """The template's tables and sentences."""
-    common = found.info["common"]
-    return {
-        "intro": escape(intro(found)),
-        "facts": facts(found),
-        "notices": notices(found),
-        "finding": escape(finding(found)),
-        "caution": escape(caution(found)),
-        "metric_words": " ".join(MEANINGS[k] for k in dict.fromkeys(kind(m.name) for m in shown_metrics(found))),
-        "equal": "".join(f"<li>{escape(line)}</li>" for line in equal(found)),
-        "widening": escape(widened(found)),
-        "recipe": escape(recipe(common)),
-        "ranking_table": ranking_table(found),
-        "pairs_table": pairs_table(found),
-        "seeds_table": seeds_table(found),
-        "variants_table": variants_table(found),
-        "settings_table": table(
-            ["Setting", "Value"],
-            [[text, escape(setting(common.get(name)))] for name, text in SETTINGS.items() if name in common],
-        ),
-        "versions_table": versions_table(found),
-        "sweep_link": '<li><a href="#sweeps">Sweeps</a></li>' if any(v.swept for v in found.variants) else "",
-        "call": escape(call(found)),
-    }
+def meanings(comparison: Comparison) -> str:
+    """The meanings of the metrics that are shown."""
+    kinds = [m.name.partition("@")[0].partition("-")[0] for m in shown_metrics(comparison)]  # rank of rank-1
+    return " ".join(MEANINGS[kind] for kind in dict.fromkeys(kinds))
 
 
-def kind(metric: str) -> str:
-    """What a metric is one of: tar@0.1 of tar, rank-1 of rank."""
-    return metric.partition("@")[0].partition("-")[0]
+def intro(comparison: Comparison) -> str:
+    """What was compared."""
+    losses = join_labels([v.label for v in comparison.variants], limit=6)
+    seeds = f"{len(comparison.seeds)} seeds" if len(comparison.seeds) > 1 else "one seed"
+    return f"{losses}: each trained from {seeds} with the same settings, and measured on unseen identities."
 
 
-def intro(found: Comparison) -> str:
-    """What the page is about."""
-    losses = listed([v.label for v in found.variants], most=6)
-    seeds = f"{len(found.seeds)} seeds" if len(found.seeds) > 1 else "one seed"
-    return f"{losses}: each trained from {seeds}, all in the same way, and measured on identities that none had seen."
-
-
-def finding(found: Comparison) -> str:
-    """The result in a sentence."""
-    if not found.ranking:
+def finding(comparison: Comparison) -> str:
+    """The result in one sentence."""
+    if not comparison.ranking:
         return "No run is finished yet."
-    best, name = found.variants[found.ranking[0].variant].label, found.metric.title
-    if len(found.ranking) == 1:
-        return f"There is one loss only, {best}."
-    if len(found.seeds) < 2:
-        return f"{best} has the best {name}, but from one seed nothing can be said about a difference."
-    if not found.differences_seen:
+    best, name = comparison.variants[comparison.ranking[0].variant].label, comparison.metric.title
+    if len(comparison.ranking) == 1:
+        return f"There is only one loss, {best}."
+    if not comparison.tests:
+        reasons = dict.fromkeys(verdict(comparison, pair) for pair in comparison.pairs.values())
+        return f"{best} has the best {name}, but there is {'; '.join(reasons)}."
+    if not comparison.differences_seen:
         return f"By {name}, no difference is seen between any two of these losses. {best} has the best mean."
-    alike = [found.variants[i].label for i in found.ranking[0].like]
+    alike = [comparison.variants[i].label for i in comparison.ranking[0].alike]
     if not alike:
         return f"By {name}, {best} is better than every other loss here."
-    return f"By {name}, {best} has the best mean; no difference is seen between it and {listed(alike)}."
+    return f"By {name}, {best} has the best mean; it is not distinguished from {join_labels(alike)}."
 
 
-def caution(found: Comparison) -> str:
-    """How much luck there is in so many intervals from so few seeds."""
-    pairs, n = len(found.pairs), len(found.seeds)
-    if n < 2:
-        return "One seed gives no interval: give --seeds 5 or more."
+def caution(comparison: Comparison) -> str:
+    """How the verdicts are reached, and their limits."""
+    n, tests = len(comparison.seeds), comparison.tests
+    if n < MIN_SEEDS:
+        return f"Intervals and verdicts need at least {MIN_SEEDS} seeds: give --seeds 5 or more."
     text = (
-        f"The same seed gives two losses the same identities, the same first weights and the same images in the same "
-        f"order, so they are compared seed by seed. {found.differences_seen} of {pairs} differences in "
-        f"{found.metric.title} have an interval that leaves zero out."
+        "The same seed gives two losses the same identities, initial weights, images and order of images, so they are "
+        f"compared seed by seed. A difference in {comparison.metric.title} is seen in {comparison.differences_seen} of "
+        f"{len(comparison.pairs)} pairs."
     )
-    if pairs > 1:
-        text += f" Were there no difference at all, about {pairs * (1 - LEVEL):.1f} of {pairs} would do so by luck."
+    if tests > 1:
+        text += (
+            f" The p-values of the paired t-tests are corrected for {tests} pairs by Holm's method: if no two losses"
+            f" differed, the probability of any verdict would be at most {100 * (1 - LEVEL):.0f} %."
+        )
     return text + (" With so few seeds only large differences can be seen." if n < 5 else "")
 
 
-def widened(found: Comparison) -> str:
-    """k for this many seeds."""
-    n = len(found.seeds)
-    return f"(for {n} seeds k = {widening(n):.2f})" if n > 1 else "(from two seeds on)"
+def widening_factor(comparison: Comparison) -> str:
+    """The factor k of the intervals for this number of seeds."""
+    n = len(comparison.seeds)
+    return f"(for {n} seeds k = {widening(n):.2f})" if n >= MIN_SEEDS else ""
 
 
-def sampled(found: Comparison) -> str:
-    """How much was trained and tested."""
-    done, runs = len(found.paths), len(found.variants) * len(found.seeds)
-    whole = f"{done} runs" if done == runs else f"{done} of {runs} runs"
-    tests = [run.results["test"] for run in some_runs(found)]
+def sample(comparison: Comparison) -> str:
+    """The number of runs, and of the images that each was measured on."""
+    done, runs = len(comparison.paths), len(comparison.variants) * len(comparison.seeds)
+    finished = f"{done} runs" if done == runs else f"{done} of {runs} runs"
+    tests = [run.results["test"] for run in sample_runs(comparison)]
     if not tests:
-        return f"{whole}."
+        return f"{finished}."
     counts = [sorted({test[kind] for test in tests}) for kind in ("images", "identities")]
     images, identities = (f"{c[0]:,}" if len(c) == 1 else f"{c[0]:,} to {c[-1]:,}" for c in counts)
-    return f"{whole}, each measured on {images} images of {identities} identities."
+    return f"{finished}, each measured on {images} images of {identities} identities."
 
 
-def some_runs(found: Comparison) -> list[Run]:
-    """A finished run of each seed, where there is one."""
-    first = {s: path for (_, s), path in reversed(found.paths.items())}
+def sample_runs(comparison: Comparison) -> list[Run]:
+    """One finished run of each seed that has one."""
+    first = {s: path for (_, s), path in reversed(comparison.paths.items())}
     return [Run.open(path) for _, path in sorted(first.items())]
 
 
-def length(info: dict[str, Any]) -> str:
-    """The number of steps and how it was chosen, from what compare.json has."""
+def training_length(info: dict[str, Any]) -> str:
+    """The number of steps and its origin, from compare.json."""
     steps = info["common"]["steps"]
     if info["budget"] is None:
-        return f"{steps:,} steps, as asked for"
+        return f"{steps:,} steps, as requested"
     slowest = max(info["measured"], key=info["measured"].get)
     return (
-        f"{steps:,} steps: what the slowest, {slowest} ({info['measured'][slowest]:.3f} s a step, measured alone), "
-        f"does in the budget of {info['budget']:g} s, rounded down to two digits"
+        f"{steps:,} steps: those of the slowest method, {slowest} ({info['measured'][slowest]:.3f} s per step, "
+        f"measured alone), in the budget of {info['budget']:g} s, rounded down to two digits"
     )
 
 
-def facts(found: Comparison) -> str:
-    """The few numbers to know before reading."""
-    common, runs = found.info["common"], some_runs(found)
+def facts(comparison: Comparison) -> dict[str, str]:
+    """Data, seeds, steps, time, network and device."""
+    common, runs = comparison.info["common"], sample_runs(comparison)
     data = runs[0].info["data"] if runs else {}
-    spent = found.seconds[np.isfinite(found.seconds)]
-    known = {
-        "Data": f"{data['identities']:,} identities, {data['images']:,} images ({data['source']})"
-        if data
-        else common["data"],
-        "Seeds": ", ".join(map(str, found.seeds)),
-        "Training": f"{common['steps']:,} steps of {common['batch']} images",
-        "Time of a training": f"{spent.min():.0f} to {spent.max():.0f} s" if len(spent) else "",
-        "Network": f"{common['backbone']}, {common['dim']} numbers an embedding",
+    times = comparison.seconds[np.isfinite(comparison.seconds)]
+    counts = f"{data['identities']:,} identities, {data['images']:,} images ({data['source']})" if data else ""
+    return {
+        "Data": counts or common["data"],
+        "Seeds": ", ".join(map(str, comparison.seeds)),
+        "Training": f"{common['steps']:,} steps, batch size {common['batch']}",
+        "Time of a training": f"{times.min():.0f} to {times.max():.0f} s" if len(times) else "",
+        "Network": f"{common['backbone']}, embedding dimension {common['dim']}",
         "Device": f"{runs[0].info['versions']['device']}" if runs else "",
     }
-    items = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in known.items() if v)
-    return f"<dl class='facts'>{items}</dl>"
 
 
-def notices(found: Comparison) -> str:
-    """What is missing."""
-    items = "".join(f"<li>{escape(line)}</li>" for line in missing_lines(found))
-    return f"<div class='notice' role='note'><b>Not everything is here</b><ul>{items}</ul></div>" if items else ""
-
-
-def equal(found: Comparison) -> list[str]:
-    """What every loss had in common."""
-    return [
-        "For one seed: the identities trained on and tested on, the pairs of the test, the first weights of the "
-        "network, the first directions of the centers, the images of every batch and how each was changed.",
-        f"The number of steps: {length(found.info)}.",
-        "The learning rate, its schedule and every other setting, listed below. None of them was tuned for a loss; "
-        "one that needs others is at a disadvantage here.",
-        "Measured: ROC, EER, AUC and TAR over every pair of test images; rank-k with the first image of each identity "
-        "as the gallery.",
-    ]
-
-
-def recipe(common: dict[str, Any]) -> str:
-    """What the recipe does to presets, and that it leaves alone what was set."""
-    return (
-        f"Recipe “{common['recipe']}”: {common['recipe_says']}. Values that a sweep, an ablation or a person set are "
-        "final: they are not weakened; where the recipe has a warm-up, it ends at them."
-    )
-
-
-def chips(found: Comparison) -> list[str]:
-    """Each variant's name behind its mark."""
-    return [chip(one) for one in variant_styles(found)]
-
-
-def ranking_table(found: Comparison) -> str:
-    """One row a variant, best mean first."""
-    metrics, names = shown_metrics(found), chips(found)
-    rows = []
-    for place in found.ranking:
-        numbers = [mean_and_std(found, place.variant, m.name) for m in metrics]
-        seeds = int(np.isfinite(found.of(place.variant)).sum())
-        where = place.text if seeds > 1 else NOTHING
-        rows.append([names[place.variant], where, *numbers, str(seeds), escape(placed(found, place))])
-    head = [f"{m.title}<small>{'larger' if m.larger else 'smaller'} is better</small>" for m in metrics]
-    return table(["Loss", f"Place<small>by {found.metric.title}</small>", *head, "Seeds", "What may be said"], rows)
-
-
-def pairs_table(found: Comparison) -> str:
-    """One row a pair that is shown."""
-    if len(found.seeds) < 2:
-        return ""
+def ranking_table(comparison: Comparison) -> HtmlTable:
+    """A row for each variant, best mean first."""
+    styles = variant_styles(comparison)
     rows = [
-        [
-            f"{escape(found.variants[pair.left].label)} − {escape(found.variants[pair.right].label)}",
-            NOTHING if math.isnan(pair.interval.mean) else points(pair.interval.mean),
-            between(pair.interval.low, pair.interval.high),
-            str(pair.interval.n),
-            escape(verdict(found, pair)),
-        ]
-        for pair in found.shown_pairs
+        [styles[place.variant], position, *rest]
+        for place, (position, _, *rest) in zip(comparison.ranking, ranking_rows(comparison), strict=True)
     ]
-    head = [
-        "Difference",
-        "Mean<small>points</small>",
-        f"{100 * LEVEL:.0f} % interval<small>points</small>",
-        "Seeds",
-        "Verdict",
-    ]
-    return table(head, rows)
+    metrics = [Cell(m.title, m.direction) for m in shown_metrics(comparison)]
+    return HtmlTable(["Loss", Cell("Place", f"by {comparison.metric.title}"), *metrics, "Seeds", "Note"], rows)
 
 
-def seeds_table(found: Comparison) -> str:
-    """One row a run."""
-    metrics, names = list(METRICS.values()), chips(found)
+def pairs_table(comparison: Comparison) -> HtmlTable:
+    """A row for each pair that is shown."""
+    interval = Cell(f"{100 * LEVEL:.0f} % interval", "points")
+    head = ["Difference", Cell("Mean", "points"), interval, Cell("p", "Holm"), "Seeds", "Verdict"]
+    return HtmlTable(head, pair_rows(comparison))
+
+
+def runs_table(comparison: Comparison) -> HtmlTable:
+    """A row for each run."""
+    metrics, styles = list(METRICS.values()), variant_styles(comparison)
     rows = []
-    for v in range(len(found.variants)):
-        for s, seed in enumerate(found.seeds):
-            numbers = [percent(float(found.values[m.name][v, s])) for m in metrics]
-            time = found.seconds[v, s]
-            rows.append([names[v], str(seed), *numbers, NOTHING if math.isnan(time) else f"{time:.1f}"])
-    return table(["Loss", "Seed", *(m.title for m in metrics), "Training<small>s</small>"], rows, "numbers")
+    for v in range(len(comparison.variants)):
+        for s, seed in enumerate(comparison.seeds):
+            numbers = [percent(float(comparison.values[m.name][v, s])) for m in metrics]
+            time = comparison.seconds[v, s]
+            rows.append([styles[v], str(seed), *numbers, NOTHING if math.isnan(time) else f"{time:.1f}"])
+    return HtmlTable(["Loss", "Seed", *(m.title for m in metrics), Cell("Training", "s")], rows, "numbers")
 
 
-def variants_table(found: Comparison) -> str:
-    """One row a variant: its settings, those that were set marked."""
+def variants_table(comparison: Comparison) -> HtmlTable:
+    """A row for each variant with its settings; those set by the user are bold."""
     rows = []
-    for one, name in zip(found.info["variants"], chips(found), strict=True):
-        said = [
-            f"<b>{escape(key)} = {escape(value(v))}</b>"
-            if key in one["parameters"]
-            else f"{escape(key)} = {escape(value(v))}"
-            for key, v in one["settings"].items()
+    for one, style in zip(comparison.info["variants"], variant_styles(comparison), strict=True):
+        settings = [
+            Cell(f"{name} = {format_value(v)}", kind="bold" if name in one["parameters"] else "")
+            for name, v in one["settings"].items()
         ]
-        rows.append([name, f"<code>{escape(one['method'])}</code>, {escape(one['preset'])}", ", ".join(said)])
-    return table(["Loss", "Method, preset", "Settings (bold: set by hand)"], rows)
+        rows.append([style, [Cell(one["method"], kind="code"), one["preset"]], settings])
+    return HtmlTable(["Loss", "Method, preset", "Settings (bold: set by the user)"], rows)
 
 
-def versions_table(found: Comparison) -> str:
-    """What the runs depended on beside their settings."""
-    known: dict[str, dict[str, None]] = {}
-    for run in some_runs(found):
-        for name, version in run.info["versions"].items():
-            known.setdefault(name, {})[str(version)] = None
-    return table(["What", "Version"], [[escape(name), escape(" / ".join(values))] for name, values in known.items()])
+def settings_table(comparison: Comparison) -> HtmlTable:
+    """The settings that all runs share."""
+    common = comparison.info["common"]
+    rows = [[text, format_setting(common[name])] for name, text in SETTINGS.items() if name in common]
+    return HtmlTable(["Setting", "Value"], rows)
 
 
-def call(found: Comparison) -> str:
-    """Python that makes the comparison again."""
-    lines: Sequence[str] = [f"        {variant!r}," for variant in found.variants]
-    info, plain = found.info, Config(recipe=found.info["common"]["recipe"], steps=1)
-    own = {k: v for k, v in info["common"].items() if k in vars(plain) and k != "steps" and v != getattr(plain, k)}
-    settings = ", ".join(f"{name}={v!r}" for name, v in own.items())
-    return "\n".join(
-        [
-            "from workbench.compare.engine import compare",
-            "from workbench.compare.variants import Variant",
-            "from workbench.training.config import Config",
-            "",
-            "found = compare(",
-            "    [",
-            *lines,
-            "    ],",
-            f"    seeds={len(found.seeds)},",
-            f"    steps={info['common']['steps']},",
-            f"    base=Config({settings}),",
-            f"    threads={info['threads']},",
-            f"    skip_broken={info['skip_broken']},",
-            f"    metric={found.metric.name!r},",
-            ")",
-        ]
-    )
+def python_call(comparison: Comparison) -> str:
+    """Python code that repeats the comparison."""
+    info, default = comparison.info, Config(recipe=comparison.info["common"]["recipe"], steps=1)
+    changed = {
+        name: value
+        for name, value in info["common"].items()
+        if name in vars(default) and name != "steps" and value != getattr(default, name)
+    }
+    variants = "".join(f"        {variant!r},\n" for variant in comparison.variants)
+    return f"""from workbench.compare.engine import compare
+from workbench.compare.variants import Variant
+from workbench.training.config import Config
+
+comparison = compare(
+    [
+{variants}    ],
+    seeds={len(comparison.seeds)},
+    steps={info["common"]["steps"]},
+    base=Config({", ".join(f"{name}={value!r}" for name, value in changed.items())}),
+    threads={info["threads"]},
+    skip_broken={info["skip_broken"]},
+    metric={comparison.metric.name!r},
+)"""

@@ -1,4 +1,4 @@
-"""LaTeX lines, as the margins carry them, as MathML that a browser sets without any script."""
+"""LaTeX equations of the margins -> MathML, which a browser renders without a script."""
 
 import re
 
@@ -11,12 +11,7 @@ FUNCTION = re.compile(r"<mi>(cos|log)</mi>(?!<mo)")
 
 
 def equation(latex: str) -> str:
-    """One line as a <math> block. Words become whole again, and a function is set off from its argument as in print."""
+    """One line as a <math> block. Words are joined to one element, and functions are spaced from their arguments."""
     mathml = convert(latex, display="block")
-    mathml = LETTERS.sub(lambda found: f"<mtext>{re.sub('<[^>]*>', '', found[1])}</mtext>", mathml)
+    mathml = LETTERS.sub(lambda match: f"<mtext>{re.sub('<[^>]*>', '', match[1])}</mtext>", mathml)
     return FUNCTION.sub(r'<mi>\1</mi><mspace width="0.17em"/>', mathml)
-
-
-def equations(lines: tuple[str, ...]) -> str:
-    """Several lines below each other; a line that is too wide scrolls."""
-    return f"<div class='equations'>{''.join(map(equation, lines))}</div>"

@@ -1,7 +1,7 @@
-"""A run's folder -> Evidence: everything the report draws, measured on the snapshots; and in words what is missing."""
+"""A run's folder -> Evidence: what a report shows, measured on the snapshots, and what is missing."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,13 +21,17 @@ from workbench.training.evaluate import THETA, boundaries_of
 from workbench.views.theme import Style, method_style
 from workbench.views.training import FEW, Stretch
 
-LABELLED = 6  # changes by hand that are named in a figure; more would cover each other, and are only lines
+MAX_LABELS = 6  # labels of manual changes in a figure; with more changes, only lines are drawn
 
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """What one snapshot shows: both probes, the margin and its state, the embeddings' mean length, the boundaries on
-    the slice of THETA rad, and the mean angle in rad of a center to its nearest other one."""
+    """Measurements on one snapshot.
+
+    hard, similar: the two probes; margin, state, parameters: of the loss; length: mean norm of the embeddings; actual,
+    ideal: boundaries in rad on the slice with centers THETA rad apart; nearest: mean angle in rad of a center to the
+    nearest other center.
+    """
 
     step: int
     hard: HardnessCorrelation
@@ -48,16 +52,19 @@ class Moment:
 
     @property
     def smaller_group(self) -> int:
-        """The number of samples in the smaller of the two groups whose similarity is compared."""
+        """The number of samples in the smaller of the well and misclassified groups."""
         return min(self.similar.n_well, self.similar.n_mis)
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """One run, its look, and what it left: steps may be empty, moments too, results and roc are None if unmeasured."""
+    """One run: its style in figures, and its records.
+
+    steps and moments may be empty; results and roc are None for a run that is not evaluated; missing: sentences.
+    """
 
     run: Run
-    look: Style
+    style: Style
     method: Method
     steps: dict[str, np.ndarray]
     moments: list[Moment]
@@ -69,75 +76,89 @@ class Evidence:
     def config(self) -> dict[str, Any]:
         return self.run.config
 
+    @property
+    def times(self) -> np.ndarray:
+        """The steps of the snapshots."""
+        return np.array([m.step for m in self.moments])
+
     def measured(self, *names: str) -> Any:
-        """A value of the results by its path, None where it was not measured."""
+        """A value of the results by its path, None if it was not measured."""
         value: Any = self.results or {}
         for name in names:
             value = value.get(name) if isinstance(value, dict) else None
         return value
 
+    def last_moment(self, samples: Callable[[Moment], int]) -> Moment | None:
+        """The last snapshot for which `samples` is at least FEW."""
+        return next((m for m in reversed(self.moments) if samples(m) >= FEW), None)
+
+    @property
+    def last_hard(self) -> Moment | None:
+        """The last snapshot with FEW misclassified samples or more."""
+        return self.last_moment(lambda m: m.hard.count)
+
 
 def gather(runs: Sequence[Run]) -> list[Evidence]:
-    """The evidence of each run. Runs of one method are told apart by the names of their folders.
+    """The evidence of each run. The labels of runs with the same method contain the names of their folders.
 
-    Raises InputError where there is no run, and for a run of an unknown method.
+    Raises InputError if there is no run, and for an unknown method.
     """
     if not runs:
         raise InputError("a report needs at least one run")
-    seen: Counter[str] = Counter()
+    repeats: Counter[str] = Counter()
     methods = Counter(run.config["method"] for run in runs)
-    found = []
+    result = []
     for run in runs:
         key = run.config["method"]
         if key not in METHODS:
             raise unknown(f"method in {run.path}", key, METHODS)
         label = METHODS[key].title + (f" ({run.path.name})" if methods[key] > 1 else "")
-        found.append(evidence(run, method_style(key, label, repeat=seen[key])))
-        seen[key] += 1
-    return found
+        result.append(evidence(run, method_style(key, label, repeat=repeats[key])))
+        repeats[key] += 1
+    return result
 
 
-def evidence(run: Run, as_drawn: Style) -> Evidence:
-    """Read what a run left; whatever cannot be read becomes a sentence in `missing`."""
+def evidence(run: Run, run_style: Style) -> Evidence:
+    """Read the records of a run; what cannot be read becomes a sentence in `missing`."""
     missing = [] if run.status == "finished" else [f"the training is not finished ({run.status})"]
 
-    def attempt(read: Any, otherwise: Any) -> Any:
+    def attempt(read: Callable[[], Any], default: Any) -> Any:
         try:
             return read()
         except InputError as error:
             missing.append(str(error))
-            return otherwise
+            return default
 
     steps = attempt(lambda: run.steps, {})
-    moments = [m for step in run.snapshot_steps if (m := attempt(lambda s=step: moment(run, s), None))]
+    moments = [m for step in run.snapshot_steps if (m := attempt(lambda s=step: measure_snapshot(run, s), None))]
     if not moments:
         missing.append("there is no snapshot, so nothing over time, and the curves show the margin before training")
     results = attempt(lambda: run.results, None)
     arrays = attempt(lambda: run.curves, {}) if results else {}
     roc = Roc(arrays["far"], arrays["tar"], arrays["thresholds"]) if arrays else None
-    return Evidence(run, as_drawn, METHODS[run.config["method"]], steps, moments, results, roc, missing)
+    return Evidence(run, run_style, METHODS[run.config["method"]], steps, moments, results, roc, missing)
 
 
-def moment(run: Run, step: int) -> Moment:
-    """Both probes and the boundaries at one snapshot."""
-    seen = run.snapshot(step)
-    cos, key = seen.cos, run.config["method"]
+def measure_snapshot(run: Run, step: int) -> Moment:
+    """The probes and the boundaries at one snapshot."""
+    snapshot = run.snapshot(step)
+    cos, key = snapshot.cos, run.config["method"]
     return Moment(
         step,
-        hardness(cos, seen.y),
-        similarity(cos, seen.y),
-        METHODS[key].margin_of(seen.parameters),
-        seen.state,
-        seen.length,
-        seen.parameters,
-        *boundaries_of(key, seen),
-        center_angles(seen.centers).mean,
-        len(seen.centers),
+        hardness(cos, snapshot.y),
+        similarity(cos, snapshot.y),
+        METHODS[key].margin_of(snapshot.parameters),
+        snapshot.state,
+        snapshot.length,
+        snapshot.parameters,
+        *boundaries_of(key, snapshot),
+        center_angles(snapshot.centers).mean,
+        len(snapshot.centers),
     )
 
 
-class End(NamedTuple):
-    """A margin at the end of a run: its state and the embeddings' length there, and both kinds of boundary."""
+class FinalMargin(NamedTuple):
+    """A margin at the end of a run: its state and the mean norm of the embeddings, and its boundaries in rad."""
 
     margin: Declared
     state: dict[str, float] | None
@@ -146,43 +167,38 @@ class End(NamedTuple):
     ideal: np.ndarray
 
 
-def end_of(one: Evidence) -> End:
-    """Margin, state and both kinds of boundary at the last snapshot; without one, of the settings before training."""
+def final_margin(one: Evidence) -> FinalMargin:
+    """The margin at the last snapshot; without a snapshot, that of the settings before training."""
     if one.moments:
         last = one.moments[-1]
-        return End(last.margin, last.state, last.length, last.actual, last.ideal)
+        return FinalMargin(last.margin, last.state, last.length, last.actual, last.ideal)
     margin = one.method.margin_of(one.config["settings"])
-    found = [find(margin, THETA) if one.method.has_logits else np.empty(0) for find in (boundaries, ideal_boundaries)]
-    return End(margin, None, None, *found)
+    both = [find(margin, THETA) if one.method.has_logits else np.empty(0) for find in (boundaries, ideal_boundaries)]
+    return FinalMargin(margin, None, None, *both)
 
 
-def hard_enough(one: Evidence) -> Moment | None:
-    """The last snapshot with FEW misclassified samples or more: the last one whose correlation means something."""
-    return next((m for m in reversed(one.moments) if m.hard.count >= FEW), None)
-
-
-def stretches(found: Sequence[Evidence]) -> list[Stretch]:
-    """The warm-ups that were scheduled (alike ones once), and every change by hand, to be marked in the figures."""
-    warm_ups, by_hand = set(), []
-    for one in found:
+def mark_changes(runs: Sequence[Evidence]) -> list[Stretch]:
+    """The scheduled warm-ups, each once, and the manual changes of parameters, as marks in figures over steps."""
+    warm_ups, manual = set(), []
+    for one in runs:
         scheduled = one.run.info.get("schedule", [])
         if scheduled:
             warm_ups.add((scheduled[0]["step"], scheduled[-1]["step"]))
         planned = {(event["step"], event["name"]) for event in scheduled}
-        by_hand += [(one, event) for event in one.run.events if (event["step"], event["name"]) not in planned]
+        manual += [(one, event) for event in one.run.events if (event["step"], event["name"]) not in planned]
     return [Stretch(start, end, "warm-up") for start, end in sorted(warm_ups)] + [
-        Stretch(event["step"], event["step"], change(one, event) if len(by_hand) <= LABELLED else "")
-        for one, event in by_hand
+        Stretch(event["step"], event["step"], format_change(one, event) if len(manual) <= MAX_LABELS else "")
+        for one, event in manual
     ]
 
 
-def change(one: Evidence, event: dict[str, Any]) -> str:
-    """A change of a parameter by hand: 'NPCFace: m₀ 0.24 → 0.5'."""
+def format_change(one: Evidence, event: dict[str, Any]) -> str:
+    """A manual change of a parameter: 'NPCFace: m₀ 0.24 → 0.5'."""
     parameters = one.method.parameters()
     name = parameters[event["name"]].symbol if event["name"] in parameters else event["name"]
-    return f"{one.look.label}: {name} {value(event['old'])} → {value(event['new'])}"
+    return f"{one.style.label}: {name} {format_value(event['old'])} → {format_value(event['new'])}"
 
 
-def value(v: Any) -> str:
-    """A parameter's value as a person reads it: at most four digits."""
+def format_value(v: Any) -> str:
+    """A parameter's value as text; numbers with four significant digits."""
     return f"{v:.4g}" if isinstance(v, int | float) and not isinstance(v, bool) else str(v)

@@ -1,9 +1,8 @@
-"""Plotly figures -> numbered <figure> elements, and the data from which the browser draws them, light or dark."""
+"""Plotly figures of a page: numbered, with captions, drawn by the browser in a light and a dark theme."""
 
 import json
 from collections.abc import Callable
-from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
@@ -12,32 +11,37 @@ from workbench.views.theme import CONFIG, template
 Draw = Callable[[bool], go.Figure]  # dark -> figure
 
 
+class NumberedFigure(NamedTuple):
+    """The place of a figure on a page. caption and title: plain text; height: in px; kind: a CSS class."""
+
+    number: int
+    caption: str
+    height: int
+    title: str
+    kind: str
+
+
 class Figures:
-    """The figures of one page, numbered as they are added."""
+    """The figures of one page, numbered in the order in which they are added."""
 
     def __init__(self) -> None:
-        self.drawn: list[dict[str, Any]] = []
+        self.items: list[dict[str, Any]] = []
 
-    def add(self, draw: Draw, caption: str, height: int = 400, title: str = "", kind: str = "") -> str:
-        """An element for the figure. caption: HTML, says what was sampled; title: text above it; kind: a CSS class."""
-        light, dark = (plain(draw(scheme)) for scheme in (False, True))
-        self.drawn.append({"light": light, "dark": None if dark == light else dark})
-        number = len(self.drawn)
-        head = f"<h4>{escape(title)}</h4>" if title else ""
-        return (
-            f'<figure class="{kind}">{head}<div class="plot" id="figure-{number}" style="height:{height}px"></div>'
-            f"<figcaption><b>Figure {number}.</b> {caption}</figcaption></figure>"
-        )
+    def add(self, draw: Draw, caption: str, height: int = 400, title: str = "", kind: str = "") -> NumberedFigure:
+        """Add a figure. draw: called for the light and the dark theme; caption: says what was sampled."""
+        light, dark = (without_template(draw(scheme)) for scheme in (False, True))
+        self.items.append({"light": light, "dark": None if dark == light else dark})
+        return NumberedFigure(len(self.items), caption, height, title, kind)
 
     def to_json(self) -> str:
-        """Everything the page's script needs, safe inside a <script> element."""
-        looks = {"light": template(False).to_plotly_json(), "dark": template(True).to_plotly_json()}
+        """The data of the page's script as JSON that is safe inside a <script> element."""
+        themes = {"light": template(False).to_plotly_json(), "dark": template(True).to_plotly_json()}
         config = CONFIG | {"modeBarButtons": [["toImage", "resetScale2d"]]}  # more would cover the legend
-        text = json.dumps({"figures": self.drawn, "templates": looks, "config": config})
+        text = json.dumps({"figures": self.items, "templates": themes, "config": config})
         return text.replace("<", "\\u003c")
 
 
-def plain(figure: go.Figure) -> dict[str, Any]:
+def without_template(figure: go.Figure) -> dict[str, Any]:
     """A figure's data and layout without its template, which the page holds once."""
     content = json.loads(figure.to_json())
     content["layout"].pop("template", None)

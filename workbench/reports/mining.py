@@ -1,103 +1,92 @@
-"""write_page: what mining found -> one HTML file with thumbnails where there are images, without any network."""
+"""write_report: the findings of mining -> one HTML file, with thumbnails if there are images, that needs no network."""
 
 import base64
 import io
-from html import escape
-from importlib.resources import files
+from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 
 import numpy as np
 import torch
 from PIL import Image
 
-from workbench.core.files import write_text
 from workbench.mining.audit import ClassPairs, MiningResult
 from workbench.mining.dataset import MiningData
+from workbench.reports.pages import Cell, HtmlTable, write_page
 
-SHOWN = 30  # rows of each table; the CSV files have the rest
+MAX_ROWS = 30  # of each table; the CSV files have all rows
 FACES = 3  # thumbnails of a class
 SIDE = 96  # px of a thumbnail, at most
+CONTENTS = (
+    ("duplicates", "Likely duplicates"),
+    ("errors", "Likely label errors"),
+    ("pairs", "Hard pairs"),
+)
 
 
-def write_page(data: MiningData, found: MiningResult, out: Path, source: str) -> Path:
-    """Write the page about `found` in `data` to `out` and return its path. source: the name of the file mined."""
-    report = files("workbench.reports") / "templates"
-    page = Template((report / "mine.html").read_text(encoding="utf-8")).substitute(
-        title=escape(f"Mined: {source}"),
-        css=(report / "report.css").read_text(encoding="utf-8"),
-        lede=escape(lede(data, found)),
-        search=escape(f"{found.index}; recall {found.recall:.3f}"),
-        measured=escape(found.measured),
-        duplicates=pair_table(data, found.duplicates, "duplicates.csv"),
-        errors=error_table(data, found),
-        pairs=pair_table(data, found.pairs, "pairs.csv"),
+def write_report(data: MiningData, findings: MiningResult, out: Path, source: str) -> Path:
+    """Write the report of `findings` in `data` to `out` and return its path. source: the name of the mined file."""
+    return write_page(
+        out,
+        "mine.html",
+        title=f"Mined: {source}",
+        intro=summary(data, findings),
+        contents=CONTENTS,
+        search=f"{findings.index}; recall {findings.recall:.3f}",
+        threshold=findings.measured,
+        duplicates=pair_table(data, findings.duplicates),
+        duplicates_count=len(findings.duplicates.a),
+        errors=error_table(data, findings),
+        errors_count=0 if findings.errors is None else len(findings.errors.sample),
+        single=findings.single,
+        pairs=pair_table(data, findings.pairs),
+        pairs_count=len(findings.pairs.a),
     )
-    write_text(out, page)
-    return out
 
 
-def lede(data: MiningData, found: MiningResult) -> str:
-    """The findings in two sentences."""
+def summary(data: MiningData, findings: MiningResult) -> str:
+    """The numbers of findings."""
     n = "" if data.x is None else f" with {len(data.x):,} samples"
-    errors = "" if found.errors is None else f", likely label errors: {len(found.errors.sample):,}"
+    errors = "" if findings.errors is None else f", likely label errors: {len(findings.errors.sample):,}"
     return (
-        f"{len(data.names):,} classes{n}; likely duplicate pairs: {len(found.duplicates.a):,}{errors}. "
-        "Likely means: look before you change anything."
+        f"{len(data.names):,} classes{n}; likely duplicate pairs: {len(findings.duplicates.a):,}{errors}. "
+        "These are likely, not certain: check the images before you change labels."
     )
 
 
-def pair_table(data: MiningData, pairs: ClassPairs, csv: str) -> str:
+def pair_table(data: MiningData, pairs: ClassPairs) -> HtmlTable:
+    """The first MAX_ROWS pairs of classes."""
     rows = [
-        f"<td>{class_cell(data, int(a))}</td><td>{class_cell(data, int(b))}</td><td>{cos:.3f}</td>"
-        for a, b, cos in zip(pairs.a[:SHOWN], pairs.b[:SHOWN], pairs.cosine[:SHOWN], strict=True)
+        [class_cell(data, int(a)), class_cell(data, int(b)), f"{cos:.3f}"]
+        for a, b, cos in zip(pairs.a[:MAX_ROWS], pairs.b[:MAX_ROWS], pairs.cosine[:MAX_ROWS], strict=True)
     ]
-    return table(("class", "class", "cosine of the centers"), rows, len(pairs.a), csv)
+    return HtmlTable(("Class", "Class", "Cosine of the centers"), rows, "numbers")
 
 
-def error_table(data: MiningData, found: MiningResult) -> str:
-    if found.errors is None or data.y is None:
-        return "<p class='notice'>Centers alone say nothing about labels; embeddings with labels do.</p>"
-    e = found.errors
-    columns = (a[:SHOWN].tolist() for a in (e.sample, e.label, e.nearer, e.own_cosine, e.nearer_cosine))
+def error_table(data: MiningData, findings: MiningResult) -> HtmlTable | None:
+    """The first MAX_ROWS likely label errors; None without labels."""
+    e = findings.errors
+    if e is None or data.y is None:
+        return None
+    columns = (a[:MAX_ROWS].tolist() for a in (e.sample, e.label, e.nearer, e.own_cosine, e.nearer_cosine))
     rows = [
-        f"<td>{faces(data, [i])}{i}</td><td>{class_cell(data, y)}</td><td>{class_cell(data, z)}</td>"
-        f"<td>{own:.3f}</td><td>{other:.3f}</td>"
+        [Cell(str(i), images=faces(data, [i])), class_cell(data, y), class_cell(data, z), f"{own:.3f}", f"{other:.3f}"]
         for i, y, z, own, other in zip(*columns, strict=True)
     ]
-    heads = ("sample", "its label", "nearer to", "cosine, own", "cosine, nearer")
-    alone = (
-        f"<p class='note'>Alone in their class, so not judged: {found.single:,} samples.</p>" if found.single else ""
-    )
-    return table(heads, rows, len(e.sample), "label_errors.csv") + alone
+    return HtmlTable(("Sample", "Label", "Nearer class", "Cosine, label", "Cosine, nearer class"), rows, "numbers")
 
 
-def table(heads: tuple[str, ...], rows: list[str], total: int, csv: str) -> str:
-    if not rows:
-        return "<p>None.</p>"
-    head = "".join(f"<th scope='col'>{h}</th>" for h in heads)
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return (
-        f"<div class='scroll' tabindex='0'><table class='numbers'><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-        f"</table></div><p class='note'>{len(rows):,} of {total:,}; all in <code>{csv}</code>.</p>"
-    )
-
-
-def class_cell(data: MiningData, c: int) -> str:
-    """A class's name, after the images of it that are nearest its center."""
+def class_cell(data: MiningData, c: int) -> Cell:
+    """A class's name, with its images that are nearest to the class center."""
     if data.y is None or data.x is None:
-        return faces(data, [c]) + escape(data.names[c])
+        return Cell(data.names[c], images=faces(data, [c]))
     members = (data.y == c).nonzero()[:, 0]
     best = (data.x[members] @ data.centers[c]).topk(min(FACES, len(members))).indices
-    return faces(data, members[torch.sort(best).values].tolist()) + escape(data.names[c])
+    return Cell(data.names[c], images=faces(data, members[torch.sort(best).values].tolist()))
 
 
-def faces(data: MiningData, indices: list[int]) -> str:
-    """Thumbnails of images, as data in the page; nothing without images."""
-    if data.images is None:
-        return ""
-    pictures = "".join(f"<img alt='image {i}' src='{thumbnail(data.images[i])}'>" for i in indices)
-    return f"<span class='faces'>{pictures}</span>"
+def faces(data: MiningData, indices: Sequence[int]) -> list[tuple[str, str]]:
+    """Thumbnails as (alternative text, data URI); none without images."""
+    return [] if data.images is None else [(f"image {i}", thumbnail(data.images[i])) for i in indices]
 
 
 def thumbnail(pixels: np.ndarray) -> str:

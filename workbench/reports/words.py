@@ -1,15 +1,16 @@
-"""The sentences of a report that depend on its runs; the others stand in template.html."""
+"""The sentences of a run report that depend on its runs; the others are in templates/run.html."""
 
 import math
 from collections.abc import Sequence
-from html import escape
+from typing import Any
 
 import numpy as np
 
-from workbench.reports.evidence import Evidence, hard_enough, value
-from workbench.reports.tables import chip, percent, symbol
+from workbench.reports.evidence import Evidence, format_value
+from workbench.reports.tables import percent
+from workbench.views.theme import Style
 
-ALIKE = (
+SHARED = [
     "data",
     "size",
     "test",
@@ -22,56 +23,52 @@ ALIKE = (
     "momentum",
     "weight_decay",
     "seed",
-)
+]
 
 
-def alike(found: Sequence[Evidence]) -> bool:
-    """Whether the runs differ in nothing but the loss, as far as their settings say."""
-    return all(len({str(one.config.get(name)) for one in found}) == 1 for name in ALIKE)
+def share_settings(runs: Sequence[Evidence]) -> bool:
+    """Whether the runs differ in the loss only, according to their settings."""
+    return all(len({str(one.config.get(name)) for one in runs}) == 1 for name in SHARED)
 
 
-def summary(found: Sequence[Evidence]) -> str:
-    """What the page is about, when nobody said it better."""
-    losses = ", ".join(one.look.label for one in found)
-    if len(found) == 1:
-        return f"{losses}: one training, and how well its embeddings tell apart people they never saw."
-    same = "from the same seed, on the same images, by the same recipe" if alike(found) else "with different settings"
-    return f"{losses}: trained {same}, and compared by what their embeddings do with people they never saw."
+def summary(runs: Sequence[Evidence]) -> str:
+    """The default introduction."""
+    losses = ", ".join(one.style.label for one in runs)
+    if len(runs) == 1:
+        return f"{losses}: one training, evaluated on identities that it was not trained on."
+    same = "with the same seed, images and recipe" if share_settings(runs) else "with different settings"
+    return f"{losses}: trained {same}, and compared on identities that they were not trained on."
 
 
-def facts(found: Sequence[Evidence]) -> str:
-    """The few numbers to know before reading: data, split, length, network, seed, device."""
-    info, config = found[0].run.info, found[0].config
-    data, test = info.get("data", {}), next((t for one in found if (t := one.measured("test"))), None)
-    known = {
+def facts(runs: Sequence[Evidence]) -> dict[str, str]:
+    """Data, split, steps, network, seed and device of the first run."""
+    info, config = runs[0].run.info, runs[0].config
+    data, test = info.get("data", {}), next((t for one in runs if (t := one.measured("test"))), None)
+    return {
         "Data": f"{data['identities']:,} identities, {data['images']:,} images ({data['source']})" if data else "",
-        "Kept for the test": f"{test['identities']} identities, {test['images']:,} images" if test else "",
-        "Training": f"{config['steps']:,} steps of {config['batch']} images",
-        "Network": f"{config['backbone']}, {config['dim']} numbers an embedding",
+        "Test split": f"{test['identities']} identities, {test['images']:,} images" if test else "",
+        "Training": f"{config['steps']:,} steps, batch size {config['batch']}",
+        "Network": f"{config['backbone']}, embedding dimension {config['dim']}",
         "Seed": str(config["seed"]),
         "Device": info.get("versions", {}).get("device", ""),
     }
-    items = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in known.items() if v)
-    where = "" if alike(found) else "<p class='note'>These are the first run’s; the settings at the end list all.</p>"
-    return f"<dl class='facts'>{items}</dl>{where}"
 
 
-def notices(found: Sequence[Evidence]) -> str:
-    """What is missing and what cannot be compared."""
-    lines = [f"{chip(one.look)}: {escape(text)}." for one in found for text in one.missing]
-    if not alike(found):
-        lines.append("The runs differ in more than the loss, and so may their results for more reasons than the loss.")
-    items = "".join(f"<li>{line}</li>" for line in lines)
-    return f"<div class='notice' role='note'><b>Before you compare</b><ul>{items}</ul></div>" if lines else ""
+def notices(runs: Sequence[Evidence]) -> list[str | tuple[Style, str]]:
+    """What is missing and what cannot be compared: sentences, or a run and a sentence."""
+    lines: list[str | tuple[Style, str]] = [(one.style, text) for one in runs for text in one.missing]
+    if not share_settings(runs):
+        lines.append("The runs differ in more than the loss, so their results may differ for other reasons.")
+    return lines
 
 
-def tested_on(found: Sequence[Evidence]) -> str:
-    """What the numbers of the results table were measured on."""
-    tests = [t for one in found if (t := one.measured("test"))]
+def describe_test(runs: Sequence[Evidence]) -> str:
+    """The images and pairs of the results table."""
+    tests = [t for one in runs if (t := one.measured("test"))]
     if not tests:
-        return "No run has been measured yet; <code>workbench evaluate</code> does that."
+        return "No run has been measured yet; run “workbench evaluate”."
     if any(t != tests[0] for t in tests):
-        return "The runs were tested on different images, so their numbers cannot be compared with one another."
+        return "The runs were tested on different images, so their results cannot be compared."
     t = tests[0]
     return (
         f"Measured on {t['images']:,} images of {t['identities']} identities that no run was trained on: all "
@@ -79,41 +76,38 @@ def tested_on(found: Sequence[Evidence]) -> str:
     )
 
 
-def caution(found: Sequence[Evidence]) -> str:
-    """How much of a difference may be noise, as far as one training of each loss can tell."""
-    rates = [(one.measured("verification", "eer"), one.measured("test")) for one in found]
+def caution(runs: Sequence[Evidence]) -> str:
+    """The standard error of the smallest EER, as a lower bound of the uncertainty."""
+    rates = [(one.measured("verification", "eer"), one.measured("test")) for one in runs]
     known = [(eer, test) for eer, test in rates if eer is not None and test]
     if not known:
         return ""
     eer, test = min(known, key=lambda pair: pair[0])
     error = 100 * math.sqrt(eer * (1 - eer) / test["genuine"])
     return (
-        "Do not over-read small differences: every row is one training from one seed. Counted over "
+        "Do not over-interpret small differences: every row is one training from one seed. With "
         f"{test['genuine']:,} independent genuine pairs, an EER of {percent(eer)} would have a standard error of "
-        f"{error:.1f} points. These pairs share the images of only {test['identities']} identities, so it is larger, "
-        "and another seed moves it further. A ranking needs several seeds."
+        f"{error:.1f} points. These pairs share the images of only {test['identities']} identities, so the error is "
+        "larger, and another seed changes the result further. A ranking needs several seeds."
     )
 
 
-def warm_up(one: Evidence) -> str:
-    """The scheduled changes of a run."""
-    planned = one.run.info.get("schedule", [])
-    if not planned:
-        return "No change of a parameter was scheduled."
-    values: dict[str, list] = {}
-    for event in planned:
-        values.setdefault(event["name"], []).append(event["new"])
+def warm_up(one: Evidence) -> dict[str, Any] | None:
+    """The scheduled changes of a run: first and last step, and (symbol, first value, last value) of each parameter."""
+    schedule = one.run.info.get("schedule", [])
+    if not schedule:
+        return None
+    values: dict[str, list[str]] = {}
+    for event in schedule:
+        values.setdefault(event["name"], []).append(format_value(event["new"]))
     parameters = one.method.parameters()
-    said = [
-        f"<var>{symbol(parameters[n].symbol if n in parameters else n)}</var> {value(v[0])} → {value(v[-1])}"
-        for n, v in values.items()
-    ]
-    return f"Warm-up from step {planned[0]['step']:,} to {planned[-1]['step']:,}: {', '.join(said)}."
+    changes = [(parameters[n].symbol if n in parameters else n, v[0], v[-1]) for n, v in values.items()]
+    return {"start": schedule[0]["step"], "end": schedule[-1]["step"], "changes": changes}
 
 
-def correlation_here(found: Sequence[Evidence]) -> str:
-    """The sign of the correlation in these runs, beside the paper's."""
-    ends = [m for one in found if (m := hard_enough(one)) and np.isfinite(m.hard.r)]
+def correlation(runs: Sequence[Evidence]) -> str:
+    """The sign of the hardness correlation in these runs."""
+    ends = [m for one in runs if (m := one.last_hard) and np.isfinite(m.hard.r)]
     if not ends:
         return ""
     low, high = min(m.hard.r for m in ends), max(m.hard.r for m in ends)
@@ -123,52 +117,51 @@ def correlation_here(found: Sequence[Evidence]) -> str:
     if low < 0:
         return f"{here}, of either sign."
     return (
-        f"{here}: positive, so a sample far from its own center is far from the others too. The paper measured two "
-        "data sets of thousands of identities, the larger one more negative, and explains it by the crowd: another "
-        f"center is always near. Among {ends[0].classes:,} identities it need not be."
+        f"{here}: positive, so a sample far from its own center is also far from the others. The paper measured two "
+        "data sets with thousands of identities, more negative on the larger one, and explains it by the number of "
+        f"centers: another one is always near. This need not hold for {ends[0].classes:,} identities."
     )
 
 
-def snapshots(found: Sequence[Evidence]) -> str:
-    """How many snapshots the runs have."""
-    counts = sorted({len(one.moments) for one in found if one.moments})
+def snapshots(runs: Sequence[Evidence]) -> str:
+    """The number of snapshots of the runs."""
+    counts = sorted({len(one.moments) for one in runs if one.moments})
     return f"{counts[0]} snapshots" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} snapshots"
 
 
-def sample(found: Sequence[Evidence]) -> str:
-    """What the probes looked at: how many samples of how many, and how often."""
+def sample(runs: Sequence[Evidence]) -> str:
+    """The number of samples of the probes, and of snapshots."""
     n, classes = (
         " to ".join(f"{v:,}" for v in sorted({min(values), max(values)}))
-        for values in zip(*[(m.samples, m.classes) for one in found for m in one.moments], strict=True)
+        for values in zip(*[(m.samples, m.classes) for one in runs for m in one.moments], strict=True)
     )
-    known = [(one.run.info.get("data", {}).get("images"), one.measured("test", "images")) for one in found]
-    trained = {images - kept for images, kept in known if images and kept}
+    known = [(one.run.info.get("data", {}).get("images"), one.measured("test", "images")) for one in runs]
+    trained = {images - test for images, test in known if images and test}
     whole = f" of {trained.pop():,}" if len(trained) == 1 else ""
-    return f"Sampled: the same {n}{whole} training images ({classes} identities) at each of {snapshots(found)}."
+    return f"Sampled: the same {n}{whole} training images ({classes} identities) at each of {snapshots(runs)}."
 
 
-def recipes(found: Sequence[Evidence]) -> str:
-    """Each recipe that was used, in its own words."""
-    says = dict.fromkeys((one.config["recipe"], one.config.get("recipe_says", "")) for one in found)
-    return "".join(f"<p><b>Recipe “{escape(name)}”:</b> {escape(words)}.</p>" for name, words in says)
+def recipes(runs: Sequence[Evidence]) -> list[tuple[str, str]]:
+    """The recipes of the runs: (name, description)."""
+    return list(dict.fromkeys((one.config["recipe"], one.config.get("recipe_says", "")) for one in runs))
 
 
-def data(found: Sequence[Evidence]) -> str:
-    """Where the images are from, how they were split, and what was noticed in reading them, as list items."""
-    lines = dict.fromkeys(line for one in found for line in data_lines(one))
-    return "".join(f"<li>{escape(line)}</li>" for line in lines)
+def data(runs: Sequence[Evidence]) -> list[str]:
+    """Source, split and notes of the data."""
+    return list(dict.fromkeys(line for one in runs for line in data_lines(one)))
 
 
 def data_lines(one: Evidence) -> list[str]:
-    data, test = one.run.info.get("data", {}), one.measured("test")
-    if not data:
-        return ["The run does not say what its data was."]
-    size = f", {data['size']} px wide and high" if "size" in data else ""
-    lines = [f"{data['source']}: {data['images']:,} images of {data['identities']:,} identities{size}"]
+    """Source, split and notes of the data of one run."""
+    info, test = one.run.info.get("data", {}), one.measured("test")
+    if not info:
+        return ["The run does not record its data."]
+    size = f", {info['size']} px wide and high" if "size" in info else ""
+    lines = [f"{info['source']}: {info['images']:,} images of {info['identities']:,} identities{size}"]
     if test:
-        trained = data["identities"] - test["identities"]
+        trained = info["identities"] - test["identities"]
         lines.append(
-            f"{test['identities']} identities ({test['images']:,} images) were kept for the test, the other {trained} "
-            "trained on; split.json in the folder of a run names them"
+            f"{test['identities']} identities ({test['images']:,} images) are the test set, the other {trained} the"
+            " training set; split.json in the folder of a run lists them"
         )
-    return lines + list(data.get("notes", []))
+    return lines + list(info.get("notes", []))

@@ -1,1 +1,1 @@
-"""`workbench bench`: what a training will cost, estimated before it is started or measured here."""
+"""The cost of the classifier of a loss: estimated memory, measured seconds and memory (`workbench bench`)."""

@@ -1,8 +1,8 @@
-"""Know before you run: how much memory the classifier of a training needs, part by part, for every class set.
+"""Estimate the memory of the classifier of a training, part by part, for every class set.
 
-Nothing here is a rule of thumb. Two steps of the very training are run in small, with primes for the numbers of
-classes, samples and dimensions, and every allocation is followed. Each says by its size what it grows with (a multiple
-of C x D is as large as the centers, one of B x C as the cosines), so the same steps can be gone through in large.
+Two training steps are run at small sizes, with prime numbers of classes, samples and dimensions, and every allocation
+is recorded. The primes identify what an allocation is proportional to (a multiple of C x D: the centers, of B x C: the
+cosines), so the same sequence of allocations can be evaluated at other sizes.
 """
 
 import os
@@ -26,14 +26,22 @@ from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.methods import METHODS, build
 
 GIB = 2**30
-GROWS = ("C x D", "n x D", "B x C", "B x n", "B x D", "C", "n")  # what an allocation grows with; n classes are met
-SMALL = {"C": 32_771, "D": 67, "B": 131, "n": 1_031}  # primes; C is more than any chunk or tile of classes
-Maker = Callable[[int, int, int, Cosine], ClassSet]  # makes a class set of C, D, n and a similarity
+GROWS = (
+    "C x D",
+    "n x D",
+    "B x C",
+    "B x n",
+    "B x D",
+    "C",
+    "n",
+)  # what an allocation is proportional to; n: active classes
+SMALL = {"C": 32_771, "D": 67, "B": 131, "n": 1_031}  # primes; C exceeds any chunk or tile of classes
+Maker = Callable[[int, int, int, Cosine], ClassSet]  # (C, D, n, similarity) -> class set
 
 
 @dataclass(frozen=True)
 class Part:
-    """A share of the memory in bytes, and why; host: it stays in the CPU's memory when the rest is on a GPU."""
+    """Bytes of one part of the memory, with the reason; host: in CPU memory even if the rest is on a GPU."""
 
     name: str
     bytes: int
@@ -43,7 +51,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Need:
-    """What a way of holding the classes needs at its peak; split over `processes`, what each of them needs."""
+    """The peak memory of one class set; split over `processes`, that of each."""
 
     name: str
     parts: tuple[Part, ...]
@@ -51,86 +59,71 @@ class Need:
 
     @property
     def cpu(self) -> int:
-        """Bytes in the CPU's memory where there is no GPU."""
+        """Bytes in CPU memory without a GPU."""
         return sum(part.bytes for part in self.parts)
 
     @property
     def gpu(self) -> int:
-        """Bytes on a GPU, without what CUDA and its libraries take for themselves."""
+        """Bytes on a GPU, without those of CUDA and its libraries."""
         return self.cpu - self.host
 
     @property
     def host(self) -> int:
-        """Bytes in the CPU's memory beside a GPU."""
+        """Bytes in CPU memory with a GPU."""
         return sum(part.bytes for part in self.parts if part.host)
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What two steps in small took: see `allocations`.
+    """The allocations of two training steps at the sizes SMALL, see `allocations`.
 
-    center: bytes of the centers themselves for each unit of C x D (4, but for sub-centers and half precision).
+    center: bytes of the centers per unit of C x D (4, except for sub-centers and half precision).
     """
 
     allocations: list[tuple[int, int]]
     center: int
 
     def at_peak(self, units: dict[str, int]) -> tuple[dict[str, int], int]:
-        """What is alive when the same steps in large take most: {name of GROWS: bytes for each unit}, and other bytes.
-
-        units: of GROWS in large.
-        """
-        alive, total, most, found = {}, 0, 0, []
-        for place, size in self.allocations:
+        """What is allocated at the peak for `units` of GROWS: {name: bytes per unit}, and bytes of constant size."""
+        alive, total, highest, peak = {}, 0, 0, []
+        for address, size in self.allocations:
             if size < 0:
-                name, gone = alive.pop(place, (None, 0))
-                total -= gone * units.get(name, 1)
+                name, freed = alive.pop(address, (None, 0))
+                total -= freed * units.get(name, 1)
                 continue
-            alive[place] = name, each = grows_with(size)
-            total += each * units.get(name, 1)
-            if total > most:
-                most, found = total, list(alive.values())
-        grows = {unit: sum(each for name, each in found if name == unit) for unit in GROWS}
-        return grows, sum(each for name, each in found if name is None)
+            alive[address] = name, factor = grows_with(size)
+            total += factor * units.get(name, 1)
+            if total > highest:
+                highest, peak = total, list(alive.values())
+        grows = {unit: sum(factor for name, factor in peak if name == unit) for unit in GROWS}
+        return grows, sum(factor for name, factor in peak if name is None)
 
-    def parts(self, classes: int, dim: int, batch: int, met: int, host: bool = False) -> tuple[Part, ...]:
-        """The memory of a training of this size; host: what grows with C stays in the CPU's memory."""
-        units = sizes(classes, dim, batch, met)
+    def parts(self, classes: int, dim: int, batch: int, active: int, host: bool = False) -> tuple[Part, ...]:
+        """The memory of a training of this size; host: the parts of all classes stay in CPU memory."""
+        units = sizes(classes, dim, batch, active)
         grows, rest = self.at_peak(units)
         CD, Bn = units["C x D"], grows["B x C"] + grows["B x n"]
-        more = grows["C x D"] - 2 * self.center
-        compared = "B x C" if grows["B x C"] else "B x n"
-        found = (
+        more, rows, ids = grows["C x D"] - 2 * self.center, grows["n x D"], grows["C"]
+        product = "B x C" if grows["B x C"] else "B x n"
+        rest += grows["n"] * active + grows["B x D"] * units["B x D"] + (0 if host else ids * classes)
+        parts = (
             Part("centers", self.center * CD, f"W: C x D, {self.center} bytes each", host),
-            Part("momentum", self.center * CD, "as large as W, once every class was met", host),
+            Part("momentum", self.center * CD, "as large as W, once every class was active", host),
+            Part("gradient, copies", more * CD, f"{floats(more)} x (C x D): of W, its directions, weight decay", host),
+            Part("queue", ids * classes if host else 0, f"C x {ids} bytes: ids, scores, ages", host),
             Part(
-                "gradient, copies",
-                more * CD,
-                f"{floats(more)} x (C x D): of W; its directions, the decayed gradient",
-                host,
+                "active rows",
+                rows * units["n x D"],
+                f"{floats(rows)} x (n x D), n = {active:,}: copies, directions, gradient",
             ),
-            Part("queue", grows["C"] * classes if host else 0, f"C x {grows['C']} bytes: ids, scores, ages", host),
-            Part(
-                "rows met",
-                grows["n x D"] * units["n x D"],
-                f"{floats(grows['n x D'])} x (n x D), n = {met:,}: copies, directions, gradient",
-            ),
-            Part(
-                "cosines, logits",
-                Bn * units[compared],
-                f"{floats(Bn)} x ({compared}): with gradients and what autograd keeps",
-            ),
-            Part(
-                "the rest",
-                rest + grows["n"] * met + grows["B x D"] * units["B x D"] + (0 if host else grows["C"] * classes),
-                "tiles, embeddings, numbers for each class or sample",
-            ),
+            Part("cosines, logits", Bn * units[product], f"{floats(Bn)} x ({product}): with gradients, for autograd"),
+            Part("the rest", rest, "tiles, embeddings, numbers for each class or sample"),
         )
-        return tuple(part for part in found if part.bytes)
+        return tuple(part for part in parts if part.bytes)
 
 
 def floats(bytes_each: int) -> str:
-    """Bytes for each unit as a number of float32."""
+    """Bytes per unit as a number of float32 values."""
     return f"{bytes_each / 4:.4g}"
 
 
@@ -140,27 +133,27 @@ def needs(
     dim: int,
     batch: int,
     rate: float = 0.1,
-    most: int = 8192,
+    max_active: int = 8192,
     K: int = 32,
     processes: int = 2,
 ) -> list[Need]:
-    """What full (dense and streaming), sampled, queued and sharded class sets need in a training with `method`.
+    """The memory of full (dense and streaming), sampled, queued and sharded class sets in a training with `method`.
 
-    classes C, dim D, batch B: of the training, B over all processes; rate: share of the classes that a batch meets when
-    sampled; most: how many it meets when queued; K: length of a queue; processes: how many share the classes when
-    sharded. Two steps of each are run in small, in a second or two. The network comes on top. Raises InputError for an
-    unknown method, one without a classifier, and numbers out of range.
+    classes C, dim D, batch B over all processes; rate: share of the active classes if sampled; max_active: number of
+    active classes if queued; K: length of a queue; processes: that share the classes if sharded. Two steps of each are
+    run at small sizes, in a second or two. The memory of the network is not included. Raises InputError for an unknown
+    method, one without a classifier, and numbers out of range.
     """
     if method not in METHODS:
         raise unknown("method", method, METHODS)
     if not METHODS[method].has_logits:
         raise InputError(f"method {method}: it compares samples with samples and has no classifier to estimate")
-    least = {"classes": (classes, 2), "dim": (dim, 2), "batch": (batch, 1), "most": (most, 2), "queue": (K, 1)}
-    for name, (value, low) in (least | {"processes": (processes, 1)}).items():
+    minima = {"classes": (classes, 2), "dim": (dim, 2), "batch": (batch, 1), "max_active": (max_active, 2)}
+    for name, (value, low) in (minima | {"queue": (K, 1), "processes": (processes, 1)}).items():
         if value < low:
             raise InputError(f"{name} = {value}: at least {low}")
     if not 0 < rate <= 1:
-        raise InputError(f"rate = {rate:g} is outside (0, 1]: the share of the classes that a batch meets")
+        raise InputError(f"rate = {rate:g} is outside (0, 1]: the share of the active classes")
 
     def sampled(C: int, D: int, n: int, similarity: Cosine) -> ClassSet:
         return SampledCenters(C, D, 0, similarity, max_active=n)
@@ -168,33 +161,33 @@ def needs(
     def queued(C: int, D: int, n: int, similarity: Cosine) -> ClassSet:
         return QueuedCenters(C, D, 0, similarity, K=K, max_active=n)
 
-    drawn, met = (min(classes, max(n, batch)) for n in (ceil(rate * classes), most))
+    few, many = (min(classes, max(n, batch)) for n in (ceil(rate * classes), max_active))
     dense, streaming = footprint(method), footprint(method, compute="streaming")
     partial, queues = footprint(method, sampled), footprint(method, queued)
     split = ceil(classes / processes)
     return [
         Need("full", dense.parts(classes, dim, batch, classes)),
         Need("full, streaming", streaming.parts(classes, dim, batch, classes)),
-        Need(f"sampled, {rate:.0%}", partial.parts(classes, dim, batch, drawn)),
-        Need(f"queued, K = {K}", queues.parts(classes, dim, batch, met, host=True)),
+        Need(f"sampled, {rate:.0%}", partial.parts(classes, dim, batch, few)),
+        Need(f"queued, K = {K}", queues.parts(classes, dim, batch, many, host=True)),
         Need(f"sharded, 1 of {processes}", dense.parts(split, dim, batch, split), processes),
     ]
 
 
 def sizes(C: int, D: int, B: int, n: int) -> dict[str, int]:
-    """The units of GROWS."""
+    """The values of the products in GROWS."""
     return dict(zip(GROWS, (C * D, n * D, B * C, B * n, B * D, C, n), strict=True))
 
 
 def grows_with(size: int) -> tuple[str | None, int]:
-    """What an allocation of `size` bytes in small grows with, and its bytes for each unit; None: with nothing."""
+    """The product of GROWS that an allocation of `size` bytes is proportional to (or None), and the bytes per unit."""
     units = sizes(**SMALL)
     name = next((name for name in GROWS if size % units[name] == 0), None)
     return name, size // units.get(name, 1)
 
 
 def footprint(method: str, make: Maker | None = None, compute: str = "dense") -> Footprint:
-    """What two steps of a training in small take; make: its class set, full centers if None."""
+    """The footprint of two training steps; make: the class set (default: full centers)."""
 
     def small() -> MarginSoftmax:
         objective = build(method, SMALL["C"], SMALL["D"])
@@ -204,70 +197,72 @@ def footprint(method: str, make: Maker | None = None, compute: str = "dense") ->
         return objective
 
     centers = small().centers
-    each = centers.weight.element_size() * centers.sub
-    return Footprint(allocations(small, lambda objective: two_steps(objective, SMALL["B"])), each)
+    center = centers.weight.element_size() * centers.sub
+    return Footprint(allocations(small, lambda objective: two_steps(objective, SMALL["B"])), center)
 
 
 def two_steps(objective: MarginSoftmax, batch: int) -> None:
-    """Two steps of a training, in the order of `workbench.training.fit`; the second one has momentum and gradients.
+    """Two training steps in the order of `workbench.training.fit`; the second one has momentum and gradients.
 
-    The embeddings are what the optimiser moves in place of a network.
+    The optimizer moves the embeddings in place of a network.
     """
-    own, centers = generator(0, "memory"), objective.centers
-    x = torch.nn.Parameter(torch.randn(batch, centers.dim, generator=own))
+    rng, centers = generator(0, "memory"), objective.centers
+    x = torch.nn.Parameter(torch.randn(batch, centers.dim, generator=rng))
     learned = [*centers.parameters(), *objective.learned.parameters()]
-    optimiser = torch.optim.SGD([x, *learned], lr=0.01, momentum=0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD([x, *learned], lr=0.01, momentum=0.9, weight_decay=5e-4)
     for _ in range(2):
-        y = torch.randperm(centers.classes, generator=own)[:batch]  # of different classes: the most that are met
+        y = torch.randperm(max(batch, centers.classes), generator=rng)[:batch]  # distinct: the most active classes
+        if batch > centers.classes:
+            y %= centers.classes
         loss = objective.step(x, y).total
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         objective.apply_updates(0.01)
 
 
 def allocations(make: Callable[[], nn.Module], run: Callable[[Any], None]) -> list[tuple[int, int]]:
-    """(place, bytes) of every allocation on the CPU while `run` runs on what `make` made; bytes below 0: freed.
+    """(address, bytes) of every CPU allocation while `run` is called on the module of `make`; bytes below 0: freed.
 
-    What is left of `make` comes first, then those of `run` in order. Temporaries inside of operations are seen as well:
-    torch's allocator reports to the profiler. Of tensors that live in memory of others (numpy's, a mapped file), those
-    that the module holds are seen.
+    The memory that the module keeps comes first, then the allocations of `run` in order. Temporaries inside operations
+    are included, since torch's allocator reports to the profiler. Tensors in foreign memory (numpy, a mapped file) are
+    included if the module holds them.
     """
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own log would go to standard error
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise the profiler logs to standard error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of presets that break a condition of their paper
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as seen:
-            made = make()
+        warnings.simplefilter("ignore")  # of presets outside a condition of their paper
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+            module = make()
             with torch.profiler.record_function("run"):
-                run(made)
-    events, open_, began = [], list(seen.profiler.kineto_results.experimental_event_tree()), 0
-    while open_:
-        event = open_.pop()
-        open_ += event.children
+                run(module)
+    events, stack, start = [], list(profiler.profiler.kineto_results.experimental_event_tree()), 0
+    while stack:
+        event = stack.pop()
+        stack += event.children
         if event.tag.name == "Allocation":
             events.append((event.start_time_ns, event.extra_fields.ptr, event.extra_fields.alloc_size))
         elif event.name == "run":
-            began = event.start_time_ns
-    left, later = {}, []
-    for when, place, size in sorted(events, key=lambda event: event[0]):
-        if when >= began:
-            later.append((place, size))
+            start = event.start_time_ns
+    kept, during = {}, []
+    for time, address, size in sorted(events, key=lambda event: event[0]):
+        if time >= start:
+            during.append((address, size))
         elif size > 0:
-            left[place] = size
+            kept[address] = size
         else:
-            left.pop(place, None)
-    storages = (tensor.untyped_storage() for tensor in (*made.parameters(), *made.buffers()))
+            kept.pop(address, None)
+    storages = (tensor.untyped_storage() for tensor in (*module.parameters(), *module.buffers()))
     held = {storage.data_ptr(): storage.nbytes() for storage in storages}
-    return [*(left | held).items(), *later]
+    return [*(kept | held).items(), *during]
 
 
 def free_memory() -> int:
-    """Bytes that this process could still take in the computer's memory now (a container's limit counts)."""
+    """Bytes of free CPU memory now, within the limit of the container."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # all there is: no better number here
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # the total: no better number is known
     try:
         limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
     except (OSError, ValueError):
@@ -276,5 +271,5 @@ def free_memory() -> int:
 
 
 def free_gpu_memory() -> int | None:
-    """Bytes that are free on the GPU, None where there is none."""
+    """Bytes of free GPU memory; None without a GPU."""
     return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None

@@ -1,23 +1,27 @@
-"""Cost: what one way of computing something took, in seconds and in bytes; as a table of numbers and as a CSV file."""
+"""Cost: measured seconds and bytes of one way of computing something; timing, peaks and the CSV file."""
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.core.errors import InputError
+from workbench.core.files import write_csv
+from workbench.core.progress import Progress
 
-SPARED = 0.2  # of the free memory, for everything else that goes on
+RESERVE = 0.2  # share of the free memory that is left for everything else
 COLUMNS = ("classes", "way", "median_s", "quartile1_s", "quartile3_s", "rounds", "bytes", "estimated_bytes", "note")
+
+Run = Callable[[], None]
 
 
 @dataclass(eq=False)
 class Cost:
-    """What `way` took with so many classes: the seconds of each round so far, and the bytes of its peak.
+    """Seconds of each round and peak bytes of `way` with `classes` classes; filled round by round.
 
-    estimated: the bytes that were expected, None where nobody asked; note: why it was not measured, or what to know.
-    It is filled while the rounds go on, so that an interruption leaves what was measured.
+    estimated: expected peak bytes, None without an estimate; note: why it was not measured, or a remark.
     """
 
     way: str
@@ -29,7 +33,7 @@ class Cost:
 
     @property
     def quartiles(self) -> tuple[float, float, float]:
-        """First quartile, median and third quartile of the rounds' seconds; nan before the first."""
+        """First quartile, median and third quartile of the seconds; nan before the first round."""
         if len(self.seconds) < 2:
             return (self.seconds[0] if self.seconds else math.nan,) * 3
         return tuple(statistics.quantiles(self.seconds, n=4, method="inclusive"))
@@ -38,32 +42,68 @@ class Cost:
     def median(self) -> float:
         return self.quartiles[1]
 
+    def fits(self, free: int) -> bool:
+        """Whether the estimate fits into `free` bytes, with the RESERVE; if not, the note says so."""
+        if self.estimated is None or self.estimated <= free * (1 - RESERVE):
+            return True
+        self.note = f"does not fit: needs {self.estimated / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
+        return False
 
-def beside(costs: Sequence[Cost], cost: Cost, other: str) -> Cost | None:
-    """What the way `other` took with as many classes as `cost`, if it was timed."""
-    found = (c for c in costs if c.way == other and c.classes == cost.classes and c.seconds)
-    return next(found, None)
+
+def time_interleaved(runs: Sequence[tuple[Cost, Run, Run]], rounds: int, advance: Callable[[str], None]) -> None:
+    """Add the seconds of `rounds` rounds to each cost; a round runs all ways once, so that load affects all alike.
+
+    runs: (cost, setup, run); `setup` is not timed. advance: called with the name of each way.
+    """
+    for _ in range(rounds):
+        for cost, setup, run in runs:
+            advance(cost.way)
+            setup()
+            start = time.perf_counter()
+            run()
+            cost.seconds.append(time.perf_counter() - start)
+
+
+def peak_bytes(events: Iterable[tuple[int, int]]) -> int:
+    """The peak of the allocated bytes in (address, bytes) events of `memory.allocations`."""
+    alive: dict[int, int] = {}
+    total = peak = 0
+    for address, size in events:
+        total += size if size > 0 else -alive.pop(address, 0)  # 0: allocated before the first event
+        if size > 0:
+            alive[address] = size
+        peak = max(peak, total)
+    return peak
+
+
+def count_calls(progress: Progress, total: int) -> Callable[[str], None]:
+    """A function that reports its number of calls so far, of `total`, with a text."""
+    done = 0
+
+    def advance(what: str) -> None:
+        nonlocal done
+        progress(done, total, what)
+        done += 1
+
+    return advance
+
+
+def find_cost(costs: Sequence[Cost], way: str, classes: int) -> Cost | None:
+    """The measured cost of a way with this number of classes, or None."""
+    return next((c for c in costs if c.way == way and c.classes == classes and c.seconds), None)
 
 
 def write_costs(path: Path, costs: Iterable[Cost]) -> None:
-    """One line a way and number of classes (COLUMNS); seconds and bytes that were not measured stay empty."""
-    from workbench.core.files import write_csv
-
-    lines = []
+    """Write a row for each cost (COLUMNS); seconds and bytes that were not measured are empty."""
+    rows = []
     for c in costs:
         low, median, high = (f"{q:.6f}" if c.seconds else "" for q in c.quartiles)
-        sizes = ("" if size is None else size for size in (c.bytes, c.estimated))
-        lines.append([c.classes, c.way, median, low, high, len(c.seconds), *sizes, c.note])
-    write_csv(path, [COLUMNS, *lines])
+        rows.append([c.classes, c.way, median, low, high, len(c.seconds), c.bytes, c.estimated, c.note])
+    write_csv(path, [COLUMNS, *rows])
 
 
-def at_least(**given: tuple[int, int]) -> None:
-    """InputError for the first option whose value is below its least: option=(value, least)."""
-    for option, (value, least) in given.items():
-        if value < least:
-            raise InputError(f"--{option} {value}: at least {least}")
-
-
-def too_large(needed: int, free: int) -> str:
-    """Why something was not measured."""
-    return f"does not fit: needs {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
+def check_minimum(**options: tuple[int, int]) -> None:
+    """Raise InputError for the first option below its minimum: option=(value, minimum)."""
+    for option, (value, minimum) in options.items():
+        if value < minimum:
+            raise InputError(f"--{option} {value}: at least {minimum}")

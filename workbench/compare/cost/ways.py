@@ -1,10 +1,10 @@
-"""The ways of computing a loss over all classes that `workbench bench heads` measures side by side.
+"""The ways of computing a loss over all classes that `workbench bench heads` compares.
 
-floor        the matrix products alone: three for a way that holds all cosines, four for one that makes its tiles twice
-plain        torch's linear and cross_entropy: no directions, no margin
-eager        the loss as a person writes it with torch alone
-dense, streaming, streaming bf16   this workbench's
-pml          pytorch-metric-learning's, where it has the loss and is installed (extra `bench`)
+floor        the matrix products alone: three if all cosines are stored, four if tiles are computed twice
+plain        torch's linear and cross_entropy: no normalization, no margin
+eager        a direct implementation of the loss in torch
+dense, streaming, streaming bf16   this workbench
+pml          pytorch-metric-learning, if it has the loss and is installed (extra `bench`)
 """
 
 import math
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from workbench.compare.cost.measure import Run
+from workbench.compare.cost.results import Run
 from workbench.compare.cost.tables import FLOOR, PLAIN
 from workbench.core.errors import InputError, unknown
 from workbench.core.random import generator
@@ -24,15 +24,15 @@ from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.methods import METHODS, build
 
 S = 64.0
-WRITTEN = ("cosface", "arcface", "mv_arc", "curricularface", "npcface")  # `eager` knows them
-PML = {"arcface": ("ArcFaceLoss", 28.6), "cosface": ("CosFaceLoss", 0.35)}  # degrees and a cosine, as it counts
-ABSENT = "not installed: pip install 'hypersphere-workbench[bench]'"
-BF16 = "npcface"  # whose products are also measured in bfloat16
+EAGER = ("cosface", "arcface", "mv_arc", "curricularface", "npcface")  # implemented by `eager_loss`
+PML = {"arcface": ("ArcFaceLoss", 28.6), "cosface": ("CosFaceLoss", 0.35)}  # margins in degrees, as a cosine
+NOT_INSTALLED = "not installed: pip install 'hypersphere-workbench[bench]'"
+BF16 = "npcface"  # also measured with bfloat16 products
 
 
 @dataclass(eq=False)
-class Batch:
-    """Embeddings x (B, D) and labels y (B,), centers W (C, D); learned: everything whose gradient a way may make."""
+class Inputs:
+    """Embeddings x (B, D) and labels y (B,), centers W (C, D); learned: all tensors that get gradients."""
 
     x: Tensor
     y: Tensor
@@ -40,25 +40,26 @@ class Batch:
     learned: list[Tensor] = field(default_factory=list)
 
     @classmethod
-    def drawn(cls, classes: int, batch: int, dim: int) -> "Batch":
-        own = generator(0, "heads")
-        x = torch.randn(batch, dim, generator=own).requires_grad_()
-        W = nn.Parameter(torch.randn(classes, dim, generator=own) / dim**0.5)
-        return cls(x, torch.randint(0, classes, (batch,), generator=own), W, [x, W])
+    def random(cls, classes: int, batch: int, dim: int) -> "Inputs":
+        """A batch of random embeddings and labels, the same for equal sizes."""
+        rng = generator(0, "heads")
+        x = torch.randn(batch, dim, generator=rng).requires_grad_()
+        W = nn.Parameter(torch.randn(classes, dim, generator=rng) / dim**0.5)
+        return cls(x, torch.randint(0, classes, (batch,), generator=rng), W, [x, W])
 
     def clear(self) -> None:
-        """Forget all gradients."""
+        """Delete all gradients."""
         for leaf in self.learned:
             leaf.grad = None
 
     @property
     def gradients(self) -> int:
-        """The bytes of the gradients that are there."""
+        """The bytes of all gradients."""
         return sum(leaf.grad.nbytes for leaf in self.learned if leaf.grad is not None)
 
 
-def checked(methods: Sequence[str]) -> list[str]:
-    """The methods, `all` spelled out; InputError for one that is unknown or has no classes."""
+def check_methods(methods: Sequence[str]) -> list[str]:
+    """The methods, with `all` replaced by their keys. Raises InputError for one that is unknown or has no classes."""
     if list(methods) == ["all"]:
         return [name for name, method in METHODS.items() if method.has_logits]
     for name in methods:
@@ -70,41 +71,41 @@ def checked(methods: Sequence[str]) -> list[str]:
 
 
 class Way(NamedTuple):
-    """One way of computing a loss: run is a forward and backward, None where it is not installed; note: what to say."""
+    """One way of computing a loss. run: a forward and backward pass, None if not installed; note: a remark after it."""
 
     name: str
     run: Run | None
     note: Callable[[], str] = str
 
 
-def ways(batch: Batch, methods: Sequence[str]) -> Iterator[Way]:
-    """What is measured, in the order of the table."""
+def ways(batch: Inputs, methods: Sequence[str]) -> Iterator[Way]:
+    """All ways, in the order of the table."""
     x, y, W = batch.x, batch.y, batch.W
     yield Way("floor, 3 products", lambda: products(x.detach(), W.detach(), 3))
     yield Way(FLOOR, lambda: products(x.detach(), W.detach(), 4))
     yield Way(PLAIN, lambda: F.cross_entropy(F.linear(x, W), y).backward())
     for method in methods:
-        if method in WRITTEN:
-            yield Way(f"{method} eager", lambda method=method: eager(method, x, W, y).backward())
+        if method in EAGER:
+            yield Way(f"{method} eager", lambda method=method: eager_loss(method, x, W, y).backward())
         if method in PML:
-            yield Way(f"{method} pml", foreign(method, batch))
-        objective = composed(method, batch)
-        yield Way(f"{method} dense", stepped(objective, batch, "dense"))
-        yield Way(f"{method} streaming", stepped(objective, batch, "streaming"))
+            yield Way(f"{method} pml", pml_run(method, batch))
+        objective = build_objective(method, batch)
+        yield Way(f"{method} dense", objective_run(objective, batch, "dense"))
+        yield Way(f"{method} streaming", objective_run(objective, batch, "streaming"))
         if method == BF16:
-            run = stepped(objective, batch, "streaming", "bf16")
+            run = objective_run(objective, batch, "streaming", "bf16")
             yield Way(f"{method} streaming bf16", run, lambda objective=objective: bf16_error(objective, batch))
 
 
 def products(x: Tensor, W: Tensor, times: int) -> None:
-    """The cosines' product `times` - 2 times, then those of the two gradients."""
+    """The product of the cosines `times` - 2 times, and those of the two gradients."""
     for _ in range(times - 2):
         cos = x @ W.T
     cos @ W, cos.T @ x
 
 
-def eager(method: str, x: Tensor, W: Tensor, y: Tensor) -> Tensor:
-    """The loss as a person writes it with torch alone, with the papers' values."""
+def eager_loss(method: str, x: Tensor, W: Tensor, y: Tensor) -> Tensor:
+    """The loss implemented directly in torch, with the papers' values."""
     i, m = torch.arange(len(x)), 0.5
     cos = F.linear(F.normalize(x), F.normalize(W)).clamp(-1, 1)
     pos = cos[i, y][:, None]
@@ -126,8 +127,8 @@ def eager(method: str, x: Tensor, W: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(S * N.scatter(1, y[:, None], T), y)
 
 
-def composed(method: str, batch: Batch) -> MarginSoftmax:
-    """The workbench's objective over the batch's own centers, or over its own where it has several a class."""
+def build_objective(method: str, batch: Inputs) -> MarginSoftmax:
+    """The workbench's objective with the centers of the batch, or its own if it has several centers per class."""
     scale = {"s": S} if "s" in METHODS[method].parameters() else {}
     objective = build(method, *batch.W.shape, **scale)
     if objective.centers.weight.shape == batch.W.shape:
@@ -136,7 +137,9 @@ def composed(method: str, batch: Batch) -> MarginSoftmax:
     return objective
 
 
-def stepped(objective: MarginSoftmax, batch: Batch, compute: str, precision: str = "fp32") -> Run:
+def objective_run(objective: MarginSoftmax, batch: Inputs, compute: str, precision: str = "fp32") -> Run:
+    """A forward and backward pass of an objective."""
+
     def run() -> None:
         objective.compute, objective.precision = compute, precision
         objective.step(batch.x, batch.y).total.backward()
@@ -144,8 +147,8 @@ def stepped(objective: MarginSoftmax, batch: Batch, compute: str, precision: str
     return run
 
 
-def foreign(method: str, batch: Batch) -> Run | None:
-    """pytorch-metric-learning's loss, whose centers are (D, C); None where it is not installed."""
+def pml_run(method: str, batch: Inputs) -> Run | None:
+    """A pass of pytorch-metric-learning's loss, whose centers are (D, C); None if it is not installed."""
     try:
         from pytorch_metric_learning import losses
     except ImportError:
@@ -157,15 +160,15 @@ def foreign(method: str, batch: Batch) -> Run | None:
     return lambda: loss(batch.x, batch.y).backward()
 
 
-def bf16_error(objective: MarginSoftmax, batch: Batch) -> str:
-    """How far loss and gradients in bfloat16 are from those in float32, relative (of tensors: by their lengths)."""
-    found = []
+def bf16_error(objective: MarginSoftmax, batch: Inputs) -> str:
+    """The relative error of loss and gradients in bfloat16 against float32 (of tensors: by norms)."""
+    results = []
     for precision in ("fp32", "bf16"):
         batch.clear()
         objective.compute, objective.precision = "streaming", precision
         loss = objective.loss(batch.x, batch.y).total
         loss.backward()
-        found.append((loss.detach(), batch.x.grad, batch.W.grad))
-    errors = [float((b - a).norm() / a.norm()) for a, b in zip(*found, strict=True)]
-    said = ", ".join(f"{name} {error:.1e}" for name, error in zip(("loss", "dx", "dW"), errors, strict=True))
-    return f"relative error against float32: {said}"
+        results.append((loss.detach(), batch.x.grad, batch.W.grad))
+    errors = [float((b - a).norm() / a.norm()) for a, b in zip(*results, strict=True)]
+    text = ", ".join(f"{name} {error:.1e}" for name, error in zip(("loss", "dx", "dW"), errors, strict=True))
+    return f"relative error against float32: {text}"

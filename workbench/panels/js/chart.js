@@ -1,32 +1,32 @@
-// The Chart widget: a plot of chart.py's frames with a cursor, which the pointer or the arrow keys move and which says
-// what is there, and a brush: dragging, or Enter at both corners, chooses a box or an interval; Escape clears it.
+// Chart widget: draws the frames of chart.py. The pointer or the arrow keys move a cursor, whose values are shown. A brush
+// (dragging, or Enter at both corners) selects a box or an interval; Escape clears it.
 
-const NEAR = 12; // CSS pixels from a point within which it is pointed at
-const AGAIN = 1000; // milliseconds
+const NEAR = 12; // CSS pixels between the pointer and a point to select it
+const AGAIN = 1000; // milliseconds between two requests for the same sample
 
-// A value of an axis in words: an angle in degrees and rad.
-export function named(axis, value) {
-  const text = axis.degrees ? `${((value * 180) / Math.PI).toFixed(1)}° (${value.toFixed(3)} rad)` : written(value);
+// A value of an axis as text: an angle in degrees and rad.
+export function formatValue(axis, value) {
+  const text = axis.degrees ? `${((value * 180) / Math.PI).toFixed(1)}° (${value.toFixed(3)} rad)` : formatNumber(value);
   return `${axis.short} ${text}`;
 }
 
-// What stands at x (and y, for a map): one line of text a layer; where there are readings, they are all that counts.
+// The values at x (and y, for a heat map), one text per layer. With readings, only these.
 export function readAt(layers, head, at) {
   const said = [];
   const chosen = layers.filter((layer) => layer.kind === "readings");
   for (const layer of chosen.length ? chosen : layers) {
     if (layer.kind === "bars" && layer.name) {
       const i = binAt(layer.edges, at.x);
-      if (i >= 0) said.push(`${layer.name}: ${written(layer.heights[i])}`);
+      if (i >= 0) said.push(`${layer.name}: ${formatNumber(layer.heights[i])}`);
     } else if (layer.kind === "line" && layer.name) {
       const i = nearestIndex(layer.x, at.x);
-      if (i >= 0) said.push(`${layer.name}: ${written(layer.y[i])}`);
+      if (i >= 0) said.push(`${layer.name}: ${formatNumber(layer.y[i])}`);
     } else if (layer.kind === "readings") {
       const i = nearestIndex(layer.at, at.x);
-      layer.names.forEach((name, k) => said.push(`${name} ${written(layer.columns[k][i])}`));
+      layer.names.forEach((name, k) => said.push(`${name} ${formatNumber(layer.columns[k][i])}`));
     } else if (layer.kind === "map") {
       const [row, column] = cell(layer, at);
-      said.push(`${layer.short} ${written(layer.values[row * layer.shape[1] + column])} ${layer.unit}`);
+      said.push(`${layer.short} ${formatNumber(layer.values[row * layer.shape[1] + column])} ${layer.unit}`);
     }
   }
   return said;
@@ -39,8 +39,8 @@ function cell(layer, at) {
   });
 }
 
-// Where an arrow key takes the cursor: to the next sample, the next reading, or a hundredth of the axis (Shift: a tenth).
-export function moved(cursor, key, far, layers, head) {
+// The cursor after an arrow key: the next sample, the next reading, or 1/100 of the axis (with Shift 1/10).
+export function moveCursor(cursor, key, far, layers, head) {
   const [axis, way] = { ArrowRight: ["x", 1], ArrowLeft: ["x", -1], ArrowUp: ["y", 1], ArrowDown: ["y", -1] }[key];
   const samples = layers.find((layer) => layer.kind === "points");
   if (head.hover && samples?.x.length) {
@@ -62,16 +62,16 @@ function at(samples, i) {
   return { x: samples.x[i], y: samples.y[i], sample: i };
 }
 
-// What is told at the cursor: of a sample its place and group, elsewhere what stands there, and marks close by.
-export function told(cursor, layers, head, close) {
-  const place = [named(head.x, cursor.x)];
+// The texts at the cursor: group and position of a sample; elsewhere the values of all layers and nearby marks.
+export function describeCursor(cursor, layers, head, close) {
+  const place = [formatValue(head.x, cursor.x)];
   if (cursor.sample >= 0) {
     const samples = layers.find((layer) => layer.kind === "points");
     const { name } = samples.groups[samples.group[cursor.sample]];
-    return [name, ...place, named(head.y, cursor.y)];
+    return [name, ...place, formatValue(head.y, cursor.y)];
   }
-  if (head.hover) return [...place, named(head.y, cursor.y)];
-  if (layers.some((layer) => layer.kind === "map")) place.push(named(head.y, cursor.y));
+  if (head.hover) return [...place, formatValue(head.y, cursor.y)];
+  if (layers.some((layer) => layer.kind === "map")) place.push(formatValue(head.y, cursor.y));
   const marks = head.marks.filter((m) => !m.across && Math.abs(m.at - cursor.x) <= close).map((m) => m.text);
   return [...place, ...readAt(layers, head, cursor), ...marks];
 }
@@ -92,28 +92,28 @@ function imageAddress(buffer) {
 function render({ model, el }) {
   const bar = element("div", "workbench-chart-bar", el);
   const logarithm = element("button", "workbench-chart-button", bar, { type: "button", "aria-pressed": "false" });
-  logarithm.textContent = "Logarithm";
-  logarithm.setAttribute("aria-label", `Logarithm: ${model.get("label")}`);
+  logarithm.textContent = "Log scale";
+  logarithm.setAttribute("aria-label", `Log scale: ${model.get("label")}`);
   const fit = element("button", "workbench-chart-button", bar, { type: "button" });
   fit.textContent = "Fit axes";
   fit.setAttribute("aria-label", `Fit axes: ${model.get("label")}`);
   let [frame, layers, to, cursor, anchor, asked, about] = [null, [], null, null, null, -1, null];
   let [log, askedAt, askedOf] = [false, 0, null];
 
-  function draw(context, width, height, newest, colours) {
+  function draw(context, width, height, newest, colors) {
     if (!newest) return;
-    if (newest !== frame) taken(newest);
-    const top = drawLegend(context, layers, width, colours);
+    if (newest !== frame) takeFrame(newest);
+    const top = drawLegend(context, layers, width, colors);
     to = layout(frame.head, width, height, top, log && frame.head.y.least !== null);
-    drawPlot(context, frame.head, layers, to, colours);
-    if (cursor) drawCursor(context, colours);
-    tell();
+    drawPlot(context, frame.head, layers, to, colors);
+    if (cursor) drawCursor(context, colors);
+    showTexts();
   }
 
-  // A new frame: a sample that is pointed at stays pointed at.
-  function taken(newest) {
+  // A new frame; the cursor stays at its sample.
+  function takeFrame(newest) {
     frame = newest;
-    layers = unpacked(frame);
+    layers = unpackLayers(frame);
     logarithm.hidden = frame.head.y.least === null;
     fit.hidden = !frame.head.fits;
     note.textContent = frame.head.note;
@@ -123,9 +123,9 @@ function render({ model, el }) {
     if (read && !cursor) cursor = { x: read.start, y: 0 };
   }
 
-  function drawCursor(context, colours) {
+  function drawCursor(context, colors) {
     const [x, y] = [to.x(cursor.x), to.y(cursor.y)];
-    context.strokeStyle = colours.ink;
+    context.strokeStyle = colors.ink;
     context.lineWidth = 1;
     context.beginPath();
     if (cursor.sample >= 0) context.arc(x, y, 7, 0, 2 * Math.PI);
@@ -142,28 +142,28 @@ function render({ model, el }) {
     context.strokeRect(left, top, x - left, (whole ? to.bottom : y) - top);
   }
 
-  // Say what is at the cursor: a threshold below the plot, anything else beside the cursor.
-  function tell() {
+  // Show the texts at the cursor: below the plot for a threshold, else beside the cursor.
+  function showTexts() {
     const close = (5 * (to.spans.x[1] - to.spans.x[0])) / (to.right - to.left);
-    const words = cursor ? told(cursor, layers, frame.head, close) : [];
+    const words = cursor ? describeCursor(cursor, layers, frame.head, close) : [];
     const sticks = layers.some((layer) => layer.kind === "readings");
     readout.textContent = sticks ? words.join(" · ") : "";
-    if (sticks || !cursor) return say(stageOf.tip, 0, 0, "");
+    if (sticks || !cursor) return showTip(stageOf.tip, 0, 0, "");
     const known = about?.i === cursor.sample ? about : null;
     const text = [...words, ...(known ? [known.text] : [])].join("\n");
-    say(stageOf.tip, to.x(cursor.x), stageOf.canvas.offsetTop + to.y(cursor.y), text, known?.image);
-    if (cursor.sample >= 0) ask();
+    showTip(stageOf.tip, to.x(cursor.x), stageOf.canvas.offsetTop + to.y(cursor.y), text, known?.image);
+    if (cursor.sample >= 0) requestSample();
   }
 
-  // What a sample is may change as training goes on, so it is asked again now and then.
-  function ask() {
+  // Request the description of a sample, repeatedly, since it changes during training.
+  function requestSample() {
     const now = performance.now();
     if (cursor.sample === asked && (now - askedAt < AGAIN || askedOf === frame)) return;
     [asked, askedAt, askedOf] = [cursor.sample, now, frame];
     model.send({ hover: asked });
   }
 
-  function placed(x, y) {
+  function clampPosition(x, y) {
     return to.values(Math.max(to.left, Math.min(to.right, x)), Math.max(to.top, Math.min(to.bottom, y)));
   }
 
@@ -171,23 +171,23 @@ function render({ model, el }) {
     const samples = frame.head.hover && layers.find((layer) => layer.kind === "points");
     const near = samples ? nearestPoint(Array.from(samples.x, to.x), Array.from(samples.y, to.y), x, y, NEAR) : -1;
     if (near >= 0) return at(samples, near);
-    const place = placed(x, y);
+    const place = clampPosition(x, y);
     const read = layers.find((layer) => layer.kind === "readings");
     return read ? { ...place, x: read.at[nearestIndex(read.at, place.x)] } : place;
   }
 
-  // The brush ends here: at its start again means the sample there, or nothing.
-  function brushed(still) {
+  // End of the brush. Without movement it selects the sample at this point, or nothing.
+  function sendBrush(still) {
     const empty = still && !(cursor.sample >= 0);
     model.send({ brush: empty ? null : between(anchor, cursor, to.spans) });
     anchor = null;
   }
 
-  function pressed(event) {
+  function onKey(event) {
     if (!frame || !to) return;
-    if (event.key.startsWith("Arrow")) cursor = moved(cursor, event.key, event.shiftKey, layers, frame.head);
+    if (event.key.startsWith("Arrow")) cursor = moveCursor(cursor, event.key, event.shiftKey, layers, frame.head);
     else if (event.key === "Enter" && frame.head.brush && cursor) {
-      if (anchor) brushed(false);
+      if (anchor) sendBrush(false);
       else anchor = cursor;
     } else if (event.key === "Escape") {
       if (!anchor && frame.head.brush) model.send({ brush: null });
@@ -203,18 +203,18 @@ function render({ model, el }) {
   const note = element("div", "workbench-chart-note", el);
   const { canvas, redraw } = stageOf;
   stageOf.tip.setAttribute("role", "status");
-  let began = null; // where the pointer went down, in CSS pixels
-  canvas.addEventListener("keydown", pressed);
+  let began = null; // pointer position at button down, in CSS pixels
+  canvas.addEventListener("keydown", onKey);
   canvas.addEventListener("pointerdown", (event) => {
     if (!to) return;
     cursor = point(event.offsetX, event.offsetY);
     began = [event.offsetX, event.offsetY];
-    if (frame.head.brush) anchor = placed(...began);
+    if (frame.head.brush) anchor = clampPosition(...began);
     canvas.setPointerCapture(event.pointerId);
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!to) return;
-    cursor = (began && anchor ? placed : point)(event.offsetX, event.offsetY);
+    cursor = (began && anchor ? clampPosition : point)(event.offsetX, event.offsetY);
     redraw();
   });
   canvas.addEventListener("pointerup", (event) => {
@@ -222,7 +222,7 @@ function render({ model, el }) {
     const still = Math.hypot(event.offsetX - began[0], event.offsetY - began[1]) < 4;
     if (still) cursor = point(...began);
     if (still && anchor) anchor = cursor;
-    if (anchor) brushed(still);
+    if (anchor) sendBrush(still);
     began = null;
     redraw();
   });

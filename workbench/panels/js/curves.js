@@ -1,13 +1,13 @@
-// N against T with the controls of the loss. A slider, or the curve itself, redraws from the ladder of its parameter
-// while the kernel is asked; the exact curve replaces it when the kernel has answered.
+// T and N with the controls of the loss. Dragging a slider, or the curve, draws from the ladder of its parameter while
+// the kernel computes; its exact curve then replaces the interpolated one.
 
 const HEIGHT = 400;
-const REACH = 14; // pixels within which a pointer grabs a curve
-const OVERDUE = 2000; // milliseconds until a change that was taken, but is in no frame, is given up
+const REACH = 14; // pixels between the pointer and a curve to grab it
+const OVERDUE = 2000; // milliseconds after which an accepted change that no frame contains is discarded
 
 function render({ model, el }) {
   el.classList.add("workbench-curves");
-  ownKeys(el);
+  suppressShortcuts(el);
   const panel = element("div", "workbench-curves-controls", "", { role: "group", "aria-label": "parameters of the loss" });
   const view = element("div", "workbench-curves-view");
   const words = element("p", "workbench-curves-words", "", { role: "status" });
@@ -18,14 +18,14 @@ function render({ model, el }) {
   el.append(panel, view);
 
   let now = null; // the newest frame: {head, exact, plain, before}
-  let arranged = ""; // the specs that the controls were made from
-  let said = ""; // what a refused change says
+  let arranged = ""; // the specs of the present controls
+  let said = ""; // the error of the last change
   let controls = {};
   const ladders = {};
-  const wanted = {}; // versions asked for
-  let pending = {}; // what was set here and is not in a frame yet
+  const wanted = {}; // requested ladder versions
+  let pending = {}; // values set here that no frame contains yet
   let held = null; // while the curve is dragged: {of: "T" or "boundary", start, dx, dy}
-  let ghost = null; // what was shown when a control was grabbed
+  let ghost = null; // the curves when a control was grabbed
   let span = null;
   let plot = null;
 
@@ -37,13 +37,13 @@ function render({ model, el }) {
     done(change, text) {
       said = text;
       if (text) held = null;
-      if (text) dropped(change);
-      else setTimeout(() => dropped(change), OVERDUE);
+      if (text) discard(change);
+      else setTimeout(() => discard(change), OVERDUE);
       show();
     },
   });
-  // What was set here counts no longer: the control goes back to what the kernel says.
-  function dropped(change) {
+  // Discard a change: the control shows the kernel's value again.
+  function discard(change) {
     for (const name of Object.keys(change).filter((key) => pending[key] === change[key])) {
       delete pending[name];
       controls[name]?.show(now.head.values[name]);
@@ -76,7 +76,7 @@ function render({ model, el }) {
     if (key === arranged) return;
     arranged = key;
     controls = {};
-    const groups = [[true, "These move the curves"], [false, "These leave T and N as they are"]].map(([front, title]) => {
+    const groups = [[true, "Parameters that change the curves"], [false, "Parameters that do not change T and N"]].map(([front, title]) => {
       const group = element("fieldset", "");
       group.append(element("legend", "", title));
       for (const spec of specs.filter((s) => s.front === front)) {
@@ -113,22 +113,22 @@ function render({ model, el }) {
     const set = (node, text) => node.textContent !== text && (node.textContent = text);
     if (head.words && !waiting) set(words, `${head.title}. ${head.words}`);
     words.classList.toggle("workbench-curves-stale", waiting);
-    set(live, `Centers ${angle(head.theta)} apart.${head.live ? ` Live: ${head.live}.` : ""}`);
+    set(live, `Centers ${angle(head.theta)} apart.${head.live ? ` At this step: ${head.live}.` : ""}`);
     set(problem, said || head.problem);
-    canvasSays(head.handle && head.controls.find((spec) => spec.name === head.handle));
+    describeCanvas(head.handle && head.controls.find((spec) => spec.name === head.handle));
   }
-  function canvasSays(spec) {
+  function describeCanvas(spec) {
     if (!spec) return;
     const turned = spec.unit === "rad" ? ` rad = ${degrees(valueOf(spec.name))}` : "";
     const at = { "aria-valuemin": spec.low, "aria-valuemax": spec.high, "aria-valuenow": valueOf(spec.name) };
-    const text = `${spec.symbol} = ${shortly(valueOf(spec.name))}${turned}`;
+    const text = `${spec.symbol} = ${roundValue(valueOf(spec.name))}${turned}`;
     const label = `T and N against the angle; drag T, or press arrow keys, to change ${spec.symbol}: ${spec.meaning}`;
     for (const [key, value] of Object.entries({ ...at, role: "slider", "aria-valuetext": text, "aria-label": label })) {
       drawn.canvas.setAttribute(key, value);
     }
   }
 
-  function draw(c, width, height, frame, colours) {
+  function draw(c, width, height, frame, colors) {
     if (frame && frame !== now?.frame) take(frame);
     if (!now) return;
     describe();
@@ -136,58 +136,58 @@ function render({ model, el }) {
     const shown = curves();
     const before = Object.keys(pending).length ? ghost : now.before;
     const needed = logitSpan([shown.T, shown.N, ...(before ? [before.T, before.N] : [])]);
-    // While the curve is held the axis may grow under the pointer, but not shrink.
+    // While the curve is dragged the axis may grow, but not shrink.
     span = held && span ? [Math.min(span[0], needed[0]), Math.max(span[1], needed[1])] : needed;
-    plot = plotOf(width, height, now.head.theta, span, colours, now.head.colour);
+    plot = plotOf(width, height, now.head.theta, span, colors, now.head.color);
     c.font = FONT;
     drawAxes(c, plot);
     drawRegions(c, shown, plot);
-    for (const values of now.plain) for (const p of pieces(values, [], plot.theta)) stroke(c, p, plot, colours.faint, 1.2, [2, 3]);
+    for (const values of now.plain) for (const p of pieces(values, [], plot.theta)) stroke(c, p, plot, colors.faint, 1.2, [2, 3]);
     if (before) {
       drawCurves(c, before, plot, GHOST, 1.5, true);
       for (const phi of before.marks[2]) stroke(c, [[phi, plot.low], [phi, plot.high - HEADROOM]], plot, GHOST, 1.2);
     }
-    drawCurves(c, shown, plot, plot.colour, 2.5, false);
+    drawCurves(c, shown, plot, plot.color, 2.5, false);
     drawMasts(c, shown.marks, plot, held?.of === "boundary");
     if (now.head.hard) drawHard(c, now.head.hard, plot);
     drawLegend(c, plot, now.head.state, before);
   }
 
-  // The curve itself as a handle.
-  function pointed(event) {
+  // Dragging the curve.
+  function positionOf(event) {
     const phi = ((event.offsetX - plot.box.left) / (plot.box.right - plot.box.left)) * plot.theta;
     const logit = plot.low + ((plot.box.bottom - event.offsetY) / (plot.box.bottom - plot.box.top)) * (plot.high - plot.low);
     return [Math.min(plot.theta, Math.max(0, phi)), logit];
   }
-  function under(event) {
+  function hitTest(event) {
     if (!plot || !ladderOf(now.head.handle)) return null;
     const shown = curves();
-    const [phi, logit] = pointed(event);
+    const [phi, logit] = positionOf(event);
     const T = read(shown.T, phi, plot.theta);
     if (Math.abs(plot.y(T) - event.offsetY) < REACH) return { of: "T", dx: 0, dy: T - logit };
     const [boundary] = shown.marks[2];
     const near = shown.marks[2].length === 1 && Math.abs(plot.x(boundary) - event.offsetX) < REACH / 2;
     return near ? { of: "boundary", dx: boundary - phi, dy: 0 } : null;
   }
-  function dragged(event) {
+  function onDrag(event) {
     const name = now.head.handle;
     const ladder = ladderOf(name);
     if (!ladder) return;
-    const [phi, logit] = pointed(event);
+    const [phi, logit] = positionOf(event);
     const [present, T] = [valueOf(name), logit + held.dy];
     const value = held.of === "T" ? valueOfT(ladder, phi, T, present) : valueOfBoundary(ladder, phi + held.dx, present);
     const rounded = Number(value.toPrecision(4));
     if (rounded !== present) move(name, rounded);
   }
   function hover(event) {
-    if (!plot || !now.exact || event.offsetX < plot.box.left || event.offsetX > plot.box.right) return say(drawn.tip, 0, 0, "");
+    if (!plot || !now.exact || event.offsetX < plot.box.left || event.offsetX > plot.box.right) return showTip(drawn.tip, 0, 0, "");
     const shown = curves();
-    const [phi] = pointed(event);
+    const [phi] = positionOf(event);
     const [T, N] = [read(shown.T, phi, plot.theta), read(shown.N, phi, plot.theta)];
-    const wins = T > N ? "counts as target" : "counts as the other class";
-    say(drawn.tip, event.offsetX, event.offsetY, `φ = ${angle(phi)}\nT = ${T.toFixed(3)}, N = ${N.toFixed(3)}\n${wins}`);
+    const wins = T > N ? "target wins" : "other class wins";
+    showTip(drawn.tip, event.offsetX, event.offsetY, `φ = ${angle(phi)}\nT = ${T.toFixed(3)}, N = ${N.toFixed(3)}\n${wins}`);
   }
-  function pressed(event) {
+  function onKey(event) {
     const name = now?.head.handle;
     const spec = now?.head.controls.find((found) => found.name === name);
     if (!spec) return;
@@ -207,16 +207,16 @@ function render({ model, el }) {
   const show = drawn.redraw;
   const { canvas } = drawn;
   canvas.addEventListener("pointerdown", (event) => {
-    held = under(event);
+    held = hitTest(event);
     if (!held) return;
     held.start = valueOf(now.head.handle);
     canvas.setPointerCapture(event.pointerId);
     grab(now.head.handle);
-    say(drawn.tip, 0, 0, "");
+    showTip(drawn.tip, 0, 0, "");
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (held) return dragged(event);
-    canvas.style.cursor = under(event) ? "grab" : "default";
+    if (held) return onDrag(event);
+    canvas.style.cursor = hitTest(event) ? "grab" : "default";
     hover(event);
   });
   const letGo = () => {
@@ -225,9 +225,9 @@ function render({ model, el }) {
   };
   canvas.addEventListener("pointerup", letGo);
   canvas.addEventListener("pointercancel", letGo);
-  canvas.addEventListener("pointerleave", () => say(drawn.tip, 0, 0, ""));
+  canvas.addEventListener("pointerleave", () => showTip(drawn.tip, 0, 0, ""));
   canvas.addEventListener("focus", () => now?.head.handle && grab(now.head.handle));
-  canvas.addEventListener("keydown", pressed);
+  canvas.addEventListener("keydown", onKey);
 
   function received(message, buffers) {
     if (message.answered) post.answered(message);

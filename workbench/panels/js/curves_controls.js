@@ -1,9 +1,9 @@
-// The controls of a loss, made from what its parameters declare, and the messages that a change of one sends.
+// Controls of a loss, generated from the declarations of its parameters, and the messages of their changes.
 
-const PATIENCE = 4000; // milliseconds until an unanswered change is said to be waiting
+const PATIENCE = 4000; // milliseconds before a missing answer is reported
 
-// A number as a box shows it.
-export const shortly = (value) => String(Number(Number(value).toPrecision(5)));
+// A number as shown in a number box.
+export const roundValue = (value) => String(Number(Number(value).toPrecision(5)));
 
 function element(tag, className, text = "", attributes = {}) {
   const made = document.createElement(tag);
@@ -13,7 +13,7 @@ function element(tag, className, text = "", attributes = {}) {
   return made;
 }
 
-// The row of one parameter: {row, show(value)}; moved(value) is called when a person sets it, grabbed() when they start.
+// The row of one parameter: {row, show(value)}. Calls moved(value) on a change and grabbed() at its start.
 function control(spec, moved, grabbed) {
   const unit = spec.unit ? ` [${spec.unit}]` : "";
   const name = `${spec.symbol}: ${spec.meaning}${unit}`;
@@ -32,7 +32,7 @@ function control(spec, moved, grabbed) {
     return { row, show: (value) => void (list.value = spec.choices.indexOf(value)) };
   }
   const box = element("input", "", "", { type: "number", step: spec.step ?? "any", "aria-label": `${name}, as a number` });
-  let typing = false; // nothing is written over what a person has not finished
+  let typing = false; // do not overwrite unfinished input
   box.addEventListener("input", () => (typing = true));
   box.addEventListener("blur", () => (typing = false));
   function finish() {
@@ -45,7 +45,7 @@ function control(spec, moved, grabbed) {
   const slider = spec.step === undefined ? null : range(spec, name, moved);
   line.append(...(slider ? [slider.input] : []), box, turned);
   function show(value) {
-    if (!typing) box.value = shortly(value);
+    if (!typing) box.value = roundValue(value);
     slider?.show(value);
     if (spec.unit === "rad") turned.textContent = `= ${degrees(value)}`;
   }
@@ -62,13 +62,13 @@ function range(spec, name, moved) {
     const at = spec.factors ? toSlider(value, spec.low, spec.high) : value;
     if (Math.abs(Number(input.value) - at) > ends.step / 2) input.value = at;
     const turned = spec.unit === "rad" ? ` = ${degrees(value)}` : "";
-    input.setAttribute("aria-valuetext", `${shortly(value)} ${spec.unit}${turned}`);
+    input.setAttribute("aria-valuetext", `${roundValue(value)} ${spec.unit}${turned}`);
   }
   return { input, show };
 }
 
-// Sends changes with at most one unanswered; of those that come meanwhile the newest of each name goes next.
-// done(change, problem): a change was answered, with '' if it was taken; late(text): an answer does not come.
+// Sends changes, at most one of them unanswered. Further changes are merged, the newest value of each name wins.
+// done(change, problem): called with the answer, problem '' if accepted; late(text): called if the answer is late.
 export function messenger(model, { done, late }) {
   const page = Math.random().toString(36).slice(2);
   let count = 0;
@@ -78,7 +78,7 @@ export function messenger(model, { done, late }) {
   function send(change) {
     waiting = { id: `${page}:${(count += 1)}`, change };
     model.send({ set: change, id: waiting.id });
-    clock = setTimeout(() => late("The kernel has not answered yet: it is busy, or it is gone."), PATIENCE);
+    clock = setTimeout(() => late("No answer from the kernel: it is busy or has stopped."), PATIENCE);
   }
   return {
     set(change) {

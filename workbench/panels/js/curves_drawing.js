@@ -1,24 +1,24 @@
-// How the curves T and N are drawn: axes, regions, boundaries with their labels, jumps as jumps. Every function gets the
-// context and a plot {x(phi), y(logit), theta, low, high, box, colours, colour}.
+// Drawing of T and N: axes, regions, boundaries with labels, jumps. Every function takes the
+// context and a plot {x(phi), y(logit), theta, low, high, box, colors, color}.
 
 const EDGE = { left: 54, right: 24, top: 30, bottom: 58 };
-const HEADROOM = 0.5; // logit units above the curves, for the boundaries' labels
-const SAME = (0.05 * Math.PI) / 180; // an actual and an ideal boundary closer than this share one label
+const HEADROOM = 0.5; // logit units above the curves, for the labels of the boundaries
+const SAME = (0.05 * Math.PI) / 180; // rad; an actual and an ideal boundary closer than this share a label
 const GHOST = "#8A8A8A";
 const FONT = "12px system-ui, sans-serif";
 
 export const degrees = (phi) => `${((phi * 180) / Math.PI).toFixed(1)}°`;
 export const angle = (phi) => `${degrees(phi)} (${phi.toFixed(3)} rad)`;
 
-// The ends of the logit axis: whole halves, so that a drag seldom moves them.
+// The range of the logit axis, rounded to multiples of 1/2, so that it seldom changes during a drag.
 export function logitSpan(curves) {
   let [low, high] = [0, 1];
   for (const values of curves) for (const v of values) [low, high] = [Math.min(low, v), Math.max(high, v)];
   return [Math.floor(2 * low) / 2, Math.ceil(2 * high) / 2 + HEADROOM];
 }
 
-// The boundaries as lines to draw: {kind, phi, down: share of the height its top lies below the top, label}. Each is
-// lower than the one before in the direction of the labels, so that no label crosses a line.
+// The boundaries as lines: {kind, phi, down: distance of its top from the top as a fraction of the height, label}. Each is
+// lower than the previous one in the direction of the labels, so that no label crosses a line.
 export function masts([, , actual, ideal], theta) {
   const shared = actual.length === ideal.length && actual.every((phi, i) => Math.abs(phi - ideal[i]) < SAME);
   const all = [...actual.map((phi) => ["actual", phi]), ...ideal.map((phi) => ["ideal", phi])];
@@ -30,15 +30,15 @@ export function masts([, , actual, ideal], theta) {
   });
 }
 
-function plotOf(width, height, theta, [low, high], colours, colour) {
+function plotOf(width, height, theta, [low, high], colors, color) {
   const box = { left: EDGE.left, right: width - EDGE.right, top: EDGE.top, bottom: height - EDGE.bottom };
   const x = (phi) => box.left + (phi / theta) * (box.right - box.left);
   const y = (value) => box.bottom - ((value - low) / (high - low)) * (box.bottom - box.top);
-  return { x, y, theta, low, high, box, colours, colour };
+  return { x, y, theta, low, high, box, colors, color };
 }
 
-function stroke(c, points, plot, colour, width, dash = []) {
-  c.strokeStyle = colour;
+function stroke(c, points, plot, color, width, dash = []) {
+  c.strokeStyle = color;
   c.lineWidth = width;
   c.setLineDash(dash);
   c.beginPath();
@@ -47,26 +47,26 @@ function stroke(c, points, plot, colour, width, dash = []) {
   c.setLineDash([]);
 }
 
-// Text that stays readable on a curve: the paper shines around it.
-function write(c, text, x, y, colours) {
+// Text with an outline in the background color.
+function write(c, text, x, y, colors) {
   c.setLineDash([]);
   c.lineWidth = 3;
   c.lineJoin = "round";
-  c.strokeStyle = colours.paper;
+  c.strokeStyle = colors.paper;
   c.strokeText(text, x, y);
-  c.fillStyle = colours.ink;
+  c.fillStyle = colors.ink;
   c.fillText(text, x, y);
 }
 
 function drawAxes(c, plot) {
-  const { box, colours } = plot;
+  const { box, colors } = plot;
   const wide = (plot.theta * 180) / Math.PI;
-  c.fillStyle = colours.faint;
+  c.fillStyle = colors.faint;
   c.textAlign = "center";
   c.textBaseline = "top";
   for (const tick of ticks(0, wide, (box.right - box.left) / 60)) {
     const at = (tick * Math.PI) / 180;
-    stroke(c, [[at, plot.low], [at, plot.high]], plot, colours.grid, 1);
+    stroke(c, [[at, plot.low], [at, plot.high]], plot, colors.grid, 1);
     c.fillText(`${tick}°`, plot.x(at), box.bottom + 4);
     c.fillText(at.toFixed(2), plot.x(at), box.bottom + 18);
   }
@@ -74,7 +74,7 @@ function drawAxes(c, plot) {
   c.textAlign = "right";
   c.textBaseline = "middle";
   for (const tick of ticks(plot.low, plot.high, 6)) {
-    stroke(c, [[0, tick], [plot.theta, tick]], plot, colours.grid, 1);
+    stroke(c, [[0, tick], [plot.theta, tick]], plot, colors.grid, 1);
     c.fillText(tick.toFixed(1).replace("-", "−"), box.left - 6, plot.y(tick));
   }
   c.save();
@@ -86,31 +86,31 @@ function drawAxes(c, plot) {
 }
 
 function drawRegions(c, curves, plot) {
-  const { box, colours } = plot;
+  const { box, colors } = plot;
   c.textAlign = "center";
   c.textBaseline = "bottom";
   for (const [from, to, target] of regions(curves, plot.theta)) {
-    c.globalAlpha = colours.dark ? 0.2 : 0.1;
-    c.fillStyle = target ? plot.colour : colours.faint;
+    c.globalAlpha = colors.dark ? 0.2 : 0.1;
+    c.fillStyle = target ? plot.color : colors.faint;
     c.fillRect(plot.x(from), box.top, plot.x(to) - plot.x(from), box.bottom - box.top);
     c.globalAlpha = 1;
-    c.fillStyle = colours.ink;
-    const name = target ? "counts as target" : "counts as the other class";
+    c.fillStyle = colors.ink;
+    const name = target ? "target wins" : "other class wins";
     if (plot.x(to) - plot.x(from) > c.measureText(name).width + 8) c.fillText(name, plot.x((from + to) / 2), box.bottom - 6);
   }
 }
 
-// T solid and N dashed; where a curve breaks off a dot, where it goes on a ring.
-function drawCurves(c, curves, plot, colour, width, ghost) {
+// T solid, N dashed. At a jump: a filled circle at the left limit, an open one at the right limit.
+function drawCurves(c, curves, plot, color, width, ghost) {
   for (const [name, kind, dash] of [["N", 1, [7, 5]], ["T", 0, []]]) {
     const parts = pieces(curves[name], curves.marks[kind], plot.theta);
-    for (const points of parts) stroke(c, points, plot, colour, width, dash);
+    for (const points of parts) stroke(c, points, plot, color, width, dash);
     if (ghost) continue;
     parts.slice(1).forEach((points, i) => {
       for (const [[phi, value], filled] of [[parts[i].at(-1), true], [points[0], false]]) {
         c.beginPath();
         c.arc(plot.x(phi), plot.y(value), 4, 0, 7);
-        c.fillStyle = filled ? colour : plot.colours.paper;
+        c.fillStyle = filled ? color : plot.colors.paper;
         c.fill();
         c.stroke();
       }
@@ -119,11 +119,11 @@ function drawCurves(c, curves, plot, colour, width, ghost) {
 }
 
 function drawMasts(c, found, plot, bold) {
-  const { box, colours } = plot;
+  const { box, colors } = plot;
   for (const mast of masts(found, plot.theta)) {
     const top = box.top + (mast.down + 0.02) * (box.bottom - box.top);
     const x = plot.x(mast.phi);
-    c.strokeStyle = plot.colour;
+    c.strokeStyle = plot.color;
     c.lineWidth = mast.kind === "actual" ? (bold ? 3 : 2) : 1.5;
     c.setLineDash(mast.kind === "actual" ? [] : [2, 3]);
     c.beginPath();
@@ -133,33 +133,33 @@ function drawMasts(c, found, plot, bold) {
     c.setLineDash([]);
     c.textAlign = mast.leftward ? "right" : "left";
     c.textBaseline = "middle";
-    write(c, mast.label, x + (mast.leftward ? -5 : 5), top, colours);
+    write(c, mast.label, x + (mast.leftward ? -5 : 5), top, colors);
   }
 }
 
-// Where on the arc the other center is as near as the hard negatives of the batch are on average.
+// The point of the arc where the other center has the mean cosine of the hard negatives.
 function drawHard(c, [phi, cosine], plot) {
   const [x, y] = [plot.x(phi), plot.y(cosine)];
-  c.fillStyle = plot.colours.ink;
+  c.fillStyle = plot.colors.ink;
   c.beginPath();
   for (const [dx, dy] of [[0, -6], [6, 0], [0, 6], [-6, 0]]) c.lineTo(x + dx, y + dy);
   c.fill();
   const left = phi > plot.theta / 2;
   c.textAlign = left ? "right" : "left";
   c.textBaseline = "top";
-  write(c, `mean hard cosine ${cosine.toFixed(3)}`, x + (left ? -9 : 9), y + 4, plot.colours);
+  write(c, `mean hard cosine ${cosine.toFixed(3)}`, x + (left ? -9 : 9), y + 4, plot.colors);
 }
 
 function drawLegend(c, plot, state, before) {
-  const at = state ? ` (live at ${state})` : "";
-  const lines = [["T: target", plot.colour, 2.5, []], [`N: other class${at}`, plot.colour, 2.5, [7, 5]]];
-  lines.push(["plain cosines", plot.colours.faint, 1.2, [2, 3]]);
+  const at = state ? ` (at ${state})` : "";
+  const lines = [["T: target", plot.color, 2.5, []], [`N: other class${at}`, plot.color, 2.5, [7, 5]]];
+  lines.push(["plain cosines", plot.colors.faint, 1.2, [2, 3]]);
   if (before) lines.push(["before", GHOST, 1.5, []]);
   let x = plot.box.left;
   c.textAlign = "left";
   c.textBaseline = "middle";
-  for (const [name, colour, width, dash] of lines) {
-    c.strokeStyle = colour;
+  for (const [name, color, width, dash] of lines) {
+    c.strokeStyle = color;
     c.lineWidth = width;
     c.setLineDash(dash);
     c.beginPath();
@@ -167,7 +167,7 @@ function drawLegend(c, plot, state, before) {
     c.lineTo(x + 24, 12);
     c.stroke();
     c.setLineDash([]);
-    c.fillStyle = plot.colours.ink;
+    c.fillStyle = plot.colors.ink;
     c.fillText(name, x + 29, 12);
     x += 29 + c.measureText(name).width + 16;
   }

@@ -1,6 +1,6 @@
-// The keys of the lab: pressed anywhere in it but in a field that needs them, they are told to Python by their name.
+// Keyboard shortcuts of the lab: a key pressed anywhere in it, except in a field that needs it, is sent to Python.
 
-// Which command a key event means, or null: letters as they are, unless a field is being typed in.
+// The command key of a key event, or null for other keys and while the user is typing.
 export function command(event, keys) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return null;
   const target = event.target;
@@ -8,7 +8,7 @@ export function command(event, keys) {
   const typed = name === "TEXTAREA" || name === "SELECT" || (name === "INPUT" && target.type !== "range") || (target && target.isContentEditable);
   if (typed) return null;
   const key = event.key === " " ? "Space" : event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (key === "Space" && (name === "BUTTON" || name === "SUMMARY")) return null; // it presses the button
+  if (key === "Space" && (name === "BUTTON" || name === "SUMMARY")) return null; // activates the button
   return keys.includes(key) ? key : null;
 }
 
@@ -16,14 +16,14 @@ function render({ model, el }) {
   el.style.display = "none";
   let lab = null;
   let frame = 0;
-  const pressed = (event) => {
-    const key = command(event, model.get("listened"));
+  const onKey = (event) => {
+    const key = command(event, model.get("key_names"));
     if (!key) return;
     event.preventDefault();
     event.stopPropagation();
     model.send({ key });
   };
-  // JupyterLab takes keys for its own from every focused element that does not say otherwise itself.
+  // JupyterLab handles keys of every focused element that does not suppress its shortcuts.
   const own = (event) => (event.target.dataset.lmSuppressShortcuts = "true");
   const attach = () => {
     lab = el.closest(".workbench-lab");
@@ -32,14 +32,14 @@ function render({ model, el }) {
       return;
     }
     lab.addEventListener("focusin", own);
-    lab.addEventListener("keydown", pressed);
+    lab.addEventListener("keydown", onKey);
   };
   attach();
   return () => {
     cancelAnimationFrame(frame);
     if (!lab) return;
     lab.removeEventListener("focusin", own);
-    lab.removeEventListener("keydown", pressed);
+    lab.removeEventListener("keydown", onKey);
   };
 }
 

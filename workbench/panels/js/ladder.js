@@ -1,19 +1,19 @@
-// A ladder of curves: what lies between two rungs of it, and which value a pointer asks for. Numbers only, no formula.
+// A ladder of curves: interpolation between its rungs, and the value for a pointer position.
 // A ladder is {theta, values: [K], T: [K arrays (P,)], N: [K arrays (P,)], marks: [K x [jumps of T, jumps of N, actual,
-// ideal boundaries]]}; a curve's points lie evenly on the arc [0, theta], all angles are in rad.
+// ideal boundaries]]}. The points of a curve are evenly spaced on the arc [0, theta]; angles are in rad.
 
-// The rung below a value and how far the value is from it to the next one, in [0, 1].
-export function place(values, value) {
+// Index of the rung below a value, and the position of the value between it and the next one, in [0, 1].
+export function rungPosition(values, value) {
   let k = 0;
   while (k < values.length - 2 && values[k + 1] <= value) k++;
   if (values.length < 2) return [0, 0];
   return [k, Math.min(1, Math.max(0, (value - values[k]) / (values[k + 1] - values[k])))];
 }
 
-// The curves at a value: {T, N, marks, value: of what is drawn}. Between two rungs that have the same jumps and
-// boundaries, near each other, everything moves in a straight line; else the nearer rung is shown as it is.
+// The curves at a value: {T, N, marks, value: of the curves}. Linear interpolation between two rungs with the same
+// numbers of jumps and boundaries at similar positions; otherwise the nearer rung.
 export function climb(ladder, value) {
-  const [a, w] = place(ladder.values, value);
+  const [a, w] = rungPosition(ladder.values, value);
   const b = Math.min(a + 1, ladder.values.length - 1);
   const nearer = w < 0.5 ? a : b;
   const asItIs = { T: ladder.T[nearer], N: ladder.N[nearer], marks: ladder.marks[nearer], value: ladder.values[nearer] };
@@ -34,8 +34,8 @@ function alike(one, other, theta) {
   return one.length === other.length && one.every((phi, i) => Math.abs(phi - other[i]) < theta / 8);
 }
 
-// A curve between two: piece by piece between the jumps, which move, so that no jump is smeared. null: a piece is too
-// short in one of them.
+// Interpolation between two curves, separately for each piece between two jumps, so that jumps stay sharp. null: a piece
+// has too few points.
 function blend(one, other, [jumpsOne, jumpsOther, jumps], w, theta) {
   const edges = [jumpsOne, jumpsOther, jumps].map((at) => [0, ...at, theta]);
   const step = theta / (one.length - 1);
@@ -53,14 +53,14 @@ function blend(one, other, [jumpsOne, jumpsOther, jumps], w, theta) {
   return made;
 }
 
-// The first and the last point of a curve in the piece [low, high]. Jumps are known to 1e-5 of a step or so: a point as
-// near as that may belong to the other side.
+// The first and last point of a curve in the piece [low, high]. A point within 1e-4 steps of a jump may belong to the
+// other side and is excluded.
 function inside(curve, low, high, step) {
   const end = curve.length - 1;
   return [low > 0 ? Math.ceil(low / step + 1e-4) : 0, high < end * step * (1 - 1e-9) ? Math.floor(high / step - 1e-4) : end];
 }
 
-// A curve's value at a share of the piece [low, high], from points of that piece alone; null if it has only one.
+// The value of a curve at a fraction of the piece [low, high], from the points of that piece; null with one point.
 function along(curve, low, high, share, step) {
   const [first, last] = inside(curve, low, high, step);
   if (last - first < 1) return null;
@@ -69,12 +69,12 @@ function along(curve, low, high, share, step) {
   return mix(curve[i], curve[i + 1], x - i);
 }
 
-// A curve's value at phi, straight between its points.
+// The value of a curve at phi, by linear interpolation.
 export function read(curve, phi, theta) {
   return along(curve, 0, theta, phi / theta, theta / (curve.length - 1));
 }
 
-// The pieces of a curve between its jumps, each a list of [phi, value] carried on to the jump along its last two points.
+// The pieces of a curve between its jumps, as lists of [phi, value], extrapolated to the jumps.
 export function pieces(curve, jumps, theta) {
   const step = theta / (curve.length - 1);
   const edges = [0, ...jumps, theta];
@@ -90,7 +90,7 @@ export function pieces(curve, jumps, theta) {
   return found;
 }
 
-// The stretches between the actual boundaries: [from, to, whether the target wins there].
+// The intervals between the actual boundaries: [from, to, whether the target wins].
 export function regions(curves, theta) {
   const edges = [0, ...curves.marks[2], theta];
   return edges.slice(0, -1).map((low, i) => {
@@ -99,8 +99,8 @@ export function regions(curves, theta) {
   });
 }
 
-// The value, of those where a quantity given at every rung (null: not there) meets a target, that is nearest to the
-// present one; the rung that comes nearest if it never does.
+// Among the values where a quantity, given at every rung (null: undefined), equals a target: the nearest to the present
+// one. Without any: the rung with the nearest quantity.
 export function meeting(values, quantity, target, present) {
   let best = null;
   let closest = null;
@@ -117,7 +117,7 @@ export function meeting(values, quantity, target, present) {
   return best ?? (closest === null ? present : values[closest]);
 }
 
-// The value whose T passes nearest the place (phi, logit), and the one whose only boundary lies nearest phi.
+// The value whose T passes nearest to (phi, logit), and the value whose only boundary is nearest to phi.
 export function valueOfT(ladder, phi, logit, present) {
   const at = ladder.T.map((curve) => read(curve, phi, ladder.theta));
   return meeting(ladder.values, at, logit, present);
@@ -128,7 +128,7 @@ export function valueOfBoundary(ladder, phi, present) {
   return meeting(ladder.values, at, phi, present);
 }
 
-// Where a value lies on a slider from 0 to 1000, for a range that is climbed in equal factors; and back.
+// The slider position (0 to 1000) of a value on a logarithmic range, and the inverse.
 export function toSlider(value, low, high) {
   return (1000 * Math.log(Math.min(high, Math.max(low, value)) / low)) / Math.log(high / low);
 }

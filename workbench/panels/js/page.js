@@ -1,4 +1,4 @@
-// What Python cannot do for a panel: tell whether the page is dark, fit the figure to its column, name the controls.
+// Browser side of a panel: reports a dark theme, fits the figure to its column, sets accessible names of the controls.
 
 function name(row) {
   const label = row.querySelector(".widget-html").textContent.trim();
@@ -19,7 +19,7 @@ function render({ model, el }) {
 
   let rows = () => {};
   const controls = new MutationObserver(() => rows());
-  const size = new ResizeObserver(() => window.dispatchEvent(new Event("resize"))); // plotly listens to the window alone
+  const size = new ResizeObserver(() => window.dispatchEvent(new Event("resize"))); // plotly observes the window only
   let frame;
   const attach = () => {
     const panel = el.closest(".workbench-panel");

@@ -1,10 +1,10 @@
-// What a plot consists of, in small functions: scales, ticks, colours, what is read at a place, and how layers are drawn.
+// Parts of a plot: scales, ticks, colors, values at a position, drawing of layers.
 // `to` maps values to CSS pixels: {x(value), y(value), left, right, top, bottom, spans: {x, y}, log}.
 
 const LEFT = 64, RIGHT = 14, ROW = 18; // CSS pixels
 const FONT = "12px system-ui, sans-serif", SMALL = "11px system-ui, sans-serif";
 
-// A value as a share 0..1 of an axis, and back. low and high are the ends; of a logarithm both are positive.
+// Position of a value on an axis as a fraction 0..1, and the inverse. low, high: the ends, positive for a log scale.
 export function share(value, [low, high], log) {
   if (log) return (Math.log(Math.max(value, 1e-300)) - Math.log(low)) / (Math.log(high) - Math.log(low));
   return (value - low) / (high - low);
@@ -14,8 +14,8 @@ export function valueAt(part, [low, high], log) {
   return log ? low * (high / low) ** part : low + part * (high - low);
 }
 
-// A number for people: four digits, a true minus, a dash for none.
-export function written(value) {
+// A number as text: 4 digits, a minus sign, a dash for NaN.
+export function formatNumber(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   const short = Number(value.toPrecision(4));
@@ -23,7 +23,7 @@ export function written(value) {
   return text.replace("-", "−");
 }
 
-// The ticks of an axis: [{at, text}]; angles in rad get degrees with radians after a line break.
+// The ticks of an axis: [{at, text}]; for angles in rad, degrees and radians on two lines.
 export function axisTicks(span, { log, degrees, most }) {
   if (degrees) {
     const ends = span.map((v) => (v * 180) / Math.PI);
@@ -34,7 +34,7 @@ export function axisTicks(span, { log, degrees, most }) {
     }
     return found;
   }
-  if (!log) return ticks(...span, most).map((at) => ({ at, text: written(at) }));
+  if (!log) return ticks(...span, most).map((at) => ({ at, text: formatNumber(at) }));
   const powers = [];
   for (let p = Math.floor(Math.log10(span[0])); 10 ** p <= span[1]; p++) powers.push(p);
   const every = Math.max(1, Math.ceil(powers.length / most));
@@ -43,11 +43,11 @@ export function axisTicks(span, { log, degrees, most }) {
     .filter((p) => p % every === 0)
     .flatMap((p) => steps.map((k) => Number((k * 10 ** p).toPrecision(12))))
     .filter((at) => at >= span[0] * (1 - 1e-9) && at <= span[1] * (1 + 1e-9))
-    .map((at) => ({ at, text: written(at) }));
+    .map((at) => ({ at, text: formatNumber(at) }));
 }
 
-// The layers of a frame with their arrays under names.
-export function unpacked({ head, arrays }) {
+// The layers of a frame with their arrays by name.
+export function unpackLayers({ head, arrays }) {
   const rest = [...arrays];
   const next = () => floats(rest.shift());
   const bytes = () => numbers(rest.shift(), Uint8Array);
@@ -60,7 +60,7 @@ export function unpacked({ head, arrays }) {
   });
 }
 
-// The place in `values` of the number nearest to `at`; -1 for none. NaN is never near.
+// Index of the number nearest to `at`, ignoring NaN; -1 for none.
 export function nearestIndex(values, at) {
   let best = -1;
   for (let i = 0; i < values.length; i++) {
@@ -69,7 +69,7 @@ export function nearestIndex(values, at) {
   return best;
 }
 
-// Of points in pixels the one nearest to (x, y), at most `reach` away; -1 for none.
+// Index of the point (in pixels) nearest to (x, y), at most `reach` away; -1 for none.
 export function nearestPoint(xs, ys, x, y, reach) {
   let best = -1;
   let least = reach * reach;
@@ -80,13 +80,13 @@ export function nearestPoint(xs, ys, x, y, reach) {
   return best;
 }
 
-// Which bin of a histogram, or row or column of a map, holds a value; -1 for none.
+// Index of the histogram bin that contains a value; -1 for none.
 export function binAt(edges, value) {
   for (let i = 0; i + 1 < edges.length; i++) if (value >= edges[i] && value < edges[i + 1]) return i;
   return value === edges[edges.length - 1] ? edges.length - 2 : -1;
 }
 
-// The place among `values` of the next one above (way = 1) or below (way = -1) that of `from`; ties by their place.
+// Index of the next value above (way = 1) or below (way = -1) that of `from`; ties in order of the index.
 export function nextAlong(values, from, way) {
   let best = -1;
   const before = (i, j) => values[i] < values[j] || (values[i] === values[j] && i < j);
@@ -97,18 +97,18 @@ export function nextAlong(values, from, way) {
   return best < 0 ? from : best;
 }
 
-// A colour [r, g, b] between three, for a value from -1 to 1: below zero, zero, above.
+// A color [r, g, b] of a diverging scale, for a value from -1 to 1.
 export function diverging(value, dark) {
   const ends = dark ? [[86, 180, 233], [32, 32, 32], [230, 159, 0]] : [[0, 114, 178], [247, 247, 247], [213, 94, 0]];
   const t = Math.max(-1, Math.min(1, value || 0));
   return ends[1].map((middle, k) => Math.round(middle + Math.abs(t) * (ends[t < 0 ? 0 : 2][k] - middle)));
 }
 
-function colour(which, colours) {
-  return which === "ink" ? colours.ink : which === "grey" ? colours.grey : PALETTE[which];
+function color(which, colors) {
+  return which === "ink" ? colors.ink : which === "gray" ? colors.gray : PALETTE[which];
 }
 
-function shaped(context, shape, x, y, r) {
+function tracePath(context, shape, x, y, r) {
   context.beginPath();
   if (shape === "circle") context.arc(x, y, r, 0, 2 * Math.PI);
   else if (shape === "square") context.rect(x - r, y - r, 2 * r, 2 * r);
@@ -118,9 +118,9 @@ function shaped(context, shape, x, y, r) {
   }
 }
 
-// A point: a cross is drawn, the others are filled; `halo` sets it off from what lies below.
+// A point: a cross is stroked, other shapes are filled; `halo`: color of an outline.
 function dot(context, shape, x, y, fill, halo) {
-  shaped(context, shape, x, y, (shape === "cross" ? 3.2 : 2.6) * (halo ? 0.8 : 1));
+  tracePath(context, shape, x, y, (shape === "cross" ? 3.2 : 2.6) * (halo ? 0.8 : 1));
   for (const [style, width] of [[halo, 3], [fill, 1.3]]) {
     if (!style) continue;
     [context.strokeStyle, context.lineWidth] = [style, width];
@@ -138,7 +138,7 @@ function stripes(context, left, top, width, height) {
   context.restore();
 }
 
-function drawBars(context, layer, to, colours) {
+function drawBars(context, layer, to, colors) {
   const base = Math.min(to.bottom, to.y(to.log ? to.spans.y[0] : 0));
   context.beginPath();
   context.moveTo(to.x(layer.edges[0]), base);
@@ -147,7 +147,7 @@ function drawBars(context, layer, to, colours) {
     context.lineTo(to.x(layer.edges[i]), up), context.lineTo(to.x(layer.edges[i + 1]), up);
   });
   context.lineTo(to.x(layer.edges[layer.edges.length - 1]), base);
-  context.fillStyle = context.strokeStyle = colour(layer.colour, colours);
+  context.fillStyle = context.strokeStyle = color(layer.color, colors);
   context.lineWidth = 1.5;
   context.stroke();
   context.save();
@@ -159,7 +159,7 @@ function drawBars(context, layer, to, colours) {
   context.restore();
 }
 
-function drawLine(context, layer, to, colours) {
+function drawLine(context, layer, to, colors) {
   context.beginPath();
   let down = false;
   layer.x.forEach((x, i) => {
@@ -168,30 +168,30 @@ function drawLine(context, layer, to, colours) {
     else if (here) context.moveTo(to.x(x), to.y(layer.y[i])), context.lineTo(to.x(x) + 0.5, to.y(layer.y[i]));
     down = here;
   });
-  context.strokeStyle = colour(layer.colour, colours);
-  context.lineWidth = layer.colour === "grey" ? 1 : 1.8;
+  context.strokeStyle = color(layer.color, colors);
+  context.lineWidth = layer.color === "gray" ? 1 : 1.8;
   context.setLineDash(layer.dashed ? [6, 4] : []);
   context.stroke();
   context.setLineDash([]);
 }
 
-function drawPoints(context, layer, to, colours, halo) {
+function drawPoints(context, layer, to, colors, halo) {
   for (const lit of [0, 1]) {
     layer.x.forEach((x, i) => {
       if (layer.lit[i] !== lit) return;
-      const { shape, colour: own } = layer.groups[layer.group[i]];
-      const fill = lit ? colour(own, colours) : colours.grey;
-      dot(context, shape, to.x(x), to.y(layer.y[i]), fill, lit && halo ? colours.paper : null);
+      const { shape, color: own } = layer.groups[layer.group[i]];
+      const fill = lit ? color(own, colors) : colors.gray;
+      dot(context, shape, to.x(x), to.y(layer.y[i]), fill, lit && halo ? colors.paper : null);
     });
   }
 }
 
-function drawMap(context, layer, to, colours) {
+function drawMap(context, layer, to, colors) {
   const [rows, columns] = layer.shape;
   const image = new ImageData(columns, rows);
   layer.values.forEach((value, i) => {
     const row = rows - 1 - Math.floor(i / columns);
-    image.data.set([...diverging(value / layer.end, colours.dark), 255], 4 * (row * columns + (i % columns)));
+    image.data.set([...diverging(value / layer.end, colors.dark), 255], 4 * (row * columns + (i % columns)));
   });
   const small = document.createElement("canvas");
   [small.width, small.height] = [columns, rows];
@@ -205,17 +205,17 @@ function drawMap(context, layer, to, colours) {
 
 const DRAWN = { bars: drawBars, line: drawLine, points: drawPoints, map: drawMap, readings() {} };
 
-// What the legend says: [{name, draw(x, y)}], a swatch 22 px wide each.
-function entries(context, layers, colours) {
+// The entries of the legend: [{name, draw(x, y)}], with swatches 22 px wide.
+function entries(context, layers, colors) {
   return layers.flatMap((layer) => {
     if (layer.kind === "points") {
-      return layer.groups.map((g) => ({ ...g, draw: (x, y) => dot(context, g.shape, x + 11, y, colour(g.colour, colours)) }));
+      return layer.groups.map((g) => ({ ...g, draw: (x, y) => dot(context, g.shape, x + 11, y, color(g.color, colors)) }));
     }
     if (layer.kind === "map") {
       return [-1, 1].map((way, k) => ({
-        name: `${written(way * layer.end)} ${layer.texts[k]}`,
+        name: `${formatNumber(way * layer.end)} ${layer.texts[k]}`,
         draw(x, y) {
-          context.fillStyle = `rgb(${diverging(way, colours.dark)})`;
+          context.fillStyle = `rgb(${diverging(way, colors.dark)})`;
           context.fillRect(x, y - 5, 22, 10);
         },
       }));
@@ -225,31 +225,31 @@ function entries(context, layers, colours) {
     return [{
       name: layer.name,
       draw(x, y) {
-        if (layer.kind === "line") return drawLine(context, { ...layer, x: [x, x + 22], y: [y, y] }, to, colours);
+        if (layer.kind === "line") return drawLine(context, { ...layer, x: [x, x + 22], y: [y, y] }, to, colors);
         const box = { ...to, left: x, right: x + 22, top: y - 6, bottom: y + 6, y: (v) => (v ? y - 6 : y + 6) };
-        drawBars(context, { ...layer, edges: [x, x + 22], heights: [1] }, box, colours);
+        drawBars(context, { ...layer, edges: [x, x + 22], heights: [1] }, box, colors);
       },
     }];
   });
 }
 
-// The legend in rows above the plot; returns the height it takes.
-export function drawLegend(context, layers, width, colours) {
+// Draw the legend in rows above the plot; returns its height.
+export function drawLegend(context, layers, width, colors) {
   context.font = FONT;
   [context.textAlign, context.textBaseline] = ["left", "middle"];
   let [x, y] = [LEFT, ROW / 2 + 1];
-  for (const { name, draw } of entries(context, layers, colours)) {
+  for (const { name, draw } of entries(context, layers, colors)) {
     const wide = 28 + context.measureText(name).width + 16;
     if (x > LEFT && x + wide - 16 > width) [x, y] = [LEFT, y + ROW];
     draw(x, y);
-    context.fillStyle = colours.ink;
+    context.fillStyle = colors.ink;
     context.fillText(name, x + 28, y + 0.5);
     x += wide;
   }
   return y + ROW / 2 + 8;
 }
 
-// Where a plot of this size has its axes; `log` whether y is a logarithm.
+// The geometry of a plot of this size; log: whether y is logarithmic.
 export function layout(head, width, height, top, log) {
   const spans = { x: head.x.span, y: log ? [head.y.least, head.y.span[1]] : head.y.span };
   const to = { left: LEFT, right: width - RIGHT, top, bottom: height - (head.x.degrees ? 50 : 38), spans, log };
@@ -262,13 +262,13 @@ export function layout(head, width, height, top, log) {
   return to;
 }
 
-function drawAxes(context, head, to, colours) {
+function drawAxes(context, head, to, colors) {
   const across = axisTicks(to.spans.x, { degrees: head.x.degrees, most: (to.right - to.left) / 64 });
   const up = axisTicks(to.spans.y, { degrees: head.y.degrees, log: to.log, most: (to.bottom - to.top) / 28 });
   context.font = SMALL;
   context.lineWidth = 1;
-  context.strokeStyle = colours.grid;
-  context.fillStyle = colours.faint;
+  context.strokeStyle = colors.grid;
+  context.fillStyle = colors.faint;
   context.beginPath();
   [context.textAlign, context.textBaseline] = ["center", "top"];
   for (const { at, text } of across) {
@@ -279,11 +279,11 @@ function drawAxes(context, head, to, colours) {
   for (const { at, text } of up) {
     context.moveTo(to.left - 3, to.y(at)), context.lineTo(to.right, to.y(at));
     const parts = text.split("\n");
-    const middle = Math.min(to.y(at), to.bottom + 4 - 6 * parts.length); // clear of the labels of x
+    const middle = Math.min(to.y(at), to.bottom + 4 - 6 * parts.length); // not over the labels of x
     parts.forEach((part, k) => context.fillText(part, to.left - 5, middle + 12 * (k - (parts.length - 1) / 2)));
   }
   context.stroke();
-  context.fillStyle = colours.ink;
+  context.fillStyle = colors.ink;
   context.font = FONT;
   [context.textAlign, context.textBaseline] = ["center", "bottom"];
   context.fillText(head.x.label, (to.left + to.right) / 2, to.bottom + (head.x.degrees ? 47 : 35));
@@ -295,8 +295,8 @@ function drawAxes(context, head, to, colours) {
   context.restore();
 }
 
-// Lines at a value, with labels at their ends; those of x for whose labels there is no room are short.
-function drawMarks(context, marks, to, colours) {
+// Lines at a value, labeled at their ends; marks of x without room for a label are short.
+function drawMarks(context, marks, to, colors) {
   context.font = SMALL;
   context.lineWidth = 1;
   context.textBaseline = "top";
@@ -304,8 +304,8 @@ function drawMarks(context, marks, to, colours) {
   for (const { at, label, across, past } of marks) {
     const [x, y] = across ? [to.right, to.y(at)] : [to.x(at), to.top];
     if (x < to.left - 1 || x > to.right + 1 || y < to.top - 1 || y > to.bottom + 1) continue;
-    context.strokeStyle = past ? colours.grey : colours.faint;
-    context.fillStyle = past ? colours.faint : colours.ink;
+    context.strokeStyle = past ? colors.gray : colors.faint;
+    context.fillStyle = past ? colors.faint : colors.ink;
     context.setLineDash(label || across ? [2, 3] : []);
     const wide = context.measureText(label).width;
     const left = across || x + wide + 6 > to.right ? x - wide - 4 : x + 4;
@@ -322,19 +322,19 @@ function drawMarks(context, marks, to, colours) {
 }
 
 // The whole plot without the cursor.
-export function drawPlot(context, head, layers, to, colours) {
-  drawAxes(context, head, to, colours);
+export function drawPlot(context, head, layers, to, colors) {
+  drawAxes(context, head, to, colors);
   context.save();
   context.beginPath();
   context.rect(to.left - 4, to.top - 4, to.right - to.left + 8, to.bottom - to.top + 8);
   context.clip();
   const halo = layers.some((layer) => layer.kind === "map");
-  for (const layer of layers) DRAWN[layer.kind](context, layer, to, colours, halo);
-  drawMarks(context, head.marks, to, colours);
+  for (const layer of layers) DRAWN[layer.kind](context, layer, to, colors, halo);
+  drawMarks(context, head.marks, to, colors);
   context.restore();
 }
 
-// The ranges between two corners, a hair wider, as the browser's numbers have fewer digits than the kernel's.
+// The ranges between two corners, extended by 1e-5, since the browser has float32 values.
 export function between(a, b, spans) {
   const range = (name) => {
     const hair = 1e-5 * (spans[name][1] - spans[name][0]);

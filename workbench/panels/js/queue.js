@@ -1,33 +1,33 @@
-// The queue inspector: a table of one class's hard negatives. Frames change its rows in place, so that a row keeps the
-// focus while its class moves up and down; a row is picked by a click or Enter, and Escape selects nothing.
+// QueueView: a table of the hard negatives of a class. Frames update rows in place, so that a row keeps the focus when
+// its class moves. Click or Enter selects a row, Escape clears the selection.
 
 const COLUMNS = [
   "Rank",
-  "Images: own, theirs",
+  "Images (own, other)",
   "Class",
-  "Cosine of the centers",
-  "Angle of the centers",
+  "Cosine between centers",
+  "Angle between centers",
   "Cosine of the hardest own sample",
   "Age",
-  "Why it is here",
+  "Reason",
 ];
-const [IMAGES, NAME, AGE] = [1, 2, 6]; // places of columns
-const KEPT = 400; // images remembered
+const [IMAGES, NAME, AGE] = [1, 2, 6]; // column indices
+const KEPT = 400; // cached images
 
-// Which row the focus goes to from row `at` of `count`.
+// The row that receives the focus after a key, from row `at` of `count`.
 export function nextRow(key, at, count) {
   const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: count - 1 }[key];
   return to === undefined ? at : Math.max(0, Math.min(count - 1, to));
 }
 
-// How a row looks under a selection: "picked" if its class is selected beside the class shown, "grey" if others are.
-export function look(id, own, chosen) {
+// Style of a row: "picked" if its class is selected, "gray" if other classes are.
+export function rowStyle(id, own, chosen) {
   if (chosen.includes(id)) return "picked";
-  return chosen.some((j) => j !== own) ? "grey" : "";
+  return chosen.some((j) => j !== own) ? "gray" : "";
 }
 
-// The samples in these rows whose images have not been asked for.
-export function missing(rows, known) {
+// The samples in these rows whose images are not requested yet.
+export function missingImages(rows, known) {
   const samples = rows.flatMap((row) => row.images.map(([sample]) => sample));
   return [...new Set(samples)].filter((sample) => sample >= 0 && !known.has(sample));
 }
@@ -44,11 +44,11 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-// The choice of the class: a list of few, a number of many.
+// The class list, or a number box for many classes.
 function chooser(model, parent) {
   const label = make("label", parent, "Hard negatives of ");
   const list = make("select", label, "", { "aria-label": "Class whose hard negatives are shown" });
-  const number = make("input", label, "", { type: "number", min: 0, "aria-label": "Number of the class shown" });
+  const number = make("input", label, "", { type: "number", min: 0, "aria-label": "Index of the class shown" });
   const choose = (value) => {
     model.set("own", Math.max(0, Math.min(model.get("classes") - 1, Math.round(Number(value)) || 0)));
     model.save_changes();
@@ -79,7 +79,7 @@ function newRow(body) {
   return { row, cells, pictures };
 }
 
-// Columns that say nothing here are not shown.
+// Hide columns without content.
 function trim(cells, columns) {
   cells[IMAGES].hidden = !columns.images;
   cells[AGE].hidden = !columns.age;
@@ -87,19 +87,19 @@ function trim(cells, columns) {
 
 function render({ model, el }) {
   el.classList.add("workbench-live", "workbench-queue");
-  ownKeys(el);
+  suppressShortcuts(el);
   const controls = make("div", el, "", { class: "workbench-queue-row" });
   const stopChoosing = chooser(model, controls);
   make("button", controls, "Most confused class", { type: "button" }).addEventListener("click", () => model.send({ confused: true }));
-  make("button", controls, "Select nothing", { type: "button" }).addEventListener("click", () => model.send({ clear: true }));
+  make("button", controls, "Clear selection", { type: "button" }).addEventListener("click", () => model.send({ clear: true }));
   const line = make("div", el, "", { class: "workbench-queue-line" });
   const scroll = make("div", el, "", { class: "workbench-queue-scroll" });
   const table = make("table", scroll, "", { role: "grid" });
   const top = make("tr", make("thead", table));
   const titles = COLUMNS.map((title) => make("th", top, title, { scope: "col" }));
   const body = make("tbody", table);
-  const rows = new Map(); // class -> its row
-  const images = new Map(); // sample -> the address of its image, "" while it is asked for
+  const rows = new Map(); // class -> row
+  const images = new Map(); // sample -> URL of its image, "" while it is requested
   let [newest, answered, asked] = [null, 0, 0];
 
   function paint() {
@@ -120,7 +120,7 @@ function render({ model, el }) {
     });
     if (focused !== document.activeElement && body.contains(focused)) focused.focus({ preventScroll: true });
     mark();
-    if (head.columns.images) ask(head.rows);
+    if (head.columns.images) requestImages(head.rows);
     if (head.frame > answered) {
       answered = head.frame;
       model.send({ drawn: answered });
@@ -142,19 +142,19 @@ function render({ model, el }) {
     });
   }
 
-  // What is selected, on the rows that are there.
+  // Apply the selection to the rows.
   function mark() {
     const chosen = model.get("chosen");
     for (const [id, { row, cells }] of rows) {
-      const how = look(id, newest.head.own, chosen);
+      const how = rowStyle(id, newest.head.own, chosen);
       row.className = how && `workbench-queue-${how}`;
       row.setAttribute("aria-selected", String(how === "picked"));
       cells[NAME].title = how === "picked" ? "selected" : "";
     }
   }
 
-  function ask(shown) {
-    const wanted = missing(shown, images);
+  function requestImages(shown) {
+    const wanted = missingImages(shown, images);
     if (!wanted.length) return;
     wanted.forEach((sample) => images.set(sample, ""));
     for (const sample of [...images.keys()].slice(0, Math.max(0, images.size - KEPT))) {

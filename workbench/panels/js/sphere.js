@@ -1,13 +1,13 @@
-// The sphere view: points that slide from frame to frame, centers, boundaries, and what hands and pointers do to them.
+// SphereView: points that are interpolated between frames, centers, boundaries; pointer and keyboard.
 
-const FIRST = upright([-0.707, 0.707, 0, -0.25, -0.25, 0.93, 0.68, 0.68, 0.27]); // from the side, a little above
-const FLUENT = 60; // milliseconds from frame to frame below which they need no sliding between them
+const FIRST = orthonormalize([-0.707, 0.707, 0, -0.25, -0.25, 0.93, 0.68, 0.68, 0.27]); // initial rotation: from the side, slightly above
+const FLUENT = 60; // milliseconds between frames below which no interpolation is needed
 const HELP =
-  "Embeddings and class centers. Arrow keys turn the sphere; Page Up and Page Down go from center to center, Enter" +
-  " selects it, Escape selects nothing, Home turns back. Shift and drag selects points.";
+  "Embeddings and class centers. Arrow keys rotate the sphere; Page Up and Page Down move between centers, Enter" +
+  " selects one, Escape clears the selection, Home resets the rotation. Shift and drag selects points.";
 
 export function render({ model, el }) {
-  const controls = steering(model);
+  const controls = buildControls(model);
   const box = document.createElement("div");
   const line = document.createElement("div");
   line.className = "workbench-sphere-line";
@@ -16,7 +16,7 @@ export function render({ model, el }) {
   let sliding = 0;
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
 
-  const draw = (context, width, height, frame, colours) => {
+  const draw = (context, width, height, frame, colors) => {
     if (frame && frame !== view.frame) {
       take(view, frame, model.get("smooth") && !still.matches);
       line.textContent = frame.head.line;
@@ -30,12 +30,12 @@ export function render({ model, el }) {
     } else {
       [view.points, view.centers, view.theta] = [view.to, view.toCenters, undefined];
     }
-    picture(context, width, height, view, looks(model, colours), colours);
-    clearTimeout(sliding); // sliding takes a third of the page's time at most: the next frame is to arrive
+    drawView(context, width, height, view, classStyles(model, colors), colors);
+    clearTimeout(sliding); // at most 1/3 of the time is spent on interpolation
     if (s < 1) sliding = setTimeout(live.redraw, 2 * (performance.now() - now));
   };
   const live = stage(model, box, { height: HEIGHT, label: HELP, draw });
-  const stop = [controls.close, hands(model, view, live), live.close];
+  const stop = [controls.close, attachHandlers(model, view, live), live.close];
   const traits = "change:labels change:lit change:chosen change:titles";
   model.on(traits, live.redraw);
   stop.push(() => model.off(traits, live.redraw), () => clearTimeout(sliding));
@@ -44,7 +44,7 @@ export function render({ model, el }) {
 
 export default { render };
 
-// Take a new frame: where its points go, and from where they slide there, over the time since the frame before.
+// Take a new frame: its target positions, and the interpolation to them over the time since the previous frame.
 export function take(view, frame, smooth, now = performance.now()) {
   const { head, arrays } = frame;
   const k = head.kind === "sphere" ? 3 : 2;
@@ -65,8 +65,8 @@ export function take(view, frame, smooth, now = performance.now()) {
   Object.assign(view, { frame, head, k, to, toCenters: centers, wrong: numbers(arrays[2], Uint8Array), began: now });
 }
 
-// Pointer and keys. Returns what takes them off again.
-function hands(model, view, live) {
+// Attach pointer and keyboard handlers; returns a function that removes them.
+function attachHandlers(model, view, live) {
   const { canvas, tip } = live;
   let held = null;
   const place = (event) => {
@@ -78,18 +78,18 @@ function hands(model, view, live) {
     model.send({ classes: !add ? [id] : chosen.includes(id) ? chosen.filter((c) => c !== id) : [...chosen, id] });
   };
   const turn = (right, down) => {
-    view.R = turned(view.R, right, down);
+    view.R = rotate(view.R, right, down);
     live.redraw();
   };
   const hover = (x, y) => {
     if (!view.at || view.head.empty) return;
     const center = hit(view.atCenters, x, y, 10);
     const point = center < 0 ? hit(view.at, x, y, 8) : -1;
-    if (center >= 0) say(tip, x, y, `center of ${model.get("titles")[center]}\nclick: select the class`);
-    else if (point < 0) say(tip);
+    if (center >= 0) showTip(tip, x, y, `center of ${model.get("titles")[center]}\nClick to select the class.`);
+    else if (point < 0) showTip(tip);
     else if (point !== view.hovered) {
       const row = numbers(model.get("labels"), Int32Array)[point];
-      say(tip, x, y, `${model.get("titles")[row]}, sample ${point}${bit(view.wrong, point) ? "\nmisclassified" : ""}`);
+      showTip(tip, x, y, `${model.get("titles")[row]}, sample ${point}${bit(view.wrong, point) ? "\nmisclassified" : ""}`);
       model.send({ hover: point });
     }
     [view.hovered, view.pointer] = [point, [x, y]];
@@ -99,7 +99,7 @@ function hands(model, view, live) {
       const [x, y] = place(event);
       held = { x, y, moved: 0, lasso: event.shiftKey || view.head?.kind !== "sphere" };
       canvas.setPointerCapture(event.pointerId);
-      say(tip);
+      showTip(tip);
     },
     pointermove(event) {
       const [x, y] = place(event);
@@ -118,7 +118,7 @@ function hands(model, view, live) {
         const point = hit(view.at, x, y, 8);
         if (center >= 0) choose(center, event.shiftKey || event.ctrlKey || event.metaKey);
         else if (point >= 0) model.send({ samples: [point] });
-      } else if (view.lasso) model.send({ samples: caught(view.at, view.lasso) });
+      } else if (view.lasso) model.send({ samples: pointsInside(view.at, view.lasso) });
       [held, view.lasso] = [null, null];
       live.redraw();
     },
@@ -127,7 +127,7 @@ function hands(model, view, live) {
       live.redraw();
     },
     pointerleave() {
-      if (!held) say(tip);
+      if (!held) showTip(tip);
       view.hovered = -1;
     },
     keydown(event) {
@@ -148,7 +148,7 @@ function hands(model, view, live) {
     },
   };
   const answered = (content) => {
-    if (content.about !== undefined && content.about === view.hovered) say(tip, ...view.pointer, content.text, content.image);
+    if (content.about !== undefined && content.about === view.hovered) showTip(tip, ...view.pointer, content.text, content.image);
   };
   for (const [name, action] of Object.entries(on)) canvas.addEventListener(name, action);
   model.on("msg:custom", answered);

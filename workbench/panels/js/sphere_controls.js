@@ -1,5 +1,5 @@
-// The row of controls above the picture; each writes a trait or sends a wish.
-function steering(model) {
+// The row of controls above the figure: each sets a trait or sends a message.
+function buildControls(model) {
   const row = document.createElement("div");
   row.className = "workbench-sphere-row";
   const set = (name, value) => {
@@ -23,15 +23,15 @@ function steering(model) {
   const projection = list("Projection", (box) => set("projection", box.value));
   const pair = ["First class", "Second class"].map((label) => list(label, () => set("pair", pair.map((box) => Number(box.value)))));
   const at = list("Class of the tangent plane", (box) => set("at", Number(box.value)));
-  const freeze = press("Freeze the axes anew", () => model.send({ press: "freeze" }));
-  const map = press("Draw the map now", () => model.send({ press: "map" }));
+  const freeze = press("Update axes", () => model.send({ press: "freeze" }));
+  const map = press("Compute UMAP", () => model.send({ press: "map" }));
   press("Isolate two classes", () => model.send({ press: "isolate" }));
-  press("Select nothing", () => model.send({ classes: [] }));
+  press("Clear selection", () => model.send({ classes: [] }));
   const label = document.createElement("label");
   const smooth = document.createElement("input");
   smooth.type = "checkbox";
   smooth.addEventListener("change", () => set("smooth", smooth.checked));
-  label.append(smooth, " Smooth motion");
+  label.append(smooth, " Interpolate frames");
   const note = document.createElement("span");
   note.setAttribute("role", "status");
   row.append(label, note);
@@ -50,7 +50,7 @@ function steering(model) {
     at.hidden = shown !== "tangent";
     freeze.hidden = shown !== "pca" && shown !== "tangent";
     map.hidden = shown !== "umap";
-    map.disabled = model.get("note").startsWith("drawing");
+    map.disabled = model.get("note").startsWith("computing");
     smooth.checked = model.get("smooth");
     note.textContent = model.get("note");
   };

@@ -1,17 +1,17 @@
-// Geometry of the sphere view, as pure functions: turning, sliding on the sphere, boundaries, what lies under the
-// pointer, and painting many points. Vectors lie one after the other in typed arrays, k numbers each.
+// Geometry of the sphere view as pure functions: rotation, interpolation, boundaries, hit tests, drawing of points.
+// Vectors are stored consecutively in typed arrays, k numbers each.
 
-// A rotation (9 numbers, rows: right, up and toward the eye) turned by angles in rad: the picture goes right and down.
-export function turned(R, right, down) {
+// A rotation (9 numbers; rows: right, up, toward the viewer) rotated further by angles in rad, to the right and down.
+export function rotate(R, right, down) {
   const [c, s, d, t] = [Math.cos(right), Math.sin(right), Math.cos(down), Math.sin(down)];
   const across = [0, 1, 2].map((i) => c * R[i] + s * R[6 + i]);
   const near = [0, 1, 2].map((i) => c * R[6 + i] - s * R[i]);
   const up = [0, 1, 2].map((i) => d * R[3 + i] - t * near[i]);
-  return upright([...across, ...up, ...[0, 1, 2].map((i) => d * near[i] + t * R[3 + i])]);
+  return orthonormalize([...across, ...up, ...[0, 1, 2].map((i) => d * near[i] + t * R[3 + i])]);
 }
 
-// The same rotation without the rounding that many turns add up: rows orthonormal again.
-export function upright(R) {
+// The same rotation with orthonormal rows: removes accumulated rounding.
+export function orthonormalize(R) {
   const a = unit3(R.slice(0, 3));
   const b = R.slice(3, 6);
   const along = dot3(a, b);
@@ -26,9 +26,9 @@ export function unit3(a) {
   return a.map((v) => v / length);
 }
 
-// Places on the screen of points (k = 2 or 3 numbers each): x and y in pixels, and z toward the eye, 0 for k = 2.
-// R: the rotation of k = 3; scale: pixels a unit; y grows downward.
-export function placed(points, k, R, x0, y0, scale) {
+// Screen positions of points (k = 2 or 3 numbers each): x and y in pixels, z toward the viewer (0 for k = 2).
+// R: the rotation for k = 3; scale: pixels per unit; y increases downward.
+export function toScreen(points, k, R, x0, y0, scale) {
   const n = points.length / k;
   const [x, y, z] = [new Float32Array(n), new Float32Array(n), new Float32Array(n)];
   for (let i = 0, o = 0; i < n; i++, o += k) {
@@ -46,11 +46,11 @@ export function placed(points, k, R, x0, y0, scale) {
   return { x, y, z };
 }
 
-// The angles in rad between directions and where they go; null where points do not lie on a sphere and go straight.
+// Angles in rad between pairs of unit vectors.
 export function angles(from, to, k) {
   const found = new Float32Array(to.length / k);
   for (let i = 0, o = 0; i < found.length; i++, o += k) {
-    let [d, e] = [0, 0]; // the halves of |from - to| and |from + to|: exact for small angles, where arccos is not
+    let [d, e] = [0, 0]; // squares of |from - to| and |from + to|: accurate for small angles, unlike arccos
     for (let j = 0; j < k; j++) {
       d += (from[o + j] - to[o + j]) ** 2;
       e += (from[o + j] + to[o + j]) ** 2;
@@ -60,8 +60,8 @@ export function angles(from, to, k) {
   return found;
 }
 
-// Points on the way, s from 0 to 1: along great circles (slerp) with the angles above, straight without them.
-// From one point to its opposite there is no one way; such a point jumps half-way.
+// Interpolated points, s from 0 to 1: on great circles (slerp) with the angles theta, linearly without them.
+// Between antipodal points the great circle is undefined; such a point jumps at s = 1/2.
 export function between(from, to, k, s, theta) {
   const found = new Float32Array(to.length);
   for (let i = 0, o = 0; o < to.length; i++, o += k) {
@@ -75,9 +75,9 @@ export function between(from, to, k, s, theta) {
   return found;
 }
 
-// The spherical Voronoi diagram of directions (m x 3): for every two centers the piece of their bisecting great circle
-// where they are the nearest two. Arcs {i, j, u, v, from, to}: points u cos(a) + v sin(a), a in [from, to] rad.
-// Every other center leaves half of the circle; nearby centers come first, since they end most circles at once.
+// The spherical Voronoi diagram of directions (m x 3): for every pair of centers the part of their bisecting great circle
+// where no other center is nearer. Arcs {i, j, u, v, from, to}: points u cos(a) + v sin(a), a in [from, to] rad.
+// Every other center clips the arc to a half circle; nearby centers come first, since most arcs become empty early.
 export function boundaries(centers) {
   const W = Array.from({ length: centers.length / 3 }, (_, i) => unit3(Array.from(centers.slice(3 * i, 3 * i + 3))));
   const found = [];
@@ -86,20 +86,20 @@ export function boundaries(centers) {
     const near = W.map((_, j) => j).filter((j) => j !== i).sort((a, b) => cos[b] - cos[a]);
     for (let j = i + 1; j < W.length; j++) {
       const across = W[i].map((v, d) => v - W[j][d]);
-      if (Math.hypot(...across) < 1e-6) continue; // centers that coincide have no boundary
+      if (Math.hypot(...across) < 1e-6) continue; // coincident centers have no boundary
       const normal = unit3(across);
       const least = normal.map(Math.abs).indexOf(Math.min(...normal.map(Math.abs)));
       const u = unit3(cross3(normal, [0, 1, 2].map((d) => Number(d === least))));
       const v = cross3(normal, u);
-      const piece = clipped(W[i], near.filter((l) => l !== j).map((l) => W[l]), u, v);
+      const piece = clipArc(W[i], near.filter((l) => l !== j).map((l) => W[l]), u, v);
       if (piece) found.push({ i, j, u, v, from: piece[0], to: piece[1] });
     }
   }
   return found;
 }
 
-// The angles of a great circle where a center is as near as any of the others; null where it is nowhere.
-function clipped(center, others, u, v) {
+// The interval of a great circle, in rad, where a center is at least as near as all others; null if empty.
+function clipArc(center, others, u, v) {
   let [from, to, whole] = [-Math.PI, Math.PI, true];
   for (const other of others) {
     const more = center.map((c, d) => c - other[d]);
@@ -111,21 +111,21 @@ function clipped(center, others, u, v) {
       continue;
     }
     const off = (from + to) / 2;
-    const turn = middle - 2 * Math.PI * Math.round((middle - off) / (2 * Math.PI)); // the copy next to the piece
+    const turn = middle - 2 * Math.PI * Math.round((middle - off) / (2 * Math.PI)); // the equivalent angle nearest to the interval
     [from, to] = [Math.max(from, turn - Math.PI / 2), Math.min(to, turn + Math.PI / 2)];
     if (to - from < 1e-9) return null;
   }
   return [from, to];
 }
 
-// The same on the circle: of each two neighbouring angles in rad the one between them. One center has no boundary.
+// Boundaries on the circle: the mean of each two neighboring angles in rad. One center has no boundary.
 export function bisectors(directions) {
   const sorted = Array.from(directions).sort((a, b) => a - b);
   if (sorted.length < 2) return [];
   return sorted.map((a, i) => (i + 1 < sorted.length ? (a + sorted[i + 1]) / 2 : (a + sorted[0]) / 2 + Math.PI));
 }
 
-// Points of an arc of a great circle, a step at most `step` rad, one after the other.
+// Points of a great-circle arc, at most `step` rad apart.
 export function along({ u, v, from, to }, step = 0.06) {
   const pieces = Math.max(1, Math.ceil((to - from) / step));
   const found = new Float32Array(3 * (pieces + 1));
@@ -136,7 +136,7 @@ export function along({ u, v, from, to }, step = 0.06) {
   return found;
 }
 
-// Samples a class in each of equal bins of the circle, from angle 0: counts[row][bin].
+// Number of samples per class in each of `bins` equal bins of the circle, from angle 0: counts[row][bin].
 export function rose(points, rows, classes, bins) {
   const counts = Array.from({ length: classes }, () => new Int32Array(bins));
   for (let i = 0; i < rows.length; i++) {
@@ -146,7 +146,7 @@ export function rose(points, rows, classes, bins) {
   return counts;
 }
 
-// The place of the point nearest to (x, y) on the side toward the eye and less than `within` pixels off, or -1.
+// Index of the point on the front side nearest to (x, y), less than `within` pixels away, or -1.
 export function hit(at, x, y, within) {
   let [found, best] = [-1, within ** 2];
   for (let i = 0; i < at.x.length; i++) {
@@ -156,8 +156,8 @@ export function hit(at, x, y, within) {
   return found;
 }
 
-// The places of the points toward the eye inside a polygon [[x, y], ...] (even-odd rule).
-export function caught(at, polygon) {
+// Indices of the points on the front side inside a polygon [[x, y], ...] (even-odd rule).
+export function pointsInside(at, polygon) {
   const found = [];
   for (let i = 0; i < at.x.length; i++) if (at.z[i] >= 0 && inside(polygon, at.x[i], at.y[i])) found.push(i);
   return found;
@@ -172,10 +172,10 @@ export function inside(polygon, x, y) {
   return odd;
 }
 
-// Whether bit i of a row of bytes is set, first the highest (numpy's packbits).
+// Bit i of packed bytes, most significant first (numpy.packbits).
 export const bit = (bytes, i) => (bytes[i >> 3] >> (7 - (i & 7))) & 1;
 
-// Marks by the distance (x, y) from their middle: negative inside.
+// Signed distance from the outline of a marker, from |x|, |y| relative to its center.
 const SHAPES = {
   disc: (x, y, radius) => Math.hypot(x, y) - radius,
   ring: (x, y, radius) => Math.abs(Math.hypot(x, y) - radius) - radius / 4,
@@ -183,7 +183,7 @@ const SHAPES = {
   plus: (x, y, radius) => Math.max(Math.min(x, y) - 0.25, Math.max(x, y) - radius),
 };
 
-// A mark as a square of opacities from 0 to 255: a disc or ring, a cross or plus; radius in pixels.
+// A marker as a square of opacities 0 to 255. radius: pixels.
 export function mark(shape, radius) {
   const half = Math.ceil(radius * 1.25 + 0.5);
   const size = 2 * half + 1;
@@ -197,8 +197,8 @@ export function mark(shape, radius) {
   return { size, alpha };
 }
 
-// Paint a mark in the middle of (x, y) over pixels (RGBA as 32-bit numbers, rows of `width`); colour 0xBBGGRR.
-export function stamped(pixels, width, height, { size, alpha }, x, y, colour, opacity) {
+// Draw a marker centered at (x, y) over pixels (32-bit RGBA, rows of `width`); color: 0xBBGGRR.
+export function stamp(pixels, width, height, { size, alpha }, x, y, color, opacity) {
   const [left, top] = [Math.round(x) - (size >> 1), Math.round(y) - (size >> 1)];
   if (left < 0 || top < 0 || left + size > width || top + size > height) return;
   for (let r = 0, q = 0; r < size; r++) {
@@ -208,7 +208,7 @@ export function stamped(pixels, width, height, { size, alpha }, x, y, colour, op
       const under = pixels[o];
       const below = under >>> 24;
       if (below === 0 || a > 250) {
-        pixels[o] = (a << 24) | colour;
+        pixels[o] = (a << 24) | color;
         continue;
       }
       const all = Math.min(255, a + below - ((a * below) >> 8));
@@ -216,15 +216,15 @@ export function stamped(pixels, width, height, { size, alpha }, x, y, colour, op
       let mixed = 0;
       for (let shift = 0; shift < 24; shift += 8) {
         const old = (under >> shift) & 255;
-        mixed |= (old + (((((colour >> shift) & 255) - old) * t) >> 8)) << shift;
+        mixed |= (old + (((((color >> shift) & 255) - old) * t) >> 8)) << shift;
       }
       pixels[o] = (all << 24) | mixed;
     }
   }
 }
 
-// "#RRGGBB" as the number 0xBBGGRR that pixels hold.
-export function packed(text) {
+// "#RRGGBB" as the number 0xBBGGRR.
+export function packColor(text) {
   const rgb = parseInt(text.slice(1), 16);
   return ((rgb & 255) << 16) | (rgb & 0xff00) | (rgb >> 16);
 }

@@ -1,7 +1,7 @@
-// What the live widgets share: a canvas as wide as its column, the page's colours, a tooltip, and of the frames that
-// come the newest, drawn once a display refresh and then answered, so that the kernel never sends more than is drawn.
+// Shared by the live widgets: canvas, page colors, tooltip, and the frame protocol: the newest frame is drawn once per
+// display refresh and then acknowledged, so that the kernel sends no more frames than are drawn.
 
-// Okabe-Ito, without the yellow that vanishes on white.
+// Okabe-Ito palette without yellow, which has no contrast on white.
 export const PALETTE = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#7F7F7F"];
 
 export function isDark() {
@@ -10,25 +10,25 @@ export function isDark() {
   return window.matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-// The colours of the page: text, faint text, lines of a grid, what is greyed out, and the paper.
-export function pageColours() {
+// Colors of the page: text, faint text, grid lines, grayed-out points, background.
+export function pageColors() {
   return isDark()
-    ? { dark: true, ink: "#E6E6E6", faint: "#A8A8A8", grid: "#3A3A3A", grey: "#5A5A5A", paper: "#111111" }
-    : { dark: false, ink: "#1F1F1F", faint: "#595959", grid: "#E2E2E2", grey: "#C4C4C4", paper: "#FFFFFF" };
+    ? { dark: true, ink: "#E6E6E6", faint: "#A8A8A8", grid: "#3A3A3A", gray: "#5A5A5A", paper: "#111111" }
+    : { dark: false, ink: "#1F1F1F", faint: "#595959", grid: "#E2E2E2", gray: "#C4C4C4", paper: "#FFFFFF" };
 }
 
-// Keep the keys that are pressed in `el`: JupyterLab takes them for its own from every focused element that does not say
-// otherwise itself; its ancestors are not asked.
-export function ownKeys(el) {
+// Suppress JupyterLab's shortcuts for keys pressed in `el`. JupyterLab checks the focused element only, not its
+// ancestors.
+export function suppressShortcuts(el) {
   el.addEventListener("focusin", (event) => (event.target.dataset.lmSuppressShortcuts = "true"));
 }
 
-// A canvas in `el` that draws the newest frame of `model`. draw(context, width, height, frame, colours) is called with
+// A canvas in `el` that draws the newest frame of `model`. draw(context, width, height, frame, colors) is called with
 // sizes in CSS pixels and frame = {head, arrays: [DataView]}, or null before the first one. Returns {canvas, tip,
-// redraw, close}; redraw asks for a drawing at the next display refresh. label: what a screen reader says.
+// redraw, close}; redraw requests a drawing at the next display refresh. label: accessible name.
 export function stage(model, el, { height, label, draw }) {
   el.classList.add("workbench-live");
-  ownKeys(el);
+  suppressShortcuts(el);
   const canvas = document.createElement("canvas");
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "img");
@@ -41,7 +41,7 @@ export function stage(model, el, { height, label, draw }) {
   let newest = null;
   let answered = 0;
   let asked = 0;
-  let dark = isDark(); // when it was drawn last
+  let dark = isDark(); // at the last drawing
 
   function paint() {
     asked = 0;
@@ -52,10 +52,10 @@ export function stage(model, el, { height, label, draw }) {
       if (canvas.width !== pixels[0] || canvas.height !== pixels[1]) [canvas.width, canvas.height] = pixels;
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
       context.clearRect(0, 0, width, height);
-      draw(context, width, height, newest, pageColours());
+      draw(context, width, height, newest, pageColors());
       dark = isDark();
     } else if (canvas.isConnected && dark !== isDark()) {
-      setTimeout(redraw, 200); // JupyterLab hides the page while it changes the theme, too short for an observer to see
+      setTimeout(redraw, 200); // JupyterLab hides the page for a moment while it changes the theme
     }
     if (newest && newest.head.frame > answered) {
       answered = newest.head.frame;
@@ -90,7 +90,7 @@ export function stage(model, el, { height, label, draw }) {
   };
 }
 
-// One of the arrays of a frame, as numbers. Buffers arrive at any offset, so they are copied where they must be.
+// An array of a frame as numbers. Buffers that are not aligned are copied.
 export function floats(view) {
   return numbers(view, Float32Array);
 }
@@ -102,8 +102,8 @@ export function numbers(view, Kind) {
   return new Kind(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 }
 
-// Text in the tooltip at a place of the canvas, in CSS pixels; nothing hides it. image: a data URL, or nothing.
-export function say(tip, x, y, text, image) {
+// Show text in the tooltip at a canvas position in CSS pixels; no text hides it. image: a data URL, optional.
+export function showTip(tip, x, y, text, image) {
   tip.style.display = text ? "block" : "none";
   if (!text) return;
   tip.textContent = text;
@@ -118,7 +118,7 @@ export function say(tip, x, y, text, image) {
   tip.style.top = `${y + 10}px`;
 }
 
-// "1-2-5" ticks over a range, at most `most` of them.
+// Ticks at multiples of 1, 2 or 5 times a power of ten, at most `most` of them.
 export function ticks(low, high, most) {
   const raw = (high - low) / Math.max(1, most);
   const power = 10 ** Math.floor(Math.log10(raw));

@@ -1,1 +1,1 @@
-"""Parts that the panels share: charts, streams of frames, selection, controls."""
+"""Components shared by the panels: charts, frame streaming, selection, controls."""

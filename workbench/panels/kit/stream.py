@@ -1,7 +1,7 @@
-"""A widget that shows the newest of a stream of frames and never falls behind.
+"""StreamWidget: shows the newest of a stream of frames and drops the others.
 
-The browser says when it has drawn a frame; until then at most IN_FLIGHT frames are on their way, and of those that come
-meanwhile only the newest is kept. Where nobody looks (no browser, a closed tab) nothing is sent, and nothing piles up.
+The browser acknowledges each frame it has drawn; at most IN_FLIGHT frames are unacknowledged, and only the newest of
+the waiting frames is kept. Without a viewer (no browser, closed tab) nothing is sent and nothing accumulates.
 """
 
 import threading
@@ -15,22 +15,22 @@ import numpy as np
 
 IN_FLIGHT = 2
 JS = Path(__file__).parents[1] / "js"
-PATIENCE = 5.0  # seconds after which a browser that has not answered counts as gone
+TIMEOUT = 5.0  # seconds without an acknowledgment after which the browser counts as gone
 
 
 def source(*names: str) -> str:
-    """The scripts of this folder as one module: what all widgets share first, then what is the widget's own."""
+    """The JavaScript of a widget as one module: `stage.js`, which all widgets share, then the files named."""
     return "\n".join((JS / name).read_text(encoding="utf-8") for name in ("stage.js", *names))
 
 
-class Streamed(anywidget.AnyWidget):
-    """The base of the live widgets: `push` a frame from any thread; `stage.js` draws it and says so.
+class StreamWidget(anywidget.AnyWidget):
+    """Base of the live widgets: `push` a frame from any thread; `stage.js` draws and acknowledges it.
 
-    pushed, shown, dropped: how many frames came, were drawn, and gave way to a newer one before they were sent;
-    lag: seconds between the sending of the last frame that was drawn and the answer.
+    pushed, shown, dropped: number of frames pushed, drawn, and replaced by a newer one before they were sent; lag:
+    seconds between sending the last drawn frame and its acknowledgment.
     """
 
-    # Text, not a path: anywidget watches a path, and whoever watches keeps every widget there ever was.
+    # Text, not a path: anywidget watches a path, and the watcher keeps references to all widgets.
     _css = (JS / "live.css").read_text(encoding="utf-8")
 
     def __init__(self, **traits: Any) -> None:
@@ -39,21 +39,26 @@ class Streamed(anywidget.AnyWidget):
         self.lag = 0.0
         self._flow = threading.Lock()
         self._newest: tuple[dict[str, Any], list[bytes]] | None = None
-        self._waiting = False  # whether the newest frame is still to be sent
-        self._sent: dict[int, float] = {}  # when each frame that is not answered yet was sent
-        self._watched = False  # whether a browser said that it shows this widget
-        self.on_msg(self._received)
+        self._waiting = False  # whether the newest frame is not sent yet
+        self._sent: dict[int, float] = {}  # unacknowledged frame -> time of sending
+        self._watched = False  # whether a browser shows this widget
+        self.on_msg(lambda _, content, __: self.receive(content))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.shown} frames shown"
 
     @property
     def watched(self) -> bool:
-        """Whether a browser shows this widget, as far as is known."""
+        """Whether a browser is known to show this widget."""
         return self._watched
 
+    @property
+    def newest(self) -> tuple[dict[str, Any], list[bytes]] | None:
+        """The head and the arrays of the last frame pushed."""
+        return self._newest
+
     def push(self, head: Mapping[str, Any], *arrays: np.ndarray) -> None:
-        """Show this next: head is JSON; the arrays arrive in the browser as their bytes, in this order."""
+        """Show a frame. head: JSON; arrays: sent as raw bytes, in this order."""
         with self._flow:
             self.pushed += 1
             self.dropped += self._waiting
@@ -62,8 +67,8 @@ class Streamed(anywidget.AnyWidget):
             self._flush()
 
     def _flush(self) -> None:
-        """Send the newest frame if it may go."""
-        if self._sent and time.monotonic() - min(self._sent.values()) > PATIENCE:
+        """Send the newest frame unless too many are unacknowledged."""
+        if self._sent and time.monotonic() - min(self._sent.values()) > TIMEOUT:
             self._watched, self._sent = False, {}
         if self._waiting and self._watched and len(self._sent) < IN_FLIGHT:
             head, buffers = self._newest
@@ -71,8 +76,8 @@ class Streamed(anywidget.AnyWidget):
             self._sent[head["frame"]] = time.monotonic()
             self.send(head, buffers)
 
-    def _received(self, _: Any, content: dict[str, Any], buffers: list[memoryview]) -> None:
-        """A message from the browser: it shows the widget now, it has drawn a frame, or what the widget's own says."""
+    def receive(self, content: dict[str, Any]) -> None:
+        """Handle a message from the browser: widget displayed, frame drawn, or one for `on_message`."""
         if "ready" in content:
             with self._flow:
                 self._watched, self._sent, self._waiting = True, {}, self._newest is not None
@@ -81,13 +86,13 @@ class Streamed(anywidget.AnyWidget):
             with self._flow:
                 sent = self._sent.get(content["drawn"])
                 self._watched = True
-                if sent is not None:  # a second page that shows the same widget answers late
+                if sent is not None:  # None: acknowledged already, by another page
                     self.lag = time.monotonic() - sent
                     self._sent = {n: at for n, at in self._sent.items() if n > content["drawn"]}
                     self.shown += 1
                 self._flush()
         else:
-            self.told(content)
+            self.on_message(content)
 
-    def told(self, content: dict[str, Any]) -> None:
-        """What the browser says beside the flow of frames: the widget's own."""
+    def on_message(self, content: dict[str, Any]) -> None:
+        """Handle the widget's own messages from the browser."""

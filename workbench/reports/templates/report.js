@@ -1,4 +1,4 @@
-// Draws the figures in the look of the page, which follows the system until the reader chooses.
+// Draws the figures in the theme of the page, which follows the system until the reader chooses one.
 "use strict";
 
 const page = JSON.parse(document.getElementById("figures").textContent);
@@ -14,7 +14,7 @@ function scheme() {
 
 async function draw(name) {
   root.dataset.scheme = name;
-  button.textContent = name === "dark" ? "Light look" : "Dark look";
+  button.textContent = name === "dark" ? "Light theme" : "Dark theme";
   await Promise.all(page.figures.map((figure, i) => {
     const { data, layout } = structuredClone(figure[name] ?? figure.light);
     Object.assign(layout, { template: page.templates[name], uirevision: "reader", autosize: true });
