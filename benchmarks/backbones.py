@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from common import parser
 
-from workbench.core.files import write_csv
+from workbench.core.tables import write_csv
 from workbench.data.images import load
 from workbench.networks import BACKBONES
 from workbench.training.config import Config

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from common import parser
 
-from workbench.core.files import write_csv
 from workbench.core.record import Snapshot
+from workbench.core.tables import write_csv
 from workbench.data.images import load
 from workbench.probes.dimension import DimensionSimilarity, dimension
 from workbench.training.config import Config

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common import parser
 
-from workbench.core.files import write_csv
+from workbench.core.tables import write_csv
 from workbench.data.identities import families
 from workbench.probes.scale import ScaleStudy, scale
 from workbench.views.scale import scale_figure

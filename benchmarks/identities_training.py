@@ -24,8 +24,8 @@ from common import parser
 from torch import Tensor, nn
 
 from workbench.compare.statistics import interval, sample_std
-from workbench.core.files import write_csv
 from workbench.core.random import generator
+from workbench.core.tables import write_csv
 from workbench.data.identities import families
 from workbench.evaluation.verification import pair_scores, verify
 from workbench.losses.margin_softmax import MarginSoftmax

@@ -19,7 +19,7 @@ from typing import Any
 
 from common import notebooks, p50_p95, parser
 
-from workbench.core.files import write_csv
+from workbench.core.tables import write_csv
 
 SETTINGS = 'method="npcface", data="digits", dim=3, size=16'
 SHOW = f"from workbench.panels.lab import Lab\nlab = Lab({SETTINGS})\nlab"

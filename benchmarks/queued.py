@@ -29,8 +29,8 @@ from common import parser, print_table
 from torch import Tensor
 
 from workbench.centers.queued import QueuedCenters
-from workbench.core.files import write_csv
 from workbench.core.random import generator
+from workbench.core.tables import write_csv
 from workbench.data.identities import Identities, families
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.methods import build

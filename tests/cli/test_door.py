@@ -12,7 +12,8 @@ import pytest
 from workbench.cli import main as cli
 from workbench.core import errors, files
 from workbench.core.errors import InputError, one_line
-from workbench.core.files import WriteError, check_writable, refuse_existing, write, write_csv, write_table
+from workbench.core.files import WriteError, check_writable, refuse_existing, write
+from workbench.core.tables import write_csv, write_table
 from workbench.training.config import Config
 
 

@@ -113,18 +113,6 @@ TESTS = {p: ast.parse(p.read_text(encoding="utf-8")) for p in sorted((ROOT / "te
 PRIVATE = re.compile(r"(?:[\w.]*\.)?(_[a-z]\w*[a-z0-9])")  # not _repr_html_, which IPython calls
 FOREIGN = {"_esm", "_css"}  # attributes that anywidget reads
 CLOCKS = {"monotonic", "perf_counter", "process_time", "time_ns"}
-# Files that still use private names, or assert on a clock; remove a file from its list when it is clean.
-USE_PRIVATE_NAMES = {
-    "data/test_heads.py",
-    "panels/test_explorer.py",
-    "panels/test_lab.py",
-    "panels/test_live_charts.py",
-    "panels/test_live_curves.py",
-    "panels/test_live_queue.py",
-    "panels/test_live_sphere.py",
-    "panels/test_panels.py",
-    "probes/test_projections.py",
-}
 READ_A_CLOCK = {"panels/test_live_lab_browser.py"}  # timeouts of loops that wait for the page
 
 
@@ -167,7 +155,7 @@ def relative(path: Path) -> str:
 def test_tests_use_no_private_names_of_the_package():
     private = private_definitions(iter(FILES.values()))
     uses = {relative(path): private_uses(tree, private) for path, tree in TESTS.items()}
-    assert {path: names for path, names in uses.items() if names and path not in USE_PRIVATE_NAMES} == {}
+    assert {path: names for path, names in uses.items() if names} == {}
 
 
 def test_tests_assert_no_durations():

@@ -187,7 +187,7 @@ def test_a_wrong_formula_is_told_though_tiles_compile(compiles):
 
 
 def test_a_small_problem_compiles_nothing(monkeypatch):
-    monkeypatch.setattr(compilation, "compiled", None)  # so that asking for it fails
+    monkeypatch.setattr(compilation, "compiled_function", None)  # so that asking for it fails
     tiled = pair("npcface")[1]
     taken(tiled, *batch(tiled))
     assert compilation.way(tiled.margin, B, C) == "eager"

@@ -111,7 +111,7 @@ class QueuedCenters(SampledCenters):
         best = scores.new_full((len(ids),), -torch.inf).scatter_reduce_(0, at, scores[usable], "amax")
         return ids[best.argsort(descending=True, stable=True)[:limit]]
 
-    def _required(self, present: Tensor) -> Tensor:
+    def _required_classes(self, present: Tensor) -> Tensor:
         room = max(0, self.max_active - len(present))
         hard = self.hard_negatives(present, round((1 - self.options.explore) * room))
         return torch.cat([present, hard]).sort().values

@@ -114,12 +114,12 @@ class SampledCenters(ClassSet):
 
     def _sample(self, present: Tensor) -> Tensor:
         """The active classes (n,), sorted, of a batch with the classes present (P,)."""
-        required = self._required(present)
+        required = self._required_classes(present)
         rng = generator(self.seed, f"negatives {int(self.step)}")
         others = sample_others(self.classes, self.max_active - len(required), required, rng)
         return torch.cat([required, others]).sort().values
 
-    def _required(self, present: Tensor) -> Tensor:
+    def _required_classes(self, present: Tensor) -> Tensor:
         """The classes, sorted, that must be active in a batch with the classes present (P,)."""
         return present
 

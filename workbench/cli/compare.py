@@ -17,26 +17,19 @@ if TYPE_CHECKING:
     from workbench.compare.plan import Plan
 
 BUDGET = "60s"
+FOLDER = Path("runs/compare")
 
 
 def compare(
     methods: Annotated[str | None, Option(help="Losses: METHOD or METHOD:PRESET, separated by commas.")] = None,
-    sweep: Annotated[
-        list[str] | None,
-        Option(
-            help="Parameter sweep METHOD.PARAMETER=VALUES, such as npcface.t=1.0,1.1 or npcface.alpha=0:0.5:0.05; may"
-            " be repeated."
-        ),
-    ] = None,
+    sweep: opt.Sweep = None,
     ablation: Annotated[str | None, Option(help="Ablation: npcface (its Table II).")] = None,
     seeds: Annotated[int, Option(help="Number of seeds; each loss is trained with seeds 0, 1, ...")] = 5,
     budget: Annotated[
         str | None, Option(help=f"Time budget of each training, such as 60s, 2m or 1.5h (default: {BUDGET}).")
     ] = None,
     steps: Annotated[int | None, Option(help="Training steps of each training, instead of --budget.")] = None,
-    out: Annotated[Path, Option(help="Folder of the comparison; resumes the one it holds.", parser=parse_path)] = Path(
-        "runs/compare"
-    ),
+    out: Annotated[Path, Option(help="Folder of the comparison, also to resume it.", parser=parse_path)] = FOLDER,
     metric: Annotated[str, Option(help="Metric of the ranking: eer, tar@0.01, rank-1, accuracy, ...")] = "eer",
     jobs: Annotated[int | None, Option(help="Trainings in parallel (default: half the cores).")] = None,
     threads: Annotated[int, Option(help="CPU threads of each training; results depend on it bitwise.")] = 1,

@@ -23,6 +23,10 @@ Width = Annotated[float, Option(help="Width multiplier of the network.")]
 Dim = Annotated[int, Option(help="Embedding dimension.")]
 Batch = Annotated[int | None, Option(help="Batch size in images (default: the recipe's).")]
 LearningRate = Annotated[float | None, Option("--lr", help="Peak learning rate (default: the recipe's).")]
+Sweep = Annotated[
+    list[str] | None,
+    Option(help="Sweep METHOD.PARAMETER=VALUES, such as npcface.t=1.0,1.1 or npcface.alpha=0:0.5:0.05; repeatable."),
+]
 Seed = Annotated[int, Option(help="Seed of weights, class centers, batches and the split.")]
 Device = Annotated[str, Option(help="Device: auto, cpu or cuda.")]
 SkipBroken = Annotated[bool, Option("--skip-broken", help="Skip images that cannot be read.")]

@@ -50,9 +50,7 @@ def train(
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
     precision: Annotated[str, Option(help="Precision of the network: fp32, bf16, or auto (bf16 on a GPU).")] = "auto",
-    compute: Annotated[
-        str, Option(help="Computation of the loss: dense, streaming (tiles of classes), auto.")
-    ] = "auto",
+    compute: Annotated[str, Option(help="Computation of the loss: dense, streaming (in tiles), auto.")] = "auto",
     centers: Annotated[str, Option(help="Class centers: full, sampled (Partial FC), queued, sharded.")] = "full",
     class_set: Annotated[list[str] | None, Option(help="Option of the class centers NAME=VALUE; repeatable.")] = None,
     nproc: Annotated[int, Option(min=1, max=1024, help="Processes to launch here (--centers sharded only).")] = 1,
@@ -71,11 +69,7 @@ def train(
     if take_over and not resume:
         raise InputError("--take-over: only with --resume")
     if resume:
-        from workbench.core.record import Run
-
-        recorded = Run.open(out)
-        refuse_other_settings(recorded, {name: v for name, v in settings.items() if is_given(ctx, name)})
-        centers = recorded.config["centers"]
+        centers = check_recorded(out, {name: v for name, v in settings.items() if is_given(ctx, name)})["centers"]
     if nproc > 1 and centers != "sharded":
         raise InputError(f"--nproc {nproc}: needs --centers sharded; the centers are {centers}")
     again = f"`workbench train --out {shlex.quote(str(out))} --resume{f' --nproc {nproc}' if nproc > 1 else ''}`"
@@ -138,8 +132,11 @@ def run_training(
         echo(f"{out} is trained; next: workbench evaluate {shlex.quote(str(out))}")
 
 
-def refuse_other_settings(run: Any, given: Mapping[str, Any]) -> None:
-    """Raise InputError that names the option where a given setting differs from that of the run to be resumed."""
+def check_recorded(out: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of the run in `out`. Raises InputError that names a given setting which differs from it."""
+    from workbench.core.record import Run
+
+    run = Run.open(out)
     config = dict(run.config)
     if config.get("size") is None:
         config["size"] = run.info.get("data", {}).get("size")
@@ -157,3 +154,4 @@ def refuse_other_settings(run: Any, given: Mapping[str, Any]) -> None:
                     f"{option}{asked}: the run in {run.path} has {'none' if recorded is None else recorded}; a resumed"
                     " run keeps its settings: omit the option, or train into another --out"
                 )
+    return run.config

@@ -8,7 +8,7 @@ from typing import Any
 from workbench.compare.results import METRICS, Comparison, Metric, place_note, verdict
 from workbench.compare.statistics import LEVEL, MIN_SEEDS, interval
 from workbench.core.console import print_table
-from workbench.core.files import write_csv
+from workbench.core.tables import write_csv
 from workbench.evaluation.verification import too_few_impostors
 
 NOTHING = "–"

@@ -53,7 +53,7 @@ def slice_logits(
     if not 0 < theta <= math.pi:
         raise InputError(f"theta = {theta}: the angle between the two centers must be in (0, pi] rad")
     resolved = {name: value.double() for name, value in margin.init(2, 2).items()}
-    params = {name: value.double() for name, value in margin.learned(2, 2).items()}
+    params = {name: value.double() for name, value in margin.learned_parameters(2, 2).items()}
     resolved |= {
         name: torch.as_tensor(value, dtype=torch.float64).cpu()
         for name, value in (state or {}).items()

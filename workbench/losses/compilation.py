@@ -28,7 +28,7 @@ def evaluator(
 ) -> Callable[..., Any]:
     """`sums` or `slopes` of a margin and its context, for tiles of a batch like (B, D) and `classes` active classes."""
     eager = partial(function, margin, ctx)
-    quick = compiled(function, margin) if len(like) * classes >= LARGE else None
+    quick = compiled_function(function, margin) if len(like) * classes >= LARGE else None
     if quick is None:
         return eager
     for method in ("N", "hard"):  # errors of a formula that compiled code would not notice
@@ -41,13 +41,13 @@ def way(margin: Margin, batch: int, classes: int) -> str:
     """How the tiles of a batch are computed: 'compiled' or 'eager', with the reason for large batches."""
     if batch * classes < LARGE:
         return "eager"
-    quick = [compiled(function, margin) for function in (sums, slopes)]
+    quick = [compiled_function(function, margin) for function in (sums, slopes)]
     if None in quick:
         return f"eager: {type(margin).__name__} has a field that cannot be hashed"
     return next((f"eager: {each.failed}" for each in quick if each.failed), "compiled")
 
 
-def compiled(function: Callable[..., Any], margin: Margin) -> "Compiled | None":
+def compiled_function(function: Callable[..., Any], margin: Margin) -> "Compiled | None":
     """The compiled `sums` or `slopes` of a margin class with its choices, for any values of its numbers."""
     fixed = tuple((name, value) for name, value in vars(margin).items() if not isinstance(value, float))
     try:

@@ -18,7 +18,7 @@ class CrossEntropy(Declared):
     name: ClassVar[str] = "softmax"
     latex: ClassVar[tuple[str, ...]] = (r"L = -\log\frac{e^{sT}}{e^{sT} + \sum_{j \ne y} e^{sN_j}}",)
 
-    def learned(self, classes: int) -> dict[str, Tensor]:
+    def learned_parameters(self, classes: int) -> dict[str, Tensor]:
         """Initial values of the criterion's learned parameters, by name."""
         return {}
 
@@ -59,7 +59,7 @@ class BinaryCrossEntropy(CrossEntropy):
     )
     lam: float = param(1.0, "λ", "weight of the negatives", low=0.0, high=100.0)
 
-    def learned(self, classes: int) -> dict[str, Tensor]:
+    def learned_parameters(self, classes: int) -> dict[str, Tensor]:
         return {"b": torch.tensor(math.log(10 * classes))}
 
     def __call__(self, rows: Any, params: dict[str, Tensor]) -> Tensor:

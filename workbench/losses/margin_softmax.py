@@ -80,7 +80,7 @@ class MarginSoftmax(Objective):
         for part in (margin, scale, *terms):
             for name, value in part.init(classes, dim, seed).items():
                 self.register_buffer(f"state_{name}", value)
-        learned = margin.learned(classes, dim, seed) | criterion.learned(classes)
+        learned = margin.learned_parameters(classes, dim, seed) | criterion.learned_parameters(classes)
         self.learned = nn.ParameterDict({name: nn.Parameter(value) for name, value in learned.items()})
         if type(margin).project is not Margin.project:
             register(self)  # an optimizer's step is followed by the projection, also with compiled code

@@ -306,7 +306,7 @@ class StatisticsProbe:
 def used_statistics(margin: Margin, criterion: Any) -> frozenset[str]:
     """The row statistics that a margin's T and a criterion read, detected by one call of each."""
     rows, y = StatisticsProbe(), torch.zeros(1, 1, dtype=torch.long)
-    params = margin.learned(2, 2) | criterion.learned(2)
+    params = margin.learned_parameters(2, 2) | criterion.learned_parameters(2)
     one = torch.full((1, 1), 0.5)
     margin_ctx = margin.context(one, one, y, params, margin.init(2, 2))
     margin.T(one, margin_ctx, rows)

@@ -38,7 +38,7 @@ class AdaptiveFace(Margin):
     )
     lam: float = param(70.0, "λₘ", "weight of the reward for large margins", low=0.0, high=500.0)
 
-    def learned(self, classes: int, dim: int, seed: int = 0) -> dict[str, Tensor]:
+    def learned_parameters(self, classes: int, dim: int, seed: int = 0) -> dict[str, Tensor]:
         return {"m": 0.3 + 0.1 * torch.rand(classes, generator=generator(seed, "class margins"))}
 
     def project(self, params: dict[str, Tensor]) -> None:

@@ -39,7 +39,7 @@ class Margin(Declared):
         """The state before the first batch: by default 0 for each name in `states`."""
         return {name: torch.zeros(()) for name in self.states}
 
-    def learned(self, classes: int, dim: int, seed: int = 0) -> dict[str, Tensor]:
+    def learned_parameters(self, classes: int, dim: int, seed: int = 0) -> dict[str, Tensor]:
         """Initial values of learned parameters, which `context` and `penalty` receive as params."""
         return {}
 

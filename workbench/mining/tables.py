@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
-from workbench.core.files import write_csv
+from workbench.core.tables import write_csv
 from workbench.mining.audit import ClassPairs, MiningResult
 from workbench.mining.dataset import MiningData
 

@@ -21,9 +21,9 @@ import ipywidgets as widgets
 import numpy as np
 
 from workbench.core.errors import InputError
-from workbench.core.files import write_table
 from workbench.core.progress import Progress, log_progress
 from workbench.core.record import Snapshot
+from workbench.core.tables import write_table
 from workbench.data.embeddings import check_images, read
 from workbench.data.sampling import sample_embeddings
 from workbench.panels.hardness_view import HardnessView

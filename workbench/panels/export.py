@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from workbench.core.files import make_folder, refuse_existing, to_json, write, write_table, write_text
+from workbench.core.files import make_folder, refuse_existing, to_json, write, write_text
 from workbench.core.record import Snapshot
+from workbench.core.tables import write_table
 from workbench.curves import boundaries, curve, ideal_boundaries
 from workbench.probes.hardness import hardness, own_and_nearest
 from workbench.probes.similarity import similarity

@@ -251,7 +251,7 @@ def mean_hard_cosine(margin: Margin, snapshot: Snapshot) -> float | None:
 
     None if no sample has any, and for a margin with parameters per class.
     """
-    if margin.learned(2, 2) or not margin.init(2, 2).keys() <= snapshot.state.keys():
+    if margin.learned_parameters(2, 2) or not margin.init(2, 2).keys() <= snapshot.state.keys():
         return None
     cos = torch.from_numpy(snapshot.cos)
     norm = torch.from_numpy(snapshot.x).norm(dim=1, keepdim=True)

@@ -95,7 +95,7 @@ def loss(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
     )
 
 
-def misclassified(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
+def misclassified_samples(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
     """Share of misclassified training samples over training."""
     return snapshot_figure(
         runs,
@@ -178,9 +178,9 @@ def roc(runs: Sequence[Evidence], figures: Figures) -> FigureOrReason:
     if not measured:
         return no_data("a measurement on unseen identities")
     genuine, impostor = (
-        {int(one.measured("verification", kind)) for one in measured} for kind in ("genuine", "impostor")
+        {int(one.result_at("verification", kind)) for one in measured} for kind in ("genuine", "impostor")
     )
-    tested = [RocCurve(one.style, one.roc, int(one.measured("verification", "impostor"))) for one in measured]
+    tested = [RocCurve(one.style, one.roc, int(one.result_at("verification", "impostor"))) for one in measured]
     lowest = max(LOWEST, 1 / min(impostor))
     return figures.add(
         lambda dark: roc_figure(tested, dark),

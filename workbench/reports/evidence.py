@@ -81,7 +81,7 @@ class Evidence:
         """The steps of the snapshots."""
         return np.array([m.step for m in self.moments])
 
-    def measured(self, *names: str) -> Any:
+    def result_at(self, *names: str) -> Any:
         """A value of the results by its path, None if it was not measured."""
         value: Any = self.results or {}
         for name in names:

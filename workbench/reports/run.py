@@ -55,7 +55,7 @@ def draw_figures(runs: Sequence[Evidence], figures: Figures) -> dict[str, Any]:
         "cards": [drawings.card(one, figures) for one in runs],
         "boundary_figure": drawings.boundaries(runs, figures),
         "loss_figure": drawings.loss(runs, figures),
-        "misclassified_figure": drawings.misclassified(runs, figures),
+        "misclassified_figure": drawings.misclassified_samples(runs, figures),
         "distributions": drawings.distributions(runs, figures),
         "overlap_figure": drawings.overlap(runs, figures),
         "correlation_figure": drawings.correlation(runs, figures),

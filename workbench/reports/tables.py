@@ -63,20 +63,20 @@ def results_table(runs: Sequence[Evidence]) -> HtmlTable:
     """A row for each run: errors on unseen identities, probes at the end of training, seconds per step."""
 
     def column(*path: str, largest: bool = True, text: Callable[[float | None], str] = percent) -> list[str | Cell]:
-        return mark_best([one.measured(*path) for one in runs], text, largest)
+        return mark_best([one.result_at(*path) for one in runs], text, largest)
 
     def tar_column(far: float) -> list[str | Cell]:
         """TARs; in place of one of too few impostor pairs, the number of pairs that it needs."""
         name = f"tar@{far:g}"
-        counts = [one.measured("verification", "impostor") for one in runs]
+        counts = [one.result_at("verification", "impostor") for one in runs]
         notes = [None if n is None else too_few_impostors(name, n) for n in counts]
-        tars = [None if note else one.measured("verification", name) for one, note in zip(runs, notes, strict=True)]
+        tars = [None if note else one.result_at("verification", name) for one, note in zip(runs, notes, strict=True)]
         return [note or cell for note, cell in zip(notes, mark_best(tars, percent, True), strict=True)]
 
     def seconds(s: float | None) -> str:
         return NOTHING if s is None else f"{s:.3f}"
 
-    impostor = {one.measured("verification", "impostor") for one in runs} - {None}
+    impostor = {one.result_at("verification", "impostor") for one in runs} - {None}
     pairs = [f"{math.floor(far * min(impostor)):,}\xa0pairs" if len(impostor) == 1 else "" for far in FARS]
     columns = {
         Cell("Loss"): [one.style for one in runs],

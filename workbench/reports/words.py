@@ -43,7 +43,7 @@ def summary(runs: Sequence[Evidence]) -> str:
 def facts(runs: Sequence[Evidence]) -> dict[str, str]:
     """Data, split, steps, network, seed and device of the first run."""
     info, config = runs[0].run.info, runs[0].config
-    data, test = info.get("data", {}), next((t for one in runs if (t := one.measured("test"))), None)
+    data, test = info.get("data", {}), next((t for one in runs if (t := one.result_at("test"))), None)
     return {
         "Data": f"{data['identities']:,} identities, {data['images']:,} images ({data['source']})" if data else "",
         "Test split": f"{test['identities']} identities, {test['images']:,} images" if test else "",
@@ -64,7 +64,7 @@ def notices(runs: Sequence[Evidence]) -> list[str | tuple[Style, str]]:
 
 def describe_test(runs: Sequence[Evidence]) -> str:
     """The images and pairs of the results table."""
-    tests = [t for one in runs if (t := one.measured("test"))]
+    tests = [t for one in runs if (t := one.result_at("test"))]
     if not tests:
         return "No run has been measured yet; run “workbench evaluate”."
     if any(t != tests[0] for t in tests):
@@ -78,7 +78,7 @@ def describe_test(runs: Sequence[Evidence]) -> str:
 
 def caution(runs: Sequence[Evidence]) -> str:
     """The standard error of the smallest EER, as a lower bound of the uncertainty."""
-    rates = [(one.measured("verification", "eer"), one.measured("test")) for one in runs]
+    rates = [(one.result_at("verification", "eer"), one.result_at("test")) for one in runs]
     known = [(eer, test) for eer, test in rates if eer is not None and test]
     if not known:
         return ""
@@ -135,7 +135,7 @@ def sample(runs: Sequence[Evidence]) -> str:
         " to ".join(f"{v:,}" for v in sorted({min(values), max(values)}))
         for values in zip(*[(m.samples, m.classes) for one in runs for m in one.moments], strict=True)
     )
-    known = [(one.run.info.get("data", {}).get("images"), one.measured("test", "images")) for one in runs]
+    known = [(one.run.info.get("data", {}).get("images"), one.result_at("test", "images")) for one in runs]
     trained = {images - test for images, test in known if images and test}
     whole = f" of {trained.pop():,}" if len(trained) == 1 else ""
     return f"Sampled: the same {n}{whole} training images ({classes} identities) at each of {snapshots(runs)}."
@@ -153,7 +153,7 @@ def data(runs: Sequence[Evidence]) -> list[str]:
 
 def data_lines(one: Evidence) -> list[str]:
     """Source, split and notes of the data of one run."""
-    info, test = one.run.info.get("data", {}), one.measured("test")
+    info, test = one.run.info.get("data", {}), one.result_at("test")
     if not info:
         return ["The run does not record its data."]
     size = f", {info['size']} px wide and high" if "size" in info else ""

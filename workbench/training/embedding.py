@@ -10,9 +10,10 @@ import torch
 
 from workbench.core.device import resolve_device
 from workbench.core.errors import InputError, missing_extra, unknown
-from workbench.core.files import escape_text, write
+from workbench.core.files import write
 from workbench.core.progress import Progress, no_progress
 from workbench.core.record import Run
+from workbench.core.tables import escape_text
 from workbench.data.images import ImageSet, load
 from workbench.training import checkpoint
 from workbench.training.config import Config

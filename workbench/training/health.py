@@ -57,7 +57,7 @@ class Health:
         if step.alignment > ALIGNED and step.step >= SETTLED:
             return self._once("collapse", self._collapse(step))
         if self._is_stuck():
-            return self._once("stuck", self._stuck(step))
+            return self._once("stuck", self._describe_plateau(step))
         return None
 
     def reset(self) -> None:
@@ -80,7 +80,7 @@ class Health:
         fall = (sum(losses[:third]) - sum(losses[-third:])) / third
         return fall < FALL * abs(self.expected)
 
-    def _stuck(self, step: Step) -> str:
+    def _describe_plateau(self, step: Step) -> str:
         return (
             f"Step {step.step}: the loss has stood at {step.loss:.1f} for {WINDOW} steps, and random directions"
             f" have {self.expected:.1f}: nothing is learned; try a smaller margin or s, a warm-up, or another lr."

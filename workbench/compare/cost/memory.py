@@ -155,15 +155,15 @@ def needs(
     if not 0 < rate <= 1:
         raise InputError(f"rate = {rate:g} is outside (0, 1]: the share of the active classes")
 
-    def sampled(C: int, D: int, n: int, similarity: Cosine) -> ClassSet:
+    def sampled_centers(C: int, D: int, n: int, similarity: Cosine) -> ClassSet:
         return SampledCenters(C, D, 0, similarity, max_active=n)
 
-    def queued(C: int, D: int, n: int, similarity: Cosine) -> ClassSet:
+    def queued_centers(C: int, D: int, n: int, similarity: Cosine) -> ClassSet:
         return QueuedCenters(C, D, 0, similarity, K=K, max_active=n)
 
     few, many = (min(classes, max(n, batch)) for n in (ceil(rate * classes), max_active))
     dense, streaming = footprint(method), footprint(method, compute="streaming")
-    partial, queues = footprint(method, sampled), footprint(method, queued)
+    partial, queues = footprint(method, sampled_centers), footprint(method, queued_centers)
     split = ceil(classes / processes)
     return [
         Need("full", dense.parts(classes, dim, batch, classes)),

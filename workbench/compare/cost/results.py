@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.core.errors import InputError
-from workbench.core.files import write_csv
 from workbench.core.progress import Progress
+from workbench.core.tables import write_csv
 
 RESERVE = 0.2  # share of the free memory that is left for everything else
 COLUMNS = ("classes", "way", "median_s", "quartile1_s", "quartile3_s", "rounds", "bytes", "estimated_bytes", "note")

@@ -52,7 +52,7 @@ def rows_of(
 
     y = torch.zeros(len(cos), 1, dtype=torch.long) if y is None else y
     norm = torch.as_tensor(norm, dtype=cos.dtype).expand(len(cos), 1)
-    return DenseRows(margin, cos, norm, y, like(margin.learned(CLASSES, DIM)), like(state))
+    return DenseRows(margin, cos, norm, y, like(margin.learned_parameters(CLASSES, DIM)), like(state))
 
 
 def batch() -> tuple[Tensor, Tensor, Tensor]:
