@@ -22,7 +22,7 @@ def blocks(kind):
 
 def test_every_block_has_a_mark():
     text = PAGE.read_text(encoding="utf-8")
-    assert text.count("```python") == len(BLOCK.findall(text)) == 10
+    assert text.count("```python") == len(BLOCK.findall(text)) == 11
 
 
 def test_the_plain_blocks_train():
@@ -36,6 +36,13 @@ def test_the_plain_blocks_train():
         if before is names["criterion"]:
             assert not torch.equal(before.centers.weight, weight)
     assert int(names["criterion"].centers.step) == 4
+
+
+def test_the_block_of_the_workbench_trains(capsys):
+    (text,) = blocks("workbench")
+    names = {"__name__": "__main__"}
+    exec(text, names)
+    assert names["job"].step == names["config"].steps == len(capsys.readouterr().out.splitlines())
 
 
 @pytest.mark.slow

@@ -18,7 +18,9 @@ Recipe = Annotated[
 Data = Annotated[str, Option(help="Data: heads, heads:FILE.zip, digits, folder:PATH or npz:FILE.")]
 Size = Annotated[int | None, Option(help="Image side in pixels (default: the data's).")]
 Test = Annotated[float, Option(help="Fraction of the identities held out for testing, between 0 and 0.9.")]
-Backbone = Annotated[str, Option(help="Network: small, mobilefacenet, resnet18, ...")]
+Backbone = Annotated[
+    str, Option(help="Network: small, mobilefacenet, resnet18, ..., timm:NAME or python:MODULE:FUNCTION.")
+]
 Width = Annotated[float, Option(help="Width multiplier of the network.")]
 Dim = Annotated[int, Option(help="Embedding dimension.")]
 Batch = Annotated[int | None, Option(help="Batch size in images (default: the recipe's).")]
