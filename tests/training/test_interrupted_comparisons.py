@@ -59,8 +59,9 @@ def test_ctrl_c_within_a_step_of_a_comparison_keeps_the_bits(tmp_path, monkeypat
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to itself")
-def test_ctrl_c_while_workers_train_leaves_every_run_whole(tmp_path):
-    whole, cut = comparison(tmp_path / "whole", steps=60), comparison(tmp_path / "cut", steps=60)
+def test_ctrl_c_while_workers_train_leaves_every_run_whole(tmp_path, monkeypatch):
+    whole, cut = (comparison(tmp_path / name, steps=400) for name in ("whole", "cut"))
+    monkeypatch.setattr(engine, "POLL", 0.01)  # s; far less than the 395 steps after the signal take
     engine.execute(whole, 1)
     sent = []
 
@@ -70,7 +71,7 @@ def test_ctrl_c_while_workers_train_leaves_every_run_whole(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        engine.run_parallel(cut.tasks, 1, 1, engine.StepCounter(0, 1, 60, stop))
+        engine.run_parallel(cut.tasks, 1, 1, engine.StepCounter(0, 1, 400, stop))
     assert Run.open(cut.tasks[0].path).status.startswith("stopped by hand at step ")
     engine.execute(cut, 1)
     a, b = ((one.tasks[0].path / CHECKPOINT).read_bytes() for one in (whole, cut))

@@ -290,4 +290,4 @@ def test_trainings_killed_at_random_moments_resume_to_the_same_bits():
         check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[1])},
     )
-    assert "6 of 6 resumed to the same bits" in done.stdout, done.stdout + done.stderr
+    assert "6 of 6 resumed to bitwise equal checkpoints" in done.stdout, done.stdout + done.stderr
