@@ -37,7 +37,7 @@ def test_margin_panel_in_jupyterlab(open_notebook, artefacts):
     slider.focus()
     for _ in range(20):
         page.keyboard.press("ArrowRight")
-    expect(panel.get_by_role("spinbutton", name=re.compile("^m angle"))).to_have_value("0.6")
+    expect(panel.get_by_role("spinbutton", name=re.compile("^m margin"))).to_have_value("0.6")
     expect(sentence).to_contain_text("Before: 31.9°")
     expect(curve).not_to_have_attribute("d", before)
     page.screenshot(path=artefacts / "panel_light.png")
