@@ -74,6 +74,10 @@ class ClassSet(nn.Module):
     def dim(self) -> int:
         return self.weight.shape[1]
 
+    def of_all_ranks(self, read: bool) -> Tensor:
+        """The weight (C sub, D) of every class on every rank. Sharded and not `read`: a view of NaN of that shape."""
+        return self.weight
+
     def select(self, y: Tensor, again: bool = False) -> ActiveClasses:
         """The active classes of a batch with labels y (B,); reads only. again: those of the batch observed last."""
         raise NotImplementedError

@@ -16,7 +16,7 @@ GUARDS = ("wrap", "mm", "easy", "plain", "gtm", "clip")
 ADDITIVE_GUARDS = ("wrap", "easy", "gtm")  # the ones that make sense for cos(theta) - m, which never turns back up
 GRADS = ("exact", "detached")
 SAFE = (1e-15, 1e15)  # lengths whose squares float32 sums without overflow or underflow
-CLIP = 1e-3  # rad kept free at both ends of [0, pi] by the guard "clip" (AdaFace's released code)
+CLIP = 1e-3  # kept free by the guard "clip": rad at both ends of [0, pi], and of the cosine at -1 and 1
 
 
 def full(x: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ def psi(c: Tensor, m: float) -> Tensor:
     return (1 - 2 * (k % 2)) * turned.cos() - 2 * k
 
 
-def guarded(T: Tensor, c: Tensor, m: float | Tensor, guard: str) -> Tensor:
+def guarded(T: Tensor, c: Tensor, m: float | Tensor, guard: str, width: float = CLIP) -> Tensor:
     """A margined target logit T made safe where the margin overshoots; c = cos(theta_y), m the margin.
 
     A negative margin overshoots nowhere near pi.
@@ -102,7 +102,7 @@ def guarded(T: Tensor, c: Tensor, m: float | Tensor, guard: str) -> Tensor:
     easy   past theta = pi/2, c without a margin (NPCFace's and MV-softmax's code)
     plain  past pi, c without a margin: jumps up (FaceX-Zoo's ArcFace)
     gtm    where c <= m, c without a margin (FaceX-Zoo's AM form of MV-softmax)
-    clip   theta + m held inside [0.001, pi - 0.001] rad (AdaFace's code)
+    clip   theta + m held inside [width, pi - width] rad (AdaFace's code, which also clips cosines: `clip_cosine`)
     """
     if guard == "wrap":
         return T
@@ -117,8 +117,14 @@ def guarded(T: Tensor, c: Tensor, m: float | Tensor, guard: str) -> Tensor:
     if guard == "mm":
         return torch.where(inside, T, c - m * sin_m)
     theta = c.detach().clamp(-1, 1).acos()
-    T = torch.where(theta + m < CLIP, math.cos(CLIP), T)
-    return torch.where(theta + m > math.pi - CLIP, -math.cos(CLIP), T)
+    edge = cos_sin(width)[0]
+    T = torch.where(theta + m < width, edge, T)
+    return torch.where(theta + m > math.pi - width, -edge, T)
+
+
+def clip_cosine(c: Tensor, guard: str, width: float | Tensor) -> Tensor:
+    """c held inside +-(1 - width), without gradient outside, where the guard is "clip"; c itself with any other."""
+    return c.clamp(width - 1, 1 - width) if guard == "clip" else c
 
 
 def straight_through(T: Tensor, c: Tensor, grad: str) -> Tensor:

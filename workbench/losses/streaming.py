@@ -190,8 +190,8 @@ class StreamingRows:
         """sum_{j != y} N(cos_j)."""
         return self._sums[2]
 
-    def softplus_sum(self, b: Tensor) -> Tensor:
-        """sum_{j != y} log(1 + exp(s N(cos_j) - b)), b: the criterion's parameter."""
+    def softplus_sum(self, b: Tensor, clipped: bool = False) -> Tensor:
+        """sum_{j != y} log(1 + exp(s N(cos_j) - b)), b and clipped exponents as in the criterion."""
         return self._sums[3]
 
     @property
@@ -243,7 +243,8 @@ class Sums(torch.autograd.Function):
         tiling, k = ctx.tiling, ctx.tiling.similarity.rows
         over = evaluator(slopes, tiling.margin, ctx.margin_ctx, x, tiling.classes)
         known = s.detach(), None if b is None else b.detach()
-        given = (*known, lse.detach(), g_lse, g_sum if "N_sum" in ctx.wanted else None, g_soft, s.requires_grad)
+        needs = g_sum if "N_sum" in ctx.wanted else None, g_soft, s.requires_grad, "clipped" in ctx.wanted
+        given = (*known, lse.detach(), g_lse, *needs)
         dx, dW = torch.zeros_like(full(x)), torch.empty_like(W)
         d_bias = None if bias is None else torch.empty_like(bias)
         ds, db = torch.zeros_like(lse), torch.zeros_like(lse)
@@ -308,7 +309,12 @@ class StatisticsProbe:
         if name not in STATISTICS:
             raise AttributeError(f"rows have no statistic '{name}'; they have {', '.join(STATISTICS)}")
         self.names.add(name)
-        return (lambda b: torch.zeros(1, 1)) if name == "softplus_sum" else torch.zeros(1, 1)
+        return self.softplus if name == "softplus_sum" else torch.zeros(1, 1)
+
+    def softplus(self, b: Tensor, clipped: bool = False) -> Tensor:
+        """Records also whether the exponents are clipped."""
+        self.names |= {"clipped"} if clipped else set()
+        return torch.zeros(1, 1)
 
 
 @lru_cache(maxsize=64)

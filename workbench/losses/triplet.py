@@ -29,8 +29,11 @@ class Triplet(Declared):
     semi-hard  for each pair (a, p), the nearest negative with d(a, p) < d(a, n) < d(a, p) + alpha, where there is one
     random     for each pair (a, p), a random negative whose hinge is positive (FaceX-Zoo's code)
 
+    pairs (a, p): both samples of a class are anchors ("ordered"), or the earlier one of the batch ("combinations")
+
     Gradient: the choice of triplets is a constant. Reduces to: nothing else here.
-    Follows / differs: FaceNet uses squared distances; PML's default is the distance itself.
+    Follows / differs: FaceNet uses squared distances; PML's default is the distance itself. FaceX-Zoo takes each pair
+    once (pairs="combinations").
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"L = \mathrm{mean}\,[\,d(a, p) - d(a, n) + \alpha\,]_+",)
@@ -38,6 +41,12 @@ class Triplet(Declared):
     mining: str = param("semi-hard", "mining", "which triplets count", choices=("all", "hard", "semi-hard", "random"))
     distance: str = param(
         "squared", "d", "squared Euclidean distance, or not squared", choices=("squared", "euclidean")
+    )
+    pairs: str = param(
+        "ordered",
+        "pairs",
+        "pairs of a class: either sample the anchor, or the earlier",
+        choices=("ordered", "combinations"),
     )
 
 
@@ -118,6 +127,8 @@ class TripletLoss(Objective):
         alpha, mining = self.margin.alpha, self.margin.mining
         same = y[:, None] == y
         positive = same & ~torch.eye(len(y), dtype=torch.bool, device=y.device)
+        if self.margin.pairs == "combinations":
+            positive = positive.triu()
         if mining == "hard":
             farthest = d.masked_fill(~positive, -torch.inf).amax(dim=1)
             nearest = d.masked_fill(same, torch.inf).amin(dim=1)

@@ -79,6 +79,10 @@ class Margin(Declared):
         """The state after a batch with pos (B, 1), norm (B, 1) and centers W (C, D): new tensors, none changed."""
         return state
 
+    def reads_centers(self, state: State) -> bool:
+        """Whether `observe` reads entries of W at this state. If not, sharded centers are not gathered: W is NaN then."""
+        return type(self).observe is not Margin.observe
+
 
 def mask_param(*more: str) -> Any:
     """The field `mask`: what counts as a hard negative; NPCFace leaves it to 'any off-the-shelf definition'."""

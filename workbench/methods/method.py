@@ -36,7 +36,7 @@ PEERS = {
 
 def source(preset: str) -> str:
     """Where a preset comes from: the peer whose constructor it holds, or its shipped configuration."""
-    peer = preset.removesuffix("_plus").removesuffix("_config")
+    peer = preset.removesuffix("_plus").removesuffix("_config").removesuffix("_am")
     if peer not in PEERS:
         return "a variant of the paper's"
     return PEERS[peer] + (", its shipped configuration" if preset.removesuffix("_plus").endswith("_config") else "")
