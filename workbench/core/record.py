@@ -53,7 +53,8 @@ class Snapshot:
     """The sphere at a step: embeddings x (n, D) of a fixed sample, labels y (n,), centers W (C, D), parameters.
 
     With sub > 1, W is (C sub, D): the sub-centers of a class in neighbouring rows. Of very many classes a snapshot has
-    C: ids (C,) says which, in rising order, and y counts among those; None: all of them.
+    C: ids (C,) says which, in rising order, and y counts among those; None: all of them. The nearest of all classes to
+    each embedding, and to each center of the sample's classes, is always among them.
     """
 
     step: int
@@ -69,6 +70,11 @@ class Snapshot:
     def cos(self) -> np.ndarray:
         """Cosines (n, C) of the sample to every class: to its center, or to the nearest of its sub-centers."""
         return self._all_cosines().reshape(len(self.x), -1, self.sub).max(axis=2)
+
+    @property
+    def complete(self) -> np.ndarray | None:
+        """The classes whose nearest other class is in the snapshot for sure: those of the sample; None: every class."""
+        return None if self.ids is None else np.unique(self.y)
 
     @property
     def length(self) -> float:

@@ -67,7 +67,8 @@ class MagFace(Margin):
     Reduces to: ArcFace(m) at l_m = u_m = m and lambda_g = 0.
     Follows / differs: paper silent on the guard (wrap); the authors' code drops the margin past 90 degrees
     (guard="easy"), FaceX-Zoo past pi (plain). The loss is convex in a only if lambda_g >= s k u_a^2 l_a^2 /
-    (u_a^2 - l_a^2), k the slope of m: 22.59 at the defaults and s = 64. The authors' trainer has 20, below it; a warning says so.
+    (u_a^2 - l_a^2), k the slope of m: 22.59 at the defaults and s = 64. The authors' trainer has 20, which is below; a
+    warning says so.
     """
 
     latex: ClassVar[tuple[str, ...]] = (

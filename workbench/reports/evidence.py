@@ -131,7 +131,7 @@ def moment(run: Run, step: int) -> Moment:
         seen.length,
         seen.parameters,
         *boundaries_of(key, seen),
-        center_angles(seen.centers).mean,
+        center_angles(seen.centers, of=seen.complete).mean,
         len(seen.centers),
     )
 

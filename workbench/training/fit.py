@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workbench.centers.bank import others
 from workbench.centers.sharded import every_center
 from workbench.core.device import device, float32_default
 from workbench.core.distributed import all_gather, processes, shard_range
@@ -32,6 +31,7 @@ from workbench.methods import METHODS, build
 from workbench.networks import backbone
 from workbench.training.config import Config
 from workbench.training.events import Event
+from workbench.training.kept import CENTERS_KEPT, kept_classes
 from workbench.training.processes import shared_norms, sum_gradients
 
 # How far an image is changed, either way, when it is trained on:
@@ -39,8 +39,6 @@ TURN = 0.2  # rad
 ZOOM = 0.1  # share of its size
 MOVE = 0.1  # share of half its side
 TINT = 0.3  # a power of two by which each colour channel is multiplied: another light
-
-CENTERS_KEPT = 20_000  # classes whose centers a snapshot keeps; more only where its sample has more
 
 
 class TrainingFault(RuntimeError):
@@ -327,19 +325,19 @@ def embed(
 def snapshot(job: Job, images: np.ndarray, labels: np.ndarray) -> Snapshot:
     """The sphere now: embeddings of a sample of the training images beside the centers, and every parameter.
 
-    Of more than CENTERS_KEPT classes, those of the sample and so many random others are kept.
+    Of more than CENTERS_KEPT classes, those that the probes need and random others are kept (`kept_classes`).
     """
+    x = embed(job.backbone, images, job.device)
     sub, W, y, ids = job.objective.centers.sub, every_center(job.objective.centers).detach(), labels, None
     classes = len(W) // sub
     if classes > CENTERS_KEPT:
-        own = torch.from_numpy(np.unique(labels))
-        drawn = others(classes, CENTERS_KEPT - len(own), own, generator(job.config.seed, "centers kept"))
-        kept = torch.cat([own, drawn]).sort().values
+        rng = generator(job.config.seed, "centers kept")
+        kept = kept_classes(torch.from_numpy(x), torch.from_numpy(labels).long(), W, sub, rng)
         W = W.unflatten(0, (-1, sub)).index_select(0, kept.to(W.device)).flatten(0, 1)
         ids, y = kept.numpy(), np.searchsorted(kept.numpy(), labels)
     return Snapshot(
         job.step,
-        embed(job.backbone, images, job.device),
+        x,
         y,
         W.float().cpu().numpy(),
         job.objective.parameters_now() | {"lr": job.lr},

@@ -257,7 +257,7 @@ def look(run: Run, step: int, classes: int, config: Config) -> dict[str, Any]:
     seen = run.snapshot(step)
     cos = seen.cos
     r, groups = hardness(cos, seen.y), similarity(cos, seen.y)
-    angles = center_angles(seen.centers, expected_angle(classes, seen.W.shape[1]))
+    angles = center_angles(seen.centers, expected_angle(classes, seen.W.shape[1]), seen.complete)
     actual, ideal = boundaries_of(config.method, seen)
     return {
         "step": step,
