@@ -64,7 +64,9 @@ class ClassMeans(nn.Module):
 class TripletLoss(Objective):
     """The triplet loss of a batch of embeddings x (B, D) with labels y (B,); raises InputError as MarginSoftmax does.
 
-    per_sample is each anchor's mean over its triplets, 0 where it has none.
+    per_sample is each anchor's mean over its triplets, 0 where it has none. violating: the share of the triplets
+    (a, p, n) of the last training batch whose hinge is positive, which falls while the loss of mined triplets may not;
+    NaN for a batch without triplets, None before the first one.
     """
 
     FOLLOW: ClassVar[float] = 0.5  # step of the class means towards those of a batch
@@ -76,6 +78,7 @@ class TripletLoss(Objective):
         self.margin = margin
         self.centers = ClassMeans(classes, dim, seed)
         self.learned = nn.ParameterDict()
+        self.violating: Tensor | None = None
         self.register_buffer("state_seed", torch.tensor(seed))
         self.register_buffer("state_step", torch.zeros(()))
 
@@ -102,14 +105,15 @@ class TripletLoss(Objective):
 
     def _loss(self, x: Tensor, y: Tensor, advance: bool = False, again: bool = False) -> Loss:
         """L = mean over triplets of [d(a, p) - d(a, n) + alpha]_+      (FaceNet Eq. 3)"""
-        if advance:
-            self._advance(x, y)
         with torch.autocast(x.device.type, enabled=False):
             direction = unit(full(x))[0]
             d = (2 - 2 * direction @ direction.T).clamp_min(0)
             if self.margin.distance == "euclidean":
                 d = d.clamp_min(1e-12).sqrt()
-            anchor, hinge, counts = self._triplets(d, y)
+            if advance:
+                self._advance(x, y)
+            anchor, hinge, counts, violating = self._triplets(d, y)
+            self.violating = violating.detach() if advance else self.violating
             of_pair, n = (hinge * counts).sum(dim=1), counts.sum(dim=1)
             sums, numbers = (v.new_zeros(len(y)).index_add(0, anchor, v) for v in (of_pair, n))
             per_sample = sums / numbers.clamp_min(1)
@@ -122,8 +126,11 @@ class TripletLoss(Objective):
         self.centers.weight.copy_(moved_means(self.centers.weight, unit(full(x))[0], y, self.FOLLOW))
         self.state_step.add_(1)
 
-    def _triplets(self, d: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Anchors (P,) of the positive pairs, their hinges (P, n) with n negatives, and which of those count (P, n)."""
+    def _triplets(self, d: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Anchors (P,) of the positive pairs, their hinges (P, n) with n negatives, and which of those count (P, n).
+
+        Last the share of all triplets whose hinge is positive (of the hardest ones if those are mined).
+        """
         alpha, mining = self.margin.alpha, self.margin.mining
         same = y[:, None] == y
         positive = same & ~torch.eye(len(y), dtype=torch.bool, device=y.device)
@@ -134,13 +141,16 @@ class TripletLoss(Objective):
             nearest = d.masked_fill(same, torch.inf).amin(dim=1)
             counts = positive.any(dim=1) & ~same.all(dim=1)
             hinge = torch.where(counts, farthest - nearest + alpha, 0).clamp_min(0)
-            return torch.arange(len(y), device=y.device), hinge[:, None], counts[:, None]
+            violating = (hinge > 0).sum() / counts.sum()
+            return torch.arange(len(y), device=y.device), hinge[:, None], counts[:, None], violating
         anchor, other = positive.nonzero(as_tuple=True)
         near, far = d[anchor, other][:, None], d[anchor]
         hinge = near - far + alpha
-        counts = ~same[anchor] & (hinge > 0)
+        negative = ~same[anchor]
+        counts = negative & (hinge > 0)
+        violating = counts.sum() / negative.sum()
         if mining == "all":
-            return anchor, hinge, counts
+            return anchor, hinge, counts, violating
         if mining == "semi-hard":
             counts = counts & (far > near)
             order = far.detach()
@@ -149,4 +159,4 @@ class TripletLoss(Objective):
                 hinge.shape, generator=generator(int(self.state_seed), f"triplets {int(self.state_step)}")
             )
         chosen = order.to(d).masked_fill(~counts, torch.inf).argmin(dim=1, keepdim=True)
-        return anchor, hinge.gather(1, chosen), counts.any(dim=1, keepdim=True)
+        return anchor, hinge.gather(1, chosen), counts.any(dim=1, keepdim=True), violating

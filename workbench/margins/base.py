@@ -80,7 +80,7 @@ class Margin(Declared):
         return state
 
     def reads_centers(self, state: State) -> bool:
-        """Whether `observe` reads entries of W at this state. If not, sharded centers are not gathered, and W is NaN."""
+        """Whether `observe` reads entries of W at this state; if not, sharded centers are not gathered: W is NaN."""
         return type(self).observe is not Margin.observe
 
 

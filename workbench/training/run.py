@@ -169,7 +169,7 @@ def carry_on(
     sample = stratified(data.labels, SNAPSHOT_IMAGES, SNAPSHOT_LIMIT, job.config.seed)
     images, labels = data.images[sample], data.labels[sample]
     keep = snapshot_steps(job.config.steps, job.config.snapshots)
-    health = Health(job.objective, job.config.method)
+    health = Health(job.objective, job.config.method, data.labels, job.config.for_images(len(data.labels)).batch)
 
     def record(event: Event) -> None:
         run.add_event(event.to_json())

@@ -287,9 +287,12 @@ class LiveSession:
         margin = self.start.composed.margin_of(self.start.values)
         length = math.ceil((self.config.steps or RECIPES["small"].steps) * SMALL_WARM_UP)
         self._schedule = warm_up(margin, length) if self.config.warmed else ()
-        self._health = Health(self.job.objective, self.start.method)
+        self._watch_health(self.start.method)
         self._warm()
         self._keep(GOOD)
+
+    def _watch_health(self, method: str) -> None:
+        self._health = Health(self.job.objective, method, self.images.labels, self.config.batch)
 
     def _sound(self) -> None:
         if self.failure:
@@ -345,7 +348,7 @@ class LiveSession:
             events, note, self._feed = switching.applied(self.job, self._applied, wanted, self.images, self._feed)
             self._by_hand |= asked.keys()
             self._log("set", asked, events, note)
-            self._health = Health(self.job.objective, wanted.method)
+            self._watch_health(wanted.method)
             self._frames.stale = True
         self._applied = wanted
 
@@ -370,7 +373,7 @@ class LiveSession:
         with self._lock:
             self._applied = self._tuning = kept.tuning
             self._by_hand, self._worker.failure = kept.by_hand, None
-        self._health = Health(self.job.objective, kept.tuning.method)
+        self._watch_health(kept.tuning.method)
         self._frames.stale = True
 
     def _keep(self, name: str) -> None:
