@@ -166,6 +166,15 @@ def test_the_table_shows_the_results(page, tmp_path):
     assert "31.4° (0.548 rad)" in arcface  # (80° − 0.3 rad) / 2
 
 
+def test_a_far_that_the_pairs_cannot_carry_is_no_result(tmp_path):
+    """TAR at FAR 0.001 from 500 impostor pairs is TAR at FAR 0."""
+    run = fake_run(tmp_path / "few", Config(method="arcface", steps=120))
+    measure(run, np.random.default_rng(0), impostor=500)
+    said = text_of(write_report([run], tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "needs 1,000 pairs" in said
+    assert "needs 100 pairs" not in said
+
+
 @pytest.mark.parametrize("key", METHODS)
 def test_every_equation_is_well_formed_mathml(key):
     for line in METHODS[key].margin.latex:

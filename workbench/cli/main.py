@@ -185,13 +185,18 @@ def evaluate(
     """Measure a run on the identities it never saw."""
     limit_threads(threads)
     from workbench.core.record import Run
+    from workbench.evaluation.verification import pairs_needed
     from workbench.training.run import evaluate as measure
 
     with bar(run.name) as progress:
         results = measure(run, progress, typer.echo)
     for part in ("verification", "identification"):
         for name, value in results[part].items():
-            typer.echo(f"{name:14s} {value:10.4f}" if value < 100 else f"{name:14s} {value:10.0f}")
+            needed = pairs_needed(float(name[4:])) if name.startswith("tar@") else 0
+            if needed > results["verification"]["impostor"]:
+                typer.echo(f"{name:14s} needs {needed:,} impostor pairs")
+            else:
+                typer.echo(f"{name:14s} {value:10.4f}" if value < 100 else f"{name:14s} {value:10.0f}")
     if report:
         from workbench.reports import write_report
 

@@ -4,6 +4,7 @@ A pair is accepted when score >= threshold. Scores are finite numbers, larger fo
 The scores are sorted once and all metrics are cumulative sums in that order: a million pairs take about a second.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -92,6 +93,11 @@ def verify(
         genuine=genuine,
         impostor=len(same) - genuine,
     )
+
+
+def pairs_needed(far: float) -> int:
+    """The impostor pairs that a FAR above 0 and at most `far` needs: with fewer, TAR at that FAR is one at FAR 0."""
+    return math.ceil(1 / far - 1e-9)
 
 
 def pair_scores(embeddings: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:

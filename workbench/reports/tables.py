@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.core.angles import format_angles
 from workbench.core.parameters import Param
+from workbench.evaluation.verification import pairs_needed
 from workbench.reports.evidence import Evidence, Moment, end_of, hard_enough, value
 from workbench.training.config import Config
 from workbench.views.theme import Style
@@ -80,6 +81,15 @@ def results_table(found: Sequence[Evidence]) -> str:
     def seconds(s: float | None) -> str:
         return NOTHING if s is None else f"{s:.3f}"
 
+    def tar(far: float) -> list[str]:
+        impostors = [one.measured("verification", "impostor") for one in found]
+        few = [n is not None and n < pairs_needed(far) for n in impostors]
+        values = [
+            None if no else one.measured("verification", f"tar@{far:g}") for no, one in zip(few, found, strict=True)
+        ]
+        cells = best_marked(values, percent, largest=True)
+        return [f"needs {pairs_needed(far):,} pairs" if no else cell for no, cell in zip(few, cells, strict=True)]
+
     impostor = {one.measured("verification", "impostor") for one in found} - {None}
     pairs = [
         f"<small>{math.floor(far * min(impostor)):,}&nbsp;pairs</small>" if len(impostor) == 1 else "" for far in FARS
@@ -87,10 +97,7 @@ def results_table(found: Sequence[Evidence]) -> str:
     columns = {
         "Loss": [chip(one.look) for one in found],
         "EER": column("verification", "eer", largest=False),
-        **{
-            f"TAR at<br>FAR&nbsp;{far:g}{few}": column("verification", f"tar@{far:g}")
-            for far, few in zip(FARS, pairs, strict=True)
-        },
+        **{f"TAR at<br>FAR&nbsp;{far:g}{few}": tar(far) for far, few in zip(FARS, pairs, strict=True)},
         "Rank-1": column("identification", "rank-1"),
         "Boundary": [degrees(end_of(one).actual) for one in found],
         "r": [at_step(one, hard_enough(one), lambda m: m.hard.r) for one in found],
