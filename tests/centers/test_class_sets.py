@@ -29,7 +29,7 @@ from workbench.methods import build
 from workbench.mining.exact import compressed
 from workbench.mining.queue import HardNegativeQueue
 from workbench.training import checkpoint
-from workbench.training import fit as fitting
+from workbench.training import kept as kept_centers
 from workbench.training.config import Config
 from workbench.training.fit import Job, snapshot
 
@@ -461,7 +461,7 @@ def test_a_process_killed_leaves_its_checkpoint_and_nothing_ahead_of_it(tmp_path
     folder.mkdir()
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder), str(saved)],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
     )
@@ -580,7 +580,7 @@ def job_of(classes, **options):
 
 @pytest.mark.parametrize("method", ["arcface", "subcenter_arcface"])
 def test_a_snapshot_of_many_classes_keeps_those_of_its_sample_and_some_others(method, monkeypatch, tmp_path):
-    monkeypatch.setattr(fitting, "CENTERS_KEPT", 50)
+    monkeypatch.setattr(kept_centers, "CENTERS_KEPT", 50)
     job = job_of(3000)
     job.objective = build(method, 3000, 8)
     labels = np.array([2999, 7, 7, 1400, 0])
@@ -594,7 +594,7 @@ def test_a_snapshot_of_many_classes_keeps_those_of_its_sample_and_some_others(me
     run = Run.create(tmp_path / "run", {"config": {}}, {})
     run.add_snapshot(seen)
     assert np.array_equal(run.snapshot(0).ids, seen.ids)
-    monkeypatch.setattr(fitting, "CENTERS_KEPT", 3000)
+    monkeypatch.setattr(kept_centers, "CENTERS_KEPT", 3000)
     whole = snapshot(job, images, labels)
     assert whole.ids is None
     assert np.array_equal(whole.y, labels)

@@ -29,9 +29,9 @@ from workbench.core.record import Snapshot, Step
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.methods import METHODS, build
 from workbench.networks import backbone
+from workbench.training import kept
 from workbench.training.config import Config
 from workbench.training.events import Event
-from workbench.training.kept import CENTERS_KEPT, kept_classes
 from workbench.training.processes import shared_norms, sum_gradients
 
 # How far an image is changed, either way, when it is trained on:
@@ -325,16 +325,16 @@ def embed(
 def snapshot(job: Job, images: np.ndarray, labels: np.ndarray) -> Snapshot:
     """The sphere now: embeddings of a sample of the training images beside the centers, and every parameter.
 
-    Of more than CENTERS_KEPT classes, those that the probes need and random others are kept (`kept_classes`).
+    Of more than `kept.CENTERS_KEPT` classes, those that the probes need and random others are kept.
     """
     x = embed(job.backbone, images, job.device)
     sub, W, y, ids = job.objective.centers.sub, every_center(job.objective.centers).detach(), labels, None
     classes = len(W) // sub
-    if classes > CENTERS_KEPT:
+    if classes > kept.CENTERS_KEPT:
         rng = generator(job.config.seed, "centers kept")
-        kept = kept_classes(torch.from_numpy(x), torch.from_numpy(labels).long(), W, sub, rng)
-        W = W.unflatten(0, (-1, sub)).index_select(0, kept.to(W.device)).flatten(0, 1)
-        ids, y = kept.numpy(), np.searchsorted(kept.numpy(), labels)
+        chosen = kept.kept_classes(torch.from_numpy(x), torch.from_numpy(labels).long(), W, sub, rng)
+        W = W.unflatten(0, (-1, sub)).index_select(0, chosen.to(W.device)).flatten(0, 1)
+        ids, y = chosen.numpy(), np.searchsorted(chosen.numpy(), labels)
     return Snapshot(
         job.step,
         x,
