@@ -30,7 +30,7 @@ from workbench.methods import build
 from workbench.mining.exact import quantize
 from workbench.mining.queue import HardNegativeQueue
 from workbench.training import checkpoint
-from workbench.training import fit as fitting
+from workbench.training import kept as kept_centers
 from workbench.training.config import Config
 from workbench.training.fit import Job, snapshot
 
@@ -583,7 +583,7 @@ def job_of(classes, **options):
 
 @pytest.mark.parametrize("method", ["arcface", "subcenter_arcface"])
 def test_a_snapshot_of_many_classes_keeps_those_of_its_sample_and_some_others(method, monkeypatch, tmp_path):
-    monkeypatch.setattr(fitting, "CENTERS_KEPT", 50)
+    monkeypatch.setattr(kept_centers, "CENTERS_KEPT", 50)
     job = job_of(3000)
     job.objective = build(method, 3000, 8)
     labels = np.array([2999, 7, 7, 1400, 0])
@@ -597,7 +597,7 @@ def test_a_snapshot_of_many_classes_keeps_those_of_its_sample_and_some_others(me
     run = Run.create(tmp_path / "run", {"config": {}}, {})
     run.add_snapshot(seen)
     assert np.array_equal(run.snapshot(0).ids, seen.ids)
-    monkeypatch.setattr(fitting, "CENTERS_KEPT", 3000)
+    monkeypatch.setattr(kept_centers, "CENTERS_KEPT", 3000)
     whole = snapshot(job, images, labels)
     assert whole.ids is None
     assert np.array_equal(whole.y, labels)

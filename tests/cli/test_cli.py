@@ -22,7 +22,7 @@ def test_train_evaluate_and_refuse_to_overwrite(run, tmp_path):
     status, out, _ = run("train", "--method", "arcface", "--set", "m=0.2", "--set", "guard=mm", *small)
     assert status == 0
     assert f"workbench evaluate {path}" in out
-    assert Run.open(path).config["settings"] == {"m": 0.2, "guard": "mm", "grad": "exact", "s": 24.0}
+    assert Run.open(path).config["settings"] == {"m": 0.2, "guard": "mm", "grad": "exact", "clip": 1e-3, "s": 24.0}
     status, out, _ = run("evaluate", path, "--no-report")
     assert status == 0
     assert "eer" in out

@@ -272,12 +272,22 @@ def identify_loop(gallery, gallery_ids, probes, probe_ids, unknown, fpirs):
     alarms = sorted(max(best_scores(probe, gallery, gallery_ids).values()) for probe in unknown)
     dir = {}
     for fpir in fpirs:
-        position = (1 - fpir) * (len(alarms) - 1)
-        low = int(position)
-        high = min(low + 1, len(alarms) - 1)
-        t = alarms[low] + (position - low) * (alarms[high] - alarms[low])
+        # the lowest of all thresholds that so few of the unknown probes pass
+        t = min(t for t in (*alarms, -2.0) if sum(alarm > t for alarm in alarms) <= fpir * len(alarms))
         dir[fpir] = sum(rank == 1 and score > t for rank, score in zip(ranks, own, strict=True)) / len(ranks)
     return cmc, dir
+
+
+def test_no_unknown_probe_passes_where_the_target_fpir_allows_less_than_one():
+    """Ten unknown probes at FPIR 0.01: an interpolated quantile would let one of them pass, an FPIR of 0.1."""
+    gallery = np.eye(12)
+    unknown = gallery[[0]] + np.linspace(0, 1, 10)[:, None] * gallery[[11]]
+    probes = np.array([gallery[0] + 0.05 * gallery[1], gallery[0] + 1e-6 * gallery[1]])
+    for fpir, passing in ((0.01, 0), (0.1, 1), (0.19, 1), (0.2, 2), (0.3, 3)):
+        result = identify(gallery[:3], [0, 1, 2], probes, [0, 0], unknown, fpirs=(fpir,))
+        best = np.sort((unknown / np.linalg.norm(unknown, axis=1)[:, None])[:, 0])[::-1]
+        own = (probes / np.linalg.norm(probes, axis=1)[:, None])[:, 0]
+        assert result.dir[fpir] == np.mean(own > best[passing])
 
 
 @pytest.mark.parametrize("chunk", [20, 1 << 24])

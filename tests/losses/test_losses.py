@@ -64,6 +64,13 @@ def test_hard_mining_keeps_the_largest_losses_and_rounds_their_number_up(B, perc
     assert float(HardMining(keep=percent / 100)(losses)) == pytest.approx(expected, rel=1e-12)
 
 
+@given(st.integers(1, 200))
+def test_hard_mining_of_svx_rounds_down_and_keeps_one_sample_at_least(B):
+    losses = torch.arange(B, dtype=torch.float64)
+    expected = sum(range(B - max(1, 9 * B // 10), B)) / max(1, 9 * B // 10)
+    assert float(HardMining(keep=0.9, rounding="down")(losses)) == pytest.approx(expected, rel=1e-12)
+
+
 def test_hard_mining_gives_no_gradient_to_the_other_samples():
     obj, x, y = case("hm_softmax", keep=0.5, s=10)
     x.requires_grad_(True)
@@ -187,15 +194,16 @@ def triplets(B=10, D=4, C=4, seed=2):
 @pytest.mark.parametrize("distance", ["squared", "euclidean"])
 @pytest.mark.parametrize("mining", ["all", "hard", "semi-hard"])
 @pytest.mark.parametrize("alpha", [0.0, 0.2, 1.5])
-def test_triplet_equals_the_plain_loops_in_value_and_gradient(mining, distance, alpha):
+@pytest.mark.parametrize("pairs", ["ordered", "combinations"])
+def test_triplet_equals_the_plain_loops_in_value_and_gradient(mining, distance, alpha, pairs):
     for seed in range(4):
         x, y = triplets(seed=seed)
-        obj = build("triplet", 4, 4, mining=mining, distance=distance, alpha=alpha).double()
+        obj = build("triplet", 4, 4, mining=mining, distance=distance, alpha=alpha, pairs=pairs).double()
         x.requires_grad_(True)
         loss = obj.loss(x, y)
 
         def naive(v, y=y):
-            return reference.triplet(v, y.tolist(), alpha, mining, distance)
+            return reference.triplet(v, y.tolist(), alpha, mining, distance, pairs)
 
         assert float(loss.total.detach()) == pytest.approx(naive(numbers(x)), rel=1e-12)
         expected = reference.gradient(naive, numbers(x))
@@ -256,7 +264,8 @@ def test_random_triplets_violate_and_follow_seed_and_step():
     x, y = triplets(B=12)
     obj = build("triplet", 4, 4, preset="facexzoo", seed=1).double()
     again = build("triplet", 4, 4, preset="facexzoo", seed=1).double()
-    assert obj.parameters_now() == {"alpha": 2.5, "mining": "random", "distance": "squared"}
+    released = {"alpha": 2.5, "mining": "random", "distance": "squared", "pairs": "combinations"}
+    assert obj.parameters_now() == released
     values = []
     for _ in range(3):
         first = obj.loss(x, y)
@@ -270,7 +279,7 @@ def test_random_triplets_violate_and_follow_seed_and_step():
     d = 2 - 2 * unit @ unit.T
     hinges = [
         [h for n in range(12) if y[n] != y[a] and (h := float(d[a, p] - d[a, n]) + 2.5) > 0]
-        for a in range(12) for p in range(12) if a != p and y[a] == y[p]
+        for a in range(12) for p in range(a + 1, 12) if y[a] == y[p]
     ]  # fmt: skip
     hinges = [h for h in hinges if h]
     low, high = (sum(map(f, hinges)) / len(hinges) for f in (min, max))

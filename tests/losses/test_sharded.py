@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,15 @@ import pytest
 import torch
 from torch import nn
 
+from workbench.centers.full import FullCenters
 from workbench.centers.sharded import ShardedCenters
 from workbench.core.distributed import PartnerLost, all_gather, rank, shard_range
 from workbench.core.errors import InputError
+from workbench.core.geometry import ADDITIVE_GUARDS
 from workbench.core.record import Run
+from workbench.losses.margin_softmax import MarginSoftmax
+from workbench.margins import ArcFace
+from workbench.margins.base import Context
 from workbench.methods import METHODS, build
 from workbench.training import checkpoint
 from workbench.training.config import Config
@@ -31,8 +37,18 @@ from workbench.training.run import CHECKPOINT
 
 DRAWN = [key for key, method in METHODS.items() if method.has_logits]
 MASKED = [key for key in DRAWN if "mask" in METHODS[key].parameters()]
+CHOICES = [
+    (key, {field: value})
+    for key in DRAWN
+    for field, p in METHODS[key].parameters().items()
+    for value in p.choices
+    if value != METHODS[key].settings()[field]
+]
 CASES = [
     *((key, {}) for key in DRAWN),
+    *(case for case in CHOICES if case[0] != "mv_am" or case[1].get("guard", "easy") in ADDITIVE_GUARDS),
+    *(("recurricularface", {"coeffs": c, "E_rule": r}) for c in ("closed", "literal") for r in ("eq2", "measured")),
+    ("recurricularface", {"mask": "boundary", "E_rule": "measured"}),
     *((key, {"mask": mask, "topk": 5}) for key in MASKED for mask in ("topk", "soft")),
     ("npcface", {"mask": "topk", "topk": 200}),
     ("arcnegface", {"smoothing": 0.1}),
@@ -109,7 +125,36 @@ def heads():
                 yield f"{key} {settings} {compute}", *farthest(found, wanted | {"x": wanted["x"][mine]})
             logits = alone.margin_logits(x, y)[:, shard_range(C)]
             yield key, "logits", relative(shared.margin_logits(x[mine], y[mine]), logits)
+    yield from custom_margins()
     yield from norms()
+
+
+@dataclass(frozen=True)
+class Spread(ArcFace):
+    """A custom margin whose state is a sum over all centers: its `observe` reads W."""
+
+    def init(self, classes, dim, seed=0):
+        return {"spread": torch.zeros(()), "classes": torch.zeros(())}
+
+    def context(self, pos, norm, y, params, state):
+        return Context(m=0.1 + state["spread"].abs())
+
+    def T(self, c, ctx, rows):
+        return c - ctx.m
+
+    def observe(self, pos, norm, W, state):
+        return {"spread": W.sum() / W.numel(), "classes": torch.tensor(float(len(W)))}
+
+
+def custom_margins():
+    """A margin that is not the workbench's reads the centers of all classes too."""
+    alone = MarginSoftmax(Spread(), FullCenters(C, D)).double()
+    shared = MarginSoftmax(Spread(), ShardedCenters(C, D)).double()
+    x, y = batch(alone.centers.weight, 1, 0)
+    mine = shard_range(B)
+    wanted, found = taken(alone, x, y), taken(shared, x[mine], y[mine])
+    wanted |= {"weight": own_part(wanted["weight"], C), "x": wanted["x"][mine]}
+    yield "a custom margin", *farthest(found, wanted)
 
 
 def norms():

@@ -104,7 +104,9 @@ def test_guards_with_a_margin_drawn_below_zero(guard):
 def test_add_angle_with_every_guard_equals_math(c, m, guard):
     value = ArcFace(m=m, guard=guard).T(torch.tensor([[c]], dtype=torch.float64), None, None)
     if abs(math.acos(c) + m - math.pi) > 1e-7 and abs(c) > 1e-9 and abs(c - m) > 1e-9:  # at an edge both are right
-        assert float(value) == pytest.approx(reference.arcface([c], 0, {"m": m, "guard": guard})[0].real, abs=1e-7)
+        assert float(value) == pytest.approx(
+            reference.arcface([c], 0, {"m": m, "guard": guard, "clip": 1e-3})[0].real, abs=1e-7
+        )
 
 
 def poles(name, dtype, sign, B, settings):

@@ -238,7 +238,7 @@ def test_adaptiveface_learns_margins_inside_zero_and_one():
 def test_magface_warns_where_lambda_g_breaks_the_convexity_bound():
     bound = 64 * (0.35 / 100) * 110**2 * 10**2 / (110**2 - 10**2)
     assert bound == pytest.approx(22.59, abs=0.005)
-    for settings in ({"lam_g": 20}, {"preset": "facexzoo"}, {"preset": "magface_repo"}, {"lam_g": 22.5}):
+    for settings in ({"lam_g": 20}, {"preset": "facexzoo", "s": 64}, {"preset": "magface_repo"}, {"lam_g": 22.5}):
         with pytest.warns(UserWarning, match=r"lam_g = [\d.]+ is below 22\.59"):
             build("magface", 10, 4, **settings)
     with pytest.warns(UserWarning, match="22.59"):

@@ -7,6 +7,7 @@ import reference
 import torch
 from cases import build_quietly, case, numbers, parameter_id, view
 
+from workbench.core.errors import InputError
 from workbench.methods import METHODS, build
 
 A = [0.6, 0.5, 0.2, -0.1, 0.583095]
@@ -75,121 +76,260 @@ def test_golden_guards_of_peers_past_pi(name, settings, expected):
 
 # --- peers: their constructors' defaults, their shipped configurations, and where they differ in kind ---
 
-PEERS = {
-    "arcface": {
-        "paper": {"s": 64, "m": 0.5, "guard": "wrap", "grad": "exact"},
-        "insightface": {"s": 64, "m": 0.5, "guard": "wrap", "grad": "detached"},
-        "tface": {"s": 64, "m": 0.5, "guard": "mm", "grad": "exact"},
-        "evolve": {"guard": "mm"},
-        "oml": {"guard": "mm"},
-        "pml": {"s": 64, "m": math.radians(28.6), "guard": "mm"},
-        "facexzoo": {"s": 32, "m": 0.35, "guard": "plain"},
-        "adaface_repo": {"guard": "clip"},
-    },
-    "norm_softmax": {"pml": {"s": 20}},
-    "sphereface": {
-        "paper": {"m": 4, "lam_base": 1000, "lam_min": 5, "decay": 0.12, "power": 1, "by": "length"},
-        "evolve": {"m": 4, "lam_base": 1000, "lam_min": 5, "decay": 0.12, "power": 1, "by": "length"},
-        "svx": {"lam_base": 1000, "lam_min": 5, "decay": 1e-4, "power": 2, "by": "s"},
-        "pml": {"m": 4, "lam_base": 0, "lam_min": 0, "by": "length"},
-    },
-    "sphereface_r": {
-        "opensphere": {"m": 1.7, "s": 30, "grad": "detached"},
-        "opensphere_config": {"m": 1.7, "s": 64, "grad": "detached"},
-    },
-    "cosface": {
-        "paper": {"s": 64, "m": 0.35, "guard": "wrap"},
-        "am": {"s": 30, "m": 0.35},
-        "insightface": {"s": 64, "m": 0.40},
-        "tface": {"m": 0.40},
-        "facexzoo": {"s": 32, "m": 0.35},
-        "svx": {"guard": "easy"},
-        "evolve": {"s": 30},
-    },
-    "combined": {
-        "paper": {"m1": 1, "m2": 0.3, "m3": 0.2, "form": "full"},
-        "insightface": {"m1": 1, "m2": 0.5, "m3": 0, "form": "insightface"},
-        "insightface_config": {"m1": 1, "m2": 0, "m3": 0.4, "form": "insightface"},
-    },
-    "adaptiveface": {"facexzoo": {"s": 30, "lam": 70}, "facexzoo_config": {"s": 32, "lam": 70}},
-    "adacos": {"paper": {"rule": "dynamic"}},
-    "adacos_fixed": {"paper": {"rule": "fixed"}},
-    "mv_am": {
-        "svx": {"s": 32, "m": 0.35, "t": 1.2, "guard": "easy", "form": "adaptive"},
-        "facexzoo": {"s": 32, "m": 0.35, "t": 1.12, "guard": "gtm", "form": "adaptive"},
-    },
-    "mv_arc": {
-        "paper": {"m": 0.5, "t": 1.2, "guard": "wrap"},
-        "svx": {"s": 32, "m": 0.35, "t": 1.2, "guard": "easy"},
-        "facexzoo": {"m": 0.35, "t": 1.12, "guard": "easy"},
-    },
-    "arcnegface": {"arcnegface_repo": {"s": 64, "m": 0.5, "alpha": 1.2, "sigma": 2, "guard": "mm", "smoothing": 0}},
-    "curricularface": {
-        "paper": {"s": 64, "m": 0.5, "momentum": 0.01},
-        "curricularface_repo": {"momentum": 0.01, "guard": "mm"},
-        "tface": {"momentum": 0.1, "guard": "mm"},
-    },
-    "recurricularface": {
-        "paper": {"s": 64, "m": 0.5, "k": 1.1, "alpha": 0.4, "guard": "mm", "mask": "misclassified", "t_clip": True}
-        | {"t_rule": "ema", "momentum": 0.01, "product": "cosθ·I", "coeffs": "paper"},
-    },
-    "npcface": {
-        "paper": {"s": 64, "m0": 0.4, "m1": 0.2, "t": 1.1, "alpha": 0.25, "m_mask": 0.5, "guard": "wrap"},
-        "facexzoo": {"s": 64, "m0": 0.4, "m1": 0.2, "t": 1.1, "alpha": 0.2, "m_mask": 0.5, "guard": "easy"},
-        "facexzoo_config": {"s": 32, "alpha": 0.2, "m_mask": 0.35, "guard": "easy"},
-    },
-    "hm_softmax": {"svx": {"keep": 0.9}},
-    "focal_softmax": {
-        "paper": {"gamma": 2, "p": "sample"},
-        "svx": {"p": "sample"},
-        "evolve": {"p": "batch"},
-        "curricularface_repo": {"p": "batch"},
-    },
-    "center_loss": {"paper": {"lam": 0.003, "alpha": 0.5}},
-    "triplet": {
-        "paper": {"alpha": 0.2, "mining": "semi-hard", "distance": "squared"},
-        "pml": {"alpha": 0.05, "distance": "euclidean"},
-        "facexzoo": {"alpha": 2.5, "mining": "random", "distance": "squared"},
-    },
-    "uniformface": {"paper": {"lam_u": 1}},
-    "circle": {"facexzoo": {"s": 256, "m": 0.25}},
-    "magface": {
-        "paper": {"s": 64, "l_a": 10, "u_a": 110, "l_m": 0.45, "u_m": 0.8, "lam_g": 35},
-        "magface_repo": {"lam_g": 20, "guard": "easy"},
-        "magface_repo_config": {"lam_g": 35, "guard": "easy"},
-        "facexzoo": {"lam_g": 20, "guard": "plain"},
-    },
-    "adaface": {
-        "paper": {"s": 64, "m": 0.4, "h": 0.333, "momentum": 0.01},
-        "adaface_repo": {"m": 0.4, "h": 0.333, "momentum": 1.0, "guard": "clip"},
-        "adaface_repo_config": {"momentum": 0.01, "guard": "clip"},
-    },
-    "elasticface_arc": {
-        "paper": {"m": 0.5, "sigma": 0.05, "plus": "none", "guard": "wrap"},
-        "paper_plus": {"sigma": 0.0175, "plus": "matched"},
-        "elasticface_repo": {"sigma": 0.0125, "plus": "none"},
-        "elasticface_repo_config_plus": {"sigma": 0.0175, "plus": "repo"},
-    },
-    "elasticface_cos": {
-        "paper": {"m": 0.35, "sigma": 0.05},
-        "paper_plus": {"sigma": 0.02, "plus": "matched"},
-        "elasticface_repo_config_plus": {"sigma": 0.02, "plus": "repo"},
-    },
-    "subcenter_arcface": {"paper": {"K": 3, "m": 0.5, "s": 64}},
-    "uniface": {"paper": {"s": 64, "m": 0.4, "lam": 1}},
+# Every value of the preset `paper`, and of each other preset those that differ from it, read from METHODS.md and from
+# the released sources, never from the catalogue.
+EXACT = {"guard": "wrap", "grad": "exact"}
+ARC = {"s": 64, "m": 0.5} | EXACT
+SPHERE = {"by": "length", "s": 32, "m": 4, "lam_base": 1000, "lam_min": 5, "decay": 0.12, "power": 1}
+MV = {"s": 32, "t": 1.2, "form": "adaptive", "mask": "misclassified", "topk": 10} | EXACT
+ELASTIC = {"s": 64, "sigma": 0.05, "plus": "none"} | EXACT
+PML_M = math.radians(28.6)
+PRESETS = {
+    "softmax": ({}, {}),
+    "norm_softmax": ({"s": 20}, {"pml": {}}),
+    "sphereface": (
+        SPHERE,
+        {"evolve": {}, "svx": {"by": "s", "decay": 1e-4, "power": 2}, "pml": {"lam_base": 0, "lam_min": 0}},
+    ),
+    "sphereface_r": (
+        {"s": 30, "m": 1.7, "grad": "detached"},
+        {"exact": {"grad": "exact"}, "opensphere": {}, "opensphere_config": {"s": 64}},
+    ),
+    "cosface": (
+        {"s": 64, "m": 0.35} | EXACT,
+        {
+            "am": {"s": 30},
+            "insightface": {"m": 0.4},
+            "tface": {"m": 0.4},
+            "facexzoo": {"s": 32},
+            "svx": {"s": 32, "guard": "easy"},
+            "evolve": {},  # its CosFace: s 64, m 0.35
+            "evolve_am": {"s": 30},  # its Am_softmax
+        },
+    ),
+    "arcface": (
+        ARC | {"clip": 1e-3},
+        {
+            "insightface": {"grad": "detached"},
+            "tface": {"guard": "mm"},
+            "evolve": {"guard": "mm"},
+            "oml": {"guard": "mm"},
+            "pml": {"m": PML_M, "guard": "mm"},
+            "facexzoo": {"s": 32, "m": 0.35, "guard": "plain"},
+            "adaface_repo": {"guard": "clip", "clip": 1e-4},
+        },
+    ),
+    "combined": (
+        {"s": 64, "m1": 1, "m2": 0.3, "m3": 0.2, "form": "full", "grad": "exact"},
+        {
+            "paper_2": {"m1": 0.9, "m2": 0.4, "m3": 0.15},
+            "insightface": {"m2": 0.5, "m3": 0, "form": "insightface", "grad": "detached"},
+            "insightface_config": {"m2": 0, "m3": 0.4, "form": "insightface", "grad": "detached"},
+        },
+    ),
+    "adaptiveface": ({"s": 30, "lam": 70}, {"facexzoo": {}, "facexzoo_config": {"s": 32}}),
+    "adacos": ({"rule": "dynamic"}, {"facexzoo": {}}),
+    "adacos_fixed": ({"rule": "fixed"}, {}),
+    "mv_am": (
+        MV | {"m": 0.35, "positive": "am"},
+        {"fixed": {"form": "fixed"}, "svx": {"guard": "easy"}, "facexzoo": {"t": 1.12, "guard": "gtm"}},
+    ),
+    "mv_arc": (
+        MV | {"m": 0.5, "positive": "arc"},
+        {
+            "fixed": {"form": "fixed"},
+            "svx": {"m": 0.35, "guard": "easy"},
+            "facexzoo": {"m": 0.35, "t": 1.12, "guard": "easy"},
+        },
+    ),
+    "arcnegface": (
+        ARC | {"alpha": 1.2, "sigma": 2, "smoothing": 0},
+        {"arcnegface_repo": {"guard": "mm"}, "facexzoo": {"guard": "mm"}},
+    ),
+    "curricularface": (
+        ARC | {"momentum": 0.01, "mask": "misclassified", "topk": 10},
+        {
+            "curricularface_repo": {"guard": "mm"},
+            "facexzoo": {"guard": "mm"},
+            "tface": {"momentum": 0.1, "guard": "mm"},
+        },
+    ),
+    "recurricularface": (
+        ARC
+        | {"k": 1.1, "alpha": 0.4, "product": "cosθ·I", "mask": "misclassified", "topk": 10, "coeffs": "paper"}
+        | {"E": math.radians(80), "E_rule": "fixed", "t_rule": "ema", "momentum": 0.01, "t_steps": 1000}
+        | {"t_clip": True, "guard": "mm"},
+        {"closed": {"coeffs": "closed"}, "literal": {"coeffs": "literal"}, "unmasked": {"mask": "all"}},
+    ),
+    "npcface": (
+        {"s": 64, "m0": 0.4, "m1": 0.2, "t": 1.1, "alpha": 0.25, "m_mask": 0.5, "mask": "misclassified", "topk": 10}
+        | EXACT,
+        {
+            "facexzoo": {"alpha": 0.2, "guard": "easy"},
+            "facexzoo_config": {"alpha": 0.2, "guard": "easy", "s": 32, "m_mask": 0.35},
+        },
+    ),
+    "hm_softmax": ({"s": 32, "keep": 0.9, "rounding": "up"}, {"svx": {"rounding": "down"}}),
+    "focal_softmax": (
+        {"s": 32, "m": 0, "clip": 1e-3, "gamma": 2, "p": "sample"} | EXACT,
+        {
+            "svx": {},
+            "evolve": {"s": 64, "m": 0.5, "guard": "mm", "p": "batch"},  # of its ArcFace head's logits
+            "curricularface_repo": {"s": 64, "m": 0.5, "guard": "mm", "p": "batch"},
+        },
+    ),
+    "center_loss": ({"lam": 0.003, "alpha": 0.5}, {}),
+    "triplet": (
+        {"alpha": 0.2, "mining": "semi-hard", "distance": "squared", "pairs": "ordered"},
+        {
+            "pml": {"alpha": 0.05, "mining": "all", "distance": "euclidean"},
+            "facexzoo": {"alpha": 2.5, "mining": "random", "pairs": "combinations"},
+        },
+    ),
+    "uniformface": (SPHERE | {"lam_u": 1, "alpha": 0.5}, {}),
+    "circle": ({"s": 256, "m": 0.25}, {"facexzoo": {}}),
+    "magface": (
+        {"s": 64, "l_a": 10, "u_a": 110, "l_m": 0.45, "u_m": 0.8, "lam_g": 35} | EXACT,
+        {
+            "magface_repo": {"lam_g": 20, "guard": "easy"},
+            "magface_repo_config": {"guard": "easy"},
+            "facexzoo": {"s": 32, "lam_g": 20, "guard": "plain"},
+        },
+    ),
+    "adaface": (
+        {"s": 64, "m": 0.4, "h": 0.333, "momentum": 0.01, "clip": 1e-3} | EXACT,
+        {"adaface_repo": {"momentum": 1, "guard": "clip"}, "adaface_repo_config": {"guard": "clip"}},
+    ),
+    "elasticface_arc": (
+        ELASTIC | {"m": 0.5},
+        {
+            "paper_plus": {"sigma": 0.0175, "plus": "matched"},
+            "elasticface_repo": {"sigma": 0.0125},
+            "elasticface_repo_config": {},
+            "elasticface_repo_config_plus": {"sigma": 0.0175, "plus": "repo"},
+        },
+    ),
+    "elasticface_cos": (
+        ELASTIC | {"m": 0.35},
+        {
+            "paper_plus": {"sigma": 0.02, "plus": "matched"},
+            "elasticface_repo": {"sigma": 0.0125},
+            "elasticface_repo_config": {},
+            "elasticface_repo_config_plus": {"sigma": 0.02, "plus": "repo"},
+        },
+    ),
+    "subcenter_arcface": (ARC | {"clip": 1e-3, "K": 3}, {"pml": {"m": PML_M, "guard": "mm"}}),
+    "uniface": (
+        {"s": 64, "m": 0.4, "lam": 1, "exponents": "full"} | EXACT,
+        {"uniface_repo": {"exponents": "clipped"}},
+    ),
 }
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_presets_hold_what_papers_and_peers_have(name):
-    for preset, expected in PEERS.get(name, {}).items():
+def test_every_value_of_every_preset_is_that_of_the_paper_or_the_released_code(name):
+    paper, others = PRESETS[name]
+    for preset, differs in ({"paper": {}} | others).items():
         found = METHODS[name].settings(preset)
-        for key, value in expected.items():
-            assert found[key] == (pytest.approx(value) if isinstance(value, float) else value), (preset, key)
+        assert found.keys() == paper.keys(), preset
+        for key, value in (paper | differs).items():
+            assert found[key] == (pytest.approx(value, rel=1e-12) if isinstance(value, float) else value), (preset, key)
+    assert list(METHODS[name].presets) == ["paper", *others]
 
 
 def test_margins_of_pml_are_degrees_turned_into_radians():
     assert METHODS["arcface"].settings("pml")["m"] == pytest.approx(0.4992, abs=5e-5)
+
+
+# --- released heads, restated in torch from their sources: value and gradient by the embeddings ---
+
+
+def hot(cos, y):
+    return torch.nn.functional.one_hot(y, cos.shape[1]).to(cos)
+
+
+def insightface(cos, x, y):
+    """CombinedMarginLoss at m1 = 1, m3 = 0: arccos, + m2, cos under no_grad."""
+    with torch.no_grad():
+        lead = (cos.clamp(-1, 1).acos() + 0.5 * hot(cos, y)).cos() - cos
+    return torch.nn.functional.cross_entropy(64 * (cos + lead * hot(cos, y)), y)
+
+
+def adaface_arcface(cos, x, y):
+    cos = cos.clamp(-1 + 1e-4, 1 - 1e-4)
+    theta = (cos.acos() + 0.5 * hot(cos, y)).clamp(1e-4, math.pi - 1e-4)
+    return torch.nn.functional.cross_entropy(64 * theta.cos(), y)
+
+
+def adaface_repo(cos, x, y, t_alpha=1.0):
+    cos, norm = cos.clamp(-1 + 1e-3, 1 - 1e-3), x.norm(dim=1, keepdim=True).clamp(1e-3, 100).detach()
+    mean, std = norm.mean() * t_alpha + (1 - t_alpha) * 20, norm.std() * t_alpha + (1 - t_alpha) * 100
+    z = ((norm - mean) / (std + 1e-3) * 0.333).clamp(-1, 1)
+    theta = (cos.acos() - 0.4 * z * hot(cos, y)).clamp(1e-3, math.pi - 1e-3)
+    return torch.nn.functional.cross_entropy(64 * (theta.cos() - (0.4 + 0.4 * z) * hot(cos, y)), y)
+
+
+def adaface_script(cos, x, y):
+    return adaface_repo(cos, x, y, t_alpha=0.01)
+
+
+def uniface_repo(cos, x, y):
+    b = math.log(10 * cos.shape[1])
+    own = torch.log(1 + torch.exp(-(64 * (cos - 0.4) - b).clamp(-64, 64)))
+    other = torch.log(1 + torch.exp((64 * cos - b).clamp(-64, 64)))
+    return torch.where(hot(cos, y) > 0, own, other).sum(dim=1).mean()
+
+
+def svx_hard_mining(cos, x, y):
+    losses = torch.nn.functional.cross_entropy(32 * cos, y, reduction="none")
+    return losses[(-losses).argsort()[: int(0.9 * len(y))]].mean()
+
+
+def evolve_focal(cos, x, y):
+    m, guarded = 0.5, cos * math.cos(0.5) - (1 - cos**2).clamp_min(1e-30).sqrt() * math.sin(0.5)
+    guarded = torch.where(cos > math.cos(math.pi - m), guarded, cos - math.sin(math.pi - m) * m)
+    logp = torch.nn.functional.cross_entropy(64 * torch.where(hot(cos, y) > 0, guarded, cos), y)
+    return (1 - torch.exp(-logp)) ** 2 * logp
+
+
+RELEASED = [
+    ("combined", "insightface", insightface),
+    ("arcface", "adaface_repo", adaface_arcface),
+    ("adaface", "adaface_repo", adaface_repo),
+    ("adaface", "adaface_repo_config", adaface_script),
+    ("uniface", "uniface_repo", uniface_repo),
+    ("hm_softmax", "svx", svx_hard_mining),
+    ("focal_softmax", "evolve", evolve_focal),
+]
+
+
+@pytest.mark.parametrize("compute", ["dense", "streaming"])
+@pytest.mark.parametrize(("name", "preset", "head"), RELEASED, ids=lambda value: getattr(value, "__name__", value))
+def test_presets_equal_the_released_heads_in_value_and_gradient(name, preset, head, compute):
+    """Of samples from exactly on their center to exactly opposite, where the clamps act."""
+    C, D, B = 60, 8, 25
+    rng = torch.Generator().manual_seed(0)
+    W, y = torch.randn(C, D, generator=rng).double(), torch.randint(0, C, (B,), generator=rng)
+    x = torch.linspace(1, -1, B)[:, None] * W[y] + 0.3 * torch.randn(B, D, generator=rng).double()
+    x[0], x[1], x[-2], x[-1] = W[y[0]], 0.999 * W[y[1]], -W[y[-2]], -W[y[-1]]
+    x = x + 1e-4 * torch.randn(B, D, generator=rng).double()  # off the poles themselves: there acos has no slope
+    x = (5 + 60 * torch.rand(B, 1, generator=rng).double()) * torch.nn.functional.normalize(x)
+    obj = build(name, C, D, preset=preset, compute=compute).double()
+    with torch.no_grad():
+        obj.centers.weight.copy_(W)
+        for value in obj.learned.values():
+            value.fill_(math.log(10 * C))
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    total = obj.step(ours, y).total
+    wanted = head(torch.nn.functional.normalize(theirs) @ torch.nn.functional.normalize(W).T, theirs, y)
+    total.backward(), wanted.backward()
+    assert float(total.detach()) == pytest.approx(float(wanted.detach()), rel=1e-10)
+    assert float((ours.grad - theirs.grad).norm() / theirs.grad.norm()) < 1e-7
+
+
+def test_insightface_refuses_what_its_code_raises_for():
+    with pytest.raises(InputError, match=r"m1 = 1\.5, m3 = 0; form = 'insightface' needs m1 = 1 or m3 > 0"):
+        build("combined", 4, 3, preset="insightface", m1=1.5)
 
 
 # --- reductions ---

@@ -244,7 +244,7 @@ def test_the_ghost_is_what_was_before_one_control_began_to_move(panel):
 
 def test_presets_methods_and_reset(panel):
     panel.preset_list.value = "adaface_repo"
-    assert panel.result.margin == ArcFace(guard="clip")
+    assert panel.result.margin == ArcFace(guard="clip", clip=1e-4)
     panel.method_list.value = "curricularface"
     assert (panel.result.method.key, panel.result.preset) == ("curricularface", "paper")
     assert panel.preset_list.options == tuple(METHODS["curricularface"].presets)

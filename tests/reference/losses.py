@@ -63,9 +63,10 @@ def per_sample(name, rows, norms, y, p):
     for f, s, label in zip(logits_of(name, rows, norms, y, p), scales(name, norms, p), y, strict=True):
         z = [s * v for v in f]
         if name == "uniface":
-            b = p["b"]
-            others = sum(softplus(v - b) for j, v in enumerate(z) if j != label)
-            out.append(softplus(-(z[label] - b)) + p["lam"] * others)
+            top = s if p["exponents"] == "clipped" else math.inf  # the released code clamps them to +-s
+            e = [clip(v - p["b"], -top, top) for v in z]
+            others = sum(softplus(v) for j, v in enumerate(e) if j != label)
+            out.append(softplus(-e[label]) + p["lam"] * others)
             continue
         total = logsumexp(z)
         smoothing = p.get("smoothing", 0.0)
@@ -76,7 +77,7 @@ def per_sample(name, rows, norms, y, p):
 def weighted(name, losses, p):
     """The loss of the batch: the mean, the mean of the largest, or a focal mean of the samples' losses."""
     if name == "hm_softmax":
-        kept = math.ceil(p["keep"] * len(losses))
+        kept = (math.ceil if p["rounding"] == "up" else int)(p["keep"] * len(losses))
         return mean(sorted(losses, key=hold, reverse=True)[:kept])
     if name == "focal_softmax" and p.get("p", "sample") == "batch":  # face.evoLVe: p of the batch's mean loss
         return (1 - exp(-mean(losses))) ** p["gamma"] * mean(losses)
@@ -146,8 +147,11 @@ def adaface_statistics(norms, mu, sigma, momentum):
 # --- triplets ---
 
 
-def triplet(x, y, alpha, mining, distance="squared"):
-    """FaceNet Eq. 3: the mean over the mined triplets of [d(a, p) - d(a, n) + alpha]_+, d between unit vectors."""
+def triplet(x, y, alpha, mining, distance="squared", pairs="ordered"):
+    """FaceNet Eq. 3: the mean over the mined triplets of [d(a, p) - d(a, n) + alpha]_+, d between unit vectors.
+
+    pairs="combinations": FaceX-Zoo's itertools.combinations of a class's samples: the earlier one is the anchor.
+    """
     u = [unit(v) for v in x]
     n = range(len(u))
     d = [[squared_distance(u[a], u[b]) if a != b else 0.0 for b in n] for a in n]
@@ -155,7 +159,7 @@ def triplet(x, y, alpha, mining, distance="squared"):
         d = [[sqrt(d[a][b]) if a != b else 0.0 for b in n] for a in n]
     hinges = []
     for a in n:
-        positives = [d[a][k] for k in n if k != a and y[k] == y[a]]
+        positives = [d[a][k] for k in n if (k > a if pairs == "combinations" else k != a) and y[k] == y[a]]
         negatives = [d[a][k] for k in n if y[k] != y[a]]
         if mining == "hard" and positives and negatives:
             hinges.append(positive_part(max(positives, key=hold) - min(negatives, key=hold) + alpha))

@@ -9,7 +9,7 @@ import math
 from reference.numbers import acos, clip, cos, exp, hold, positive_part, sin
 
 
-def apply_guard(T, c, m, guard):
+def apply_guard(T, c, m, guard, width=1e-3):
     past = acos(c).real + m.real >= math.pi
     if guard == "mm":
         return c - m * sin(m) if past else T
@@ -20,14 +20,14 @@ def apply_guard(T, c, m, guard):
     if guard == "gtm":
         return T if c.real > m.real else c
     if guard == "clip":
-        return cos(clip(acos(c) + m, 1e-3, math.pi - 1e-3))
+        return cos(clip(acos(c) + m, width, math.pi - width))
     assert guard == "wrap", guard
     return T
 
 
 def target(T, c, m, p):
     """The target logit with guard, with its exact gradient or that of the cosine."""
-    T = apply_guard(T, c, m, p.get("guard", "wrap"))
+    T = apply_guard(T, c, m, p.get("guard", "wrap"), p.get("clip", 1e-3))
     return c + hold(T - c) if p.get("grad", "exact") == "detached" else T
 
 
@@ -52,6 +52,17 @@ def mixed(row, y, T, M, hard_form):
     return [T if j == y else (1 - M[j]) * c + M[j] * hard_form(c) for j, c in enumerate(row)]
 
 
+def clipped_columns(method):
+    """AdaFace's released heads, guard = clip: every cosine is held inside +-(1 - clip) before anything else."""
+
+    def clipped(row, y, p):
+        if p.get("guard") == "clip":
+            row = [clip(c, p["clip"] - 1, 1 - p["clip"]) for c in row]
+        return method(row, y, p)
+
+    return clipped
+
+
 def other_columns_unchanged(T):
     def method(row, y, p):
         return [T(c, y, p) if j == y else c for j, c in enumerate(row)]
@@ -69,6 +80,7 @@ def cosface(c, y, p):
     return target(c - p["m"], c, p["m"], p)
 
 
+@clipped_columns
 @other_columns_unchanged
 def arcface(c, y, p):
     return target(cos(acos(c) + p["m"]), c, p["m"], p)
@@ -93,8 +105,8 @@ def sphereface_r(c, y, p):
 @other_columns_unchanged
 def combined(c, y, p):
     if p["form"] == "insightface":  # its torch code: cos - m3 if m3 > 0, m1 and m2 are then not used
-        return c - p["m3"] if p["m3"] > 0 else cos(acos(c) + p["m2"])
-    return cos(p["m1"] * acos(c) + p["m2"]) - p["m3"]
+        return target(c - p["m3"] if p["m3"] > 0 else cos(acos(c) + p["m2"]), c, 0.0, p)
+    return target(cos(p["m1"] * acos(c) + p["m2"]) - p["m3"], c, 0.0, p)
 
 
 @other_columns_unchanged
@@ -109,6 +121,7 @@ def magface(c, y, p):
     return target(cos(acos(c) + m), c, m, p)
 
 
+@clipped_columns
 @other_columns_unchanged
 def adaface(c, y, p):
     norm = hold(clip(p["norm"], 1e-3, 100.0))
@@ -215,7 +228,7 @@ LOGITS = {
     "recurricularface": recurricularface,
     "npcface": npcface,
     "hm_softmax": norm_softmax,
-    "focal_softmax": norm_softmax,
+    "focal_softmax": arcface,
     "center_loss": norm_softmax,
     "uniformface": sphereface,
     "circle": circle,

@@ -1,9 +1,14 @@
 """Health: a normal first loss is called normal, a strange one strange; stuck losses and collapses are said, once."""
 
+import warnings
+
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from workbench.core.record import Run, Step
+from workbench.losses.scales import Length
 from workbench.methods import METHODS, build
 from workbench.training.config import Config
 from workbench.training.health import SETTLED, WINDOW, Health, expected_loss
@@ -68,6 +73,82 @@ def test_a_collapse_is_said_with_what_to_try():
     assert len(found) == 2
     assert f"Step {SETTLED}: the embeddings all point the same way" in found[1]
     assert "smaller lr" in found[1]
+
+
+# --- sick and healthy trainings of every method, on vectors: what is said after the first sentence ---
+
+C, D, BATCH, STEPS = 40, 16, 64, 260
+
+
+def trained(method, sick="", lr=0.1, dim=D, **settings):
+    """Every sentence about a training of a small network on noisy copies of C vectors."""
+    torch.manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
+    prototypes = torch.randn(C, 32, generator=rng)
+    net = nn.Sequential(nn.Linear(32, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, dim), nn.BatchNorm1d(dim))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        objective = build(method, C, dim, **settings)
+    optimizer = torch.optim.SGD([*net.parameters(), *objective.parameters()], lr=lr, momentum=0.9)
+    labels = np.zeros(9) if sick == "one class" else np.arange(C)
+    health, sentences = Health(objective, method, labels, BATCH), []
+    for k in range(STEPS):
+        y = torch.randint(0, C, (BATCH // 4,), generator=rng).repeat(4)
+        y = (
+            torch.zeros_like(y)
+            if sick == "one class"
+            else torch.randperm(C, generator=rng)
+            if sick == "one image"
+            else y
+        )
+        x = net(prototypes[y] + 0.3 * torch.randn(len(y), 32, generator=rng))
+        if sick == "random labels":
+            y = torch.randint(0, C, (len(y),), generator=rng)
+        if sick == "random embeddings":
+            x = torch.randn(len(y), dim, generator=rng) + 0 * x
+        if sick == "one point":
+            x = 1 + 1e-3 * x
+        loss = objective.step(x, y).total
+        optimizer.zero_grad(), loss.backward(), optimizer.step(), objective.apply_updates(lr)
+        x = x.detach()
+        alignment = nn.functional.normalize(x).mean(dim=0).norm()
+        sentence = health.watch(Step(k, float(loss.detach()), lr, 0.01, float(x.norm(dim=1).mean()), float(alignment)))
+        sentences += [sentence] if sentence else []
+    return sentences
+
+
+HEALTHY = [(method, {}) for method in METHODS] + [("triplet", {"preset": "pml"}), ("triplet", {"preset": "facexzoo"})]
+
+
+@pytest.mark.parametrize(("method", "settings"), HEALTHY, ids=str)
+def test_a_healthy_training_of_any_method_is_called_normal_and_nothing_else(method, settings):
+    s = {"s": 16} if "s" in METHODS[method].settings() and METHODS[method].scale is not Length else {}
+    (sentence,) = trained(method, **(s | settings))
+    assert "is normal" in sentence
+
+
+SICK = [
+    ("arcface", {"lr": 0.0}, "nothing is learned"),
+    ("triplet", {"lr": 0.0}, "nothing is learned"),
+    ("norm_softmax", {"sick": "random labels", "s": 16}, "equal cosines to all 40 classes have 3.69"),
+    ("softmax", {"sick": "random labels"}, "stood at 3.7"),
+    ("sphereface", {"sick": "random labels"}, "stood at 3.7"),
+    ("triplet", {"sick": "random labels"}, "has fallen since the start"),
+    ("arcface", {"sick": "random embeddings", "s": 16}, "nothing is learned"),
+    ("triplet", {"sick": "random embeddings"}, "has fallen since the start"),
+    ("triplet", {"sick": "one image"}, "there are no triplets"),
+    ("arcface", {"sick": "one class", "s": 16}, "All images are of one class"),
+    ("triplet", {"sick": "one class"}, "All images are of one class"),
+    ("arcface", {"sick": "one point", "s": 16}, "has collapsed"),
+    ("triplet", {"sick": "one point"}, "has collapsed"),
+    ("arcface", {"s": 64, "dim": 3}, "s = 64 is too sharp for D = 3"),
+    ("norm_softmax", {"s": 64, "dim": 3}, "s = 64 is too sharp for D = 3"),
+]
+
+
+@pytest.mark.parametrize(("method", "settings", "words"), SICK, ids=str)
+def test_a_sick_training_is_told(method, settings, words):
+    assert any(words in sentence for sentence in trained(method, **settings))
 
 
 def test_a_run_keeps_what_was_said(tmp_path):

@@ -16,7 +16,7 @@ from trainings import SHORT_STEPS, contents, cut_run, send_in_call, short
 from workbench.core.errors import InputError
 from workbench.core.locks import LOCK, lock_folder, lock_state, this_owner
 from workbench.core.record import Run, Step
-from workbench.training import checkpoint, fit, run
+from workbench.training import batches, checkpoint, fit, run
 from workbench.training.interrupts import Aborted, stop_requests
 from workbench.training.live.session import LiveSession
 from workbench.training.run import CHECKPOINT, resume, train
@@ -27,7 +27,7 @@ KINDS = {
     "sampled": {"centers": "sampled", "class_set": {"max_active": 5}},
 }
 TARGETS = {
-    "forward": (fit, "normalize"),
+    "forward": (batches, "normalize"),
     "backward": (torch.Tensor, "backward"),
     "optimizer": (torch.optim.SGD, "step"),
     "log": (Run, "add_step"),

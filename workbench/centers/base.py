@@ -74,6 +74,10 @@ class ClassSet(nn.Module):
     def dim(self) -> int:
         return self.weight.shape[1]
 
+    def weight_of_all_ranks(self, read: bool) -> Tensor:
+        """The weight (C sub, D) of the classes of all ranks, on every rank. NaN if it is sharded and not `read`."""
+        return self.weight
+
     def select(self, y: Tensor, again: bool = False) -> ActiveClasses:
         """The active classes of a batch with labels y (B,); no change of state. again: those of the last batch."""
         raise NotImplementedError

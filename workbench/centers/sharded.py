@@ -63,6 +63,11 @@ class ShardedCenters(ClassSet):
         """The number of classes over all ranks."""
         return self._classes
 
+    def weight_of_all_ranks(self, read: bool) -> Tensor:
+        if read or processes() == 1:
+            return all_gather(self.weight)
+        return self.weight.new_full((1, 1), torch.nan).expand(self.classes * self.sub, self.dim)
+
     def select(self, y: Tensor, again: bool = False) -> ActiveClasses:
         if processes() == 1:
             return self.local.select(y, again)

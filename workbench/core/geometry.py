@@ -16,7 +16,7 @@ GUARDS = ("wrap", "mm", "easy", "plain", "gtm", "clip")
 ADDITIVE_GUARDS = ("wrap", "easy", "gtm")  # valid for cos(theta) - m, which is monotonic in theta
 GRADS = ("exact", "detached")
 SAFE = (1e-15, 1e15)  # norms whose squares neither overflow nor underflow in float32
-CLIP = 1e-3  # rad: distance of the guard "clip" from 0 and pi (AdaFace's released code)
+CLIP = 1e-3  # distance that the guard "clip" keeps: angles from 0 and pi, in rad, and cosines from -1 and 1
 
 
 def full(x: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def psi(c: Tensor, m: float) -> Tensor:
     return (1 - 2 * (k % 2)) * m_theta.cos() - 2 * k
 
 
-def apply_guard(T: Tensor, c: Tensor, m: float | Tensor, guard: str) -> Tensor:
+def apply_guard(T: Tensor, c: Tensor, m: float | Tensor, guard: str, width: float = CLIP) -> Tensor:
     """Replace the target logit T where the margin m takes theta_y out of range; c = cos(theta_y).
 
     wrap   none: cos(theta + m) increases again for theta + m > pi (the papers' formula)
@@ -101,7 +101,7 @@ def apply_guard(T: Tensor, c: Tensor, m: float | Tensor, guard: str) -> Tensor:
     easy   c (no margin) for theta > pi/2 (NPCFace's and MV-softmax's code)
     plain  c (no margin) for theta + m > pi: a step up at pi (FaceX-Zoo's ArcFace)
     gtm    c (no margin) for c <= m (FaceX-Zoo's AM form of MV-softmax)
-    clip   theta + m clamped to [0.001, pi - 0.001] rad (AdaFace's code)
+    clip   theta + m clamped to [width, pi - width] rad (AdaFace's code, which also clips cosines: `clip_cosine`)
 
     With m < 0, theta + m does not exceed pi and "mm" and "plain" change nothing.
     """
@@ -118,8 +118,14 @@ def apply_guard(T: Tensor, c: Tensor, m: float | Tensor, guard: str) -> Tensor:
     if guard == "mm":
         return torch.where(inside, T, c - m * sin_m)
     theta = c.detach().clamp(-1, 1).acos()
-    T = torch.where(theta + m < CLIP, math.cos(CLIP), T)
-    return torch.where(theta + m > math.pi - CLIP, -math.cos(CLIP), T)
+    edge = cos_sin(width)[0]
+    T = torch.where(theta + m < width, edge, T)
+    return torch.where(theta + m > math.pi - width, -edge, T)
+
+
+def clip_cosine(c: Tensor, guard: str, width: float | Tensor) -> Tensor:
+    """c clamped to +-(1 - width), without gradient outside, for the guard "clip"; c for any other guard."""
+    return c.clamp(width - 1, 1 - width) if guard == "clip" else c
 
 
 def straight_through(T: Tensor, c: Tensor, grad: str) -> Tensor:

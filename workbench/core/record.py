@@ -51,7 +51,8 @@ class Snapshot:
     """State at a step: embeddings x (n, D) of a fixed sample, labels y (n,), centers W (C, D), parameters.
 
     With sub > 1, W is (C sub, D) with the sub-centers of a class in adjacent rows. With many classes a snapshot has a
-    part of them: ids (C,) are their class indices in ascending order and y positions in ids; ids is None for all.
+    part of them: ids (C,) are their class indices in ascending order and y positions in ids; ids is None for all. The
+    part includes the nearest of all classes to each embedding, and to each center of the sample's classes.
     """
 
     step: int
@@ -67,6 +68,11 @@ class Snapshot:
     def cos(self) -> np.ndarray:
         """Cosines (n, C) of the embeddings to the class centers, or to the nearest sub-center of each class."""
         return self._all_cosines().reshape(len(self.x), -1, self.sub).max(axis=2)
+
+    @property
+    def complete(self) -> np.ndarray | None:
+        """Positions of the classes whose nearest other class is in the snapshot, those of the sample; None: all."""
+        return None if self.ids is None else np.unique(self.y)
 
     @property
     def length(self) -> float:

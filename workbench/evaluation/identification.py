@@ -48,8 +48,8 @@ def identify(
 
     rank = 1 + the number of other identities with score >= the score of the correct one: ties count against the probe.
     CMC at k: fraction of probes with rank <= k; 1 for k above the number of identities.
-    DIR at FPIR: fraction of probes with rank 1 and score > t, t the linear (1 - FPIR) quantile of the unknown probes'
-    best scores.
+    DIR at FPIR: fraction of probes with rank 1 and score > t, t the lowest best score of an unknown probe such that at
+    most the fraction FPIR of the unknown probes has a best score > t; none for fewer than 1 / FPIR unknown probes.
 
     Raises InputError for a probe identity outside the gallery, a zero or non-finite row, mismatched shapes, a rank
     below 1, and an FPIR outside (0, 1).
@@ -79,7 +79,7 @@ def identify(
         _check_dimensions("unknown", unknown, gallery)
         best = np.concatenate([scores.max(axis=1) for _, scores in _identity_scores(unknown, gallery, starts)])
         for fpir in fpirs:
-            t = np.quantile(best.astype(np.float64), 1.0 - fpir)
+            t = np.sort(best)[-1 - int(fpir * len(best) + 1e-9)]
             dir[fpir] = float(np.mean((rank == 1) & (own > t)))
     return Identification(rank={k: float(cmc[min(k, len(cmc)) - 1]) for k in ranks}, cmc=cmc, dir=dir)
 

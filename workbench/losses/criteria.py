@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from workbench.core.parameters import Declared, param
+from workbench.losses.tiles import exponent
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ class BinaryCrossEntropy(CrossEntropy):
     """Pulls target logits above one learned threshold and pushes all others below it      (UniFace, Zhou et al., Eq. 8)
 
     L = log(1 + e^{-(sT - b)}) + lambda sum_{j != y} log(1 + e^{sN_j - b});  b is learned, initially ln(10 C).
+
+    Follows / differs: the released code clamps both exponents to [-s, s], without gradient outside
+    (exponents="clipped").
     """
 
     name: ClassVar[str] = "bce"
@@ -58,12 +62,17 @@ class BinaryCrossEntropy(CrossEntropy):
         r"L = \log(1 + e^{-(sT - b)}) + \lambda \sum_{j \ne y} \log(1 + e^{sN_j - b}),\quad b \;\mathrm{learned}",
     )
     lam: float = param(1.0, "λ", "weight of the negatives", low=0.0, high=100.0)
+    exponents: str = param(
+        "full", "exponents", "exponents as they are, or clamped to [-s, s]", choices=("full", "clipped")
+    )
 
     def learned_parameters(self, classes: int) -> dict[str, Tensor]:
         return {"b": torch.tensor(math.log(10 * classes))}
 
     def __call__(self, rows: Any, params: dict[str, Tensor]) -> Tensor:
-        return -logsigmoid(rows.s * rows.T - params["b"]) + self.lam * rows.softplus_sum(params["b"])
+        clipped = self.exponents == "clipped"
+        margin = exponent(rows.T, rows.s, params["b"], clipped)
+        return -logsigmoid(margin) + self.lam * rows.softplus_sum(params["b"], clipped)
 
 
 @dataclass(frozen=True)
@@ -77,15 +86,21 @@ class Mean(Declared):
 
 @dataclass(frozen=True)
 class HardMining(Mean):
-    """The mean over the ceil(keep B) samples with the largest losses (OHEM; HM-softmax)."""
+    """The mean over the ceil(keep B) samples with the largest losses (OHEM; HM-softmax).
+
+    Follows / differs: SV-X rounds keep B down (rounding="down"), to one sample at least.
+    """
 
     latex: ClassVar[tuple[str, ...]] = (
         r"L = \mathrm{mean\ of\ the}\; \lceil \mathrm{keep}\cdot B\rceil \;\mathrm{largest}\; L_i",
     )
     keep: float = param(0.9, "keep", "share of the batch that is kept", low=0.01, high=1.0)
+    rounding: str = param("up", "rounding", "rounding of the number of samples kept", choices=("up", "down"))
 
     def __call__(self, per_sample: Tensor) -> Tensor:
-        return per_sample.topk(math.ceil(self.keep * len(per_sample) - 1e-9)).values.mean()
+        share = self.keep * len(per_sample)
+        kept = math.ceil(share - 1e-9) if self.rounding == "up" else max(1, math.floor(share + 1e-9))
+        return per_sample.topk(kept).values.mean()
 
 
 @dataclass(frozen=True)

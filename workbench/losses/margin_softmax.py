@@ -171,7 +171,8 @@ class MarginSoftmax(Objective):
         x, y, norm, state = full(batch.x), batch.y, batch.norm, self._state()
         with torch.autocast(x.device.type, enabled=False):
             rows = self._rows(batch, state, self.scale.value(norm, state))
-            new = self.margin.observe(rows.pos, norm, self.centers.weight, state)
+            W = self.centers.weight_of_all_ranks(self.margin.reads_centers(state))
+            new = self.margin.observe(rows.pos, norm, W, state)
             new = new | self.scale.observe(rows.pos, rows, state)
             for term in self.terms:
                 new = new | term.observe(x, y, state)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from workbench.losses.tiles import exponent
 from workbench.margins.base import Context, Margin, State
 from workbench.margins.source import evaluate, formula_error
 
@@ -105,9 +106,9 @@ class DenseRows:
         """sum_{j != y} N(cos_j)."""
         return self.with_target(self.N, 0).sum(dim=1, keepdim=True)
 
-    def softplus_sum(self, b: float | Tensor) -> Tensor:
-        """sum_{j != y} log(1 + exp(s N(cos_j) - b))."""
-        return self.with_target(-logsigmoid(b - self.s * self.N), 0).sum(dim=1, keepdim=True)
+    def softplus_sum(self, b: float | Tensor, clipped: bool = False) -> Tensor:
+        """sum_{j != y} log(1 + exp(s N(cos_j) - b)); clipped: exponents clamped to [-s, s]."""
+        return self.with_target(-logsigmoid(-exponent(self.N, self.s, b, clipped)), 0).sum(dim=1, keepdim=True)
 
     def topk_threshold(self, K: int) -> Tensor:
         """A threshold that only the K largest non-target cosines exceed: the next one, or -inf."""

@@ -31,8 +31,8 @@ class OverRanks:
     def N_sum(self) -> Tensor:
         return all_reduce_sum(super().N_sum)
 
-    def softplus_sum(self, b: Tensor) -> Tensor:
-        return all_reduce_sum(super().softplus_sum(b))
+    def softplus_sum(self, b: Tensor, clipped: bool = False) -> Tensor:
+        return all_reduce_sum(super().softplus_sum(b, clipped))
 
     @cached_property
     def hard_weight(self) -> Tensor:

@@ -182,8 +182,8 @@ class StreamingRows:
         """sum_{j != y} N(cos_j)."""
         return self._sums[2]
 
-    def softplus_sum(self, b: Tensor) -> Tensor:
-        """sum_{j != y} log(1 + exp(s N(cos_j) - b)), with b the parameter of the criterion."""
+    def softplus_sum(self, b: Tensor, clipped: bool = False) -> Tensor:
+        """sum_{j != y} log(1 + exp(s N(cos_j) - b)), with b and the clipping of the criterion."""
         return self._sums[3]
 
     @property
@@ -235,7 +235,8 @@ class TiledSums(torch.autograd.Function):
         tiling, k = ctx.tiling, ctx.tiling.similarity.rows
         compute = evaluator(slopes, tiling.margin, ctx.margin_ctx, x, tiling.classes)
         g_sum = g_sum if "N_sum" in ctx.wanted else None
-        constants = s.detach(), None if b is None else b.detach(), lse.detach(), g_lse, g_sum, g_soft, s.requires_grad
+        flags = s.requires_grad, "clipped" in ctx.wanted
+        constants = s.detach(), None if b is None else b.detach(), lse.detach(), g_lse, g_sum, g_soft, *flags
         dx, dW = torch.zeros_like(full(x)), torch.empty_like(W)
         d_bias = None if bias is None else torch.empty_like(bias)
         ds, db = torch.zeros_like(lse), torch.zeros_like(lse)
@@ -299,7 +300,12 @@ class StatisticsProbe:
         if name not in STATISTICS:
             raise AttributeError(f"rows have no statistic '{name}'; they have {', '.join(STATISTICS)}")
         self.names.add(name)
-        return (lambda b: torch.zeros(1, 1)) if name == "softplus_sum" else torch.zeros(1, 1)
+        return self.softplus if name == "softplus_sum" else torch.zeros(1, 1)
+
+    def softplus(self, b: Tensor, clipped: bool = False) -> Tensor:
+        """Records also whether the exponents are clipped."""
+        self.names |= {"clipped"} if clipped else set()
+        return torch.zeros(1, 1)
 
 
 @lru_cache(maxsize=64)

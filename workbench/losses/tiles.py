@@ -27,7 +27,8 @@ def sums(
     """Log-sum-exp (B, 1) of s N over a tile's classes, and the other sums (B, 1) in `wanted` by name.
 
     The cosines are products (B, n) times scale (n,) if a scale is given; column (B, 1): the target's column in this
-    tile, out of range if it is in another one. "softplus" is computed if b is given.
+    tile, out of range if it is in another one. "softplus" is computed if b is given; "clipped": with its exponents
+    clamped to [-s, s].
     """
     cos = products if scale is None else products * scale
     N = evaluate(margin, "N", cos, ctx)
@@ -36,7 +37,9 @@ def sums(
     if "N_sum" in wanted:
         result["N"] = without_target(N.clone(), column, 0).sum(dim=1, keepdim=True)
     if b is not None:
-        result["softplus"] = -logsigmoid(b - sN).sum(dim=1, keepdim=True)
+        result["softplus"] = without_target(-logsigmoid(-exponent(N, s, b, "clipped" in wanted)), column, 0).sum(
+            dim=1, keepdim=True
+        )
     if "hard_mean" in wanted or "hard_weight" in wanted:
         M = without_target(evaluate(margin, "hard", cos, ctx).to(cos.dtype), column, 0)
         result["weight"] = M.sum(dim=1, keepdim=True)
@@ -57,6 +60,7 @@ def slopes(
     g_sum: Tensor | None,
     g_soft: Tensor,
     s_requires_grad: bool,
+    clipped: bool = False,
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
     """dL/dproducts (B, n); radial (n,) if a scale is given, ds (B, 1) if s requires grad, db (B, 1) if b is given.
 
@@ -69,7 +73,8 @@ def slopes(
     dL_dsN = g_lse * (sN - lse).exp()
     ds = db = radial = None
     if b is not None:
-        through_b = without_target(g_soft * (sN - b).sigmoid(), column, 0)
+        through_b = g_soft * exponent(N, s, b, clipped).sigmoid()
+        through_b = without_target(torch.where((sN - b).abs() > s, 0, through_b) if clipped else through_b, column, 0)
         dL_dsN, db = dL_dsN + through_b, -through_b.sum(dim=1, keepdim=True)
     if s_requires_grad:
         ds = without_target(dL_dsN * N, column, 0).sum(dim=1, keepdim=True)
@@ -78,6 +83,12 @@ def slopes(
     if scale is not None:
         radial, result = (result * cos).sum(dim=0), result * scale
     return result, radial, ds, db
+
+
+def exponent(N: Tensor, s: float | Tensor, b: float | Tensor, clipped: bool) -> Tensor:
+    """s N - b, clamped to [-s, s] if `clipped` (UniFace's released code)."""
+    result = s * N - b
+    return result.clamp(-s, s) if clipped else result
 
 
 def vjp_of_N(margin: Margin, ctx: Context, cos: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:

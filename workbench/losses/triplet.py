@@ -29,14 +29,20 @@ class Triplet(Declared):
     semi-hard  for each pair (a, p), the nearest negative with d(a, p) < d(a, n) < d(a, p) + alpha, if any
     random     for each pair (a, p), a random negative whose hinge is positive (FaceX-Zoo's code)
 
+    pairs (a, p): both samples of a pair are anchors ("ordered"), or only the first in the batch ("combinations")
+
     Gradient: the choice of triplets is a constant. Reduces to: no other method.
-    Follows / differs: FaceNet uses squared distances; PML's default is the distance itself.
+    Follows / differs: FaceNet uses squared distances; PML's default is the distance itself. FaceX-Zoo takes each pair
+    once (pairs="combinations").
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"L = \mathrm{mean}\,[\,d(a, p) - d(a, n) + \alpha\,]_+",)
     alpha: float = param(0.2, "α", "margin, in units of d", low=0.0, high=4.0)
     mining: str = param("semi-hard", "mining", "selection of triplets", choices=("all", "hard", "semi-hard", "random"))
     distance: str = param("squared", "d", "squared or plain Euclidean distance", choices=("squared", "euclidean"))
+    pairs: str = param(
+        "ordered", "pairs", "anchors of a pair: both samples, or the first", choices=("ordered", "combinations")
+    )
 
 
 class ClassMeans(nn.Module):
@@ -53,7 +59,9 @@ class ClassMeans(nn.Module):
 class TripletLoss(Objective):
     """The triplet loss of a batch of embeddings x (B, D) with labels y (B,). Raises InputError as Objective does.
 
-    per_sample: for each anchor the mean over its triplets, 0 without triplets.
+    per_sample: for each anchor the mean over its triplets, 0 without triplets. violating: the share of the triplets
+    (a, p, n) of the last training batch whose hinge is positive, which falls even where the loss of mined triplets does
+    not; NaN for a batch without triplets, None before the first one.
     """
 
     RATE: ClassVar[float] = 0.5  # step of the class means towards those of a batch
@@ -65,6 +73,7 @@ class TripletLoss(Objective):
         self.margin = margin
         self.centers = ClassMeans(classes, dim, seed)
         self.learned = nn.ParameterDict()
+        self.violating: Tensor | None = None
         self.register_buffer("state_seed", torch.tensor(seed))
         self.register_buffer("state_step", torch.zeros(()))
 
@@ -90,15 +99,16 @@ class TripletLoss(Objective):
 
     def _loss(self, batch: tuple[Tensor, Tensor], advance: bool = False) -> Loss:
         """L = mean over triplets of [d(a, p) - d(a, n) + alpha]_+      (FaceNet Eq. 3)"""
-        if advance:
-            self._observe(batch)
         x, y = batch
         with torch.autocast(x.device.type, enabled=False):
             direction = unit(full(x))[0]
             d = (2 - 2 * direction @ direction.T).clamp_min(0)
             if self.margin.distance == "euclidean":
                 d = d.clamp_min(1e-12).sqrt()
-            anchor, hinge, counts = self._triplets(d, y)
+            if advance:
+                self._observe(batch)
+            anchor, hinge, counts, violating = self._triplets(d, y)
+            self.violating = violating.detach() if advance else self.violating
             of_pair, n = (hinge * counts).sum(dim=1), counts.sum(dim=1)
             sums, numbers = (v.new_zeros(len(y)).index_add(0, anchor, v) for v in (of_pair, n))
             per_sample = sums / numbers.clamp_min(1)
@@ -112,23 +122,31 @@ class TripletLoss(Objective):
         self.centers.weight.copy_(update_means(self.centers.weight, unit(full(x))[0], y, self.RATE))
         self.state_step.add_(1)
 
-    def _triplets(self, d: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Anchors (P,) of the positive pairs, their hinges (P, n) with n negatives, and which hinges count (P, n)."""
+    def _triplets(self, d: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Anchors (P,) of the positive pairs, their hinges (P, n) with n negatives, and which hinges count (P, n).
+
+        The last tensor is the share of all triplets whose hinge is positive; with mining="hard", of the hardest ones.
+        """
         alpha, mining = self.margin.alpha, self.margin.mining
         same = y[:, None] == y
         positive = same & ~torch.eye(len(y), dtype=torch.bool, device=y.device)
+        if self.margin.pairs == "combinations":
+            positive = positive.triu()
         if mining == "hard":
             farthest = d.masked_fill(~positive, -torch.inf).amax(dim=1)
             nearest = d.masked_fill(same, torch.inf).amin(dim=1)
             counts = positive.any(dim=1) & ~same.all(dim=1)
             hinge = torch.where(counts, farthest - nearest + alpha, 0).clamp_min(0)
-            return torch.arange(len(y), device=y.device), hinge[:, None], counts[:, None]
+            violating = (hinge > 0).sum() / counts.sum()
+            return torch.arange(len(y), device=y.device), hinge[:, None], counts[:, None], violating
         anchor, other = positive.nonzero(as_tuple=True)
         near, far = d[anchor, other][:, None], d[anchor]
         hinge = near - far + alpha
-        counts = ~same[anchor] & (hinge > 0)
+        negative = ~same[anchor]
+        counts = negative & (hinge > 0)
+        violating = counts.sum() / negative.sum()
         if mining == "all":
-            return anchor, hinge, counts
+            return anchor, hinge, counts, violating
         if mining == "semi-hard":
             counts = counts & (far > near)
             order = far.detach()
@@ -137,4 +155,4 @@ class TripletLoss(Objective):
                 hinge.shape, generator=generator(int(self.state_seed), f"triplets {int(self.state_step)}")
             )
         chosen = order.to(d).masked_fill(~counts, torch.inf).argmin(dim=1, keepdim=True)
-        return anchor, hinge.gather(1, chosen), counts.any(dim=1, keepdim=True)
+        return anchor, hinge.gather(1, chosen), counts.any(dim=1, keepdim=True), violating

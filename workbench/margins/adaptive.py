@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from workbench.core.errors import InputError
-from workbench.core.geometry import ADDITIVE_GUARDS
+from workbench.core.geometry import ADDITIVE_GUARDS, clip_cosine
 from workbench.core.parameters import Param, param
 from workbench.core.random import generator
 from workbench.margins.base import Context, Margin, State
-from workbench.margins.positive import additive, angular, grad_param, guard_param
+from workbench.margins.positive import additive, angular, clip_param, grad_param, guard_param
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class MagFace(Margin):
     Follows / differs: paper silent on the guard (wrap); the authors' code drops the margin past 90 degrees
     (guard="easy"), FaceX-Zoo past pi (plain). The loss is convex in a only if lambda_g >= s k u_a^2 l_a^2 /
     (u_a^2 - l_a^2), with k the slope of m(a): 22.59 at the defaults and s = 64. A warning is given below that bound
-    (FaceX-Zoo: 20).
+    (the authors' trainer: 20).
     """
 
     latex: ClassVar[tuple[str, ...]] = (
@@ -127,8 +127,8 @@ class AdaFace(Margin):
     Gradient: z is a constant; T is differentiated exactly.
     Reduces to: CosFace(m) at h = 0; NormSoftmax at m = 0.
     Follows / differs: momentum 0.01 as in the paper (class default of the released code: 1, no moving average). Paper
-    silent on the guard (wrap); the code clips the angle (clip). A batch of one sample has no standard deviation:
-    sigma is unchanged (the code gives NaN).
+    silent on the guard (wrap); the code (guard="clip") clamps every cosine to +-(1 - clip) and the target angle to
+    [clip, pi - clip]. A batch of one sample has no standard deviation: sigma is unchanged (the code gives NaN).
     """
 
     latex: ClassVar[tuple[str, ...]] = (
@@ -146,6 +146,7 @@ class AdaFace(Margin):
     momentum: float = param(0.01, "momentum", "weight of the new batch in μ and σ", low=0.0, high=1.0)
     guard: str = guard_param("wrap", ("wrap", "clip"))
     grad: str = grad_param()
+    clip: float = clip_param()
 
     def init(self, classes: int, dim: int, seed: int = 0) -> State:
         return {"mu": torch.tensor(20.0), "sigma": torch.tensor(100.0)}
@@ -154,14 +155,21 @@ class AdaFace(Margin):
         length = norm.detach().clamp(self.EPS, 100)
         return Context(z=((length - state["mu"]) / (state["sigma"] + self.EPS) * self.h).clamp(-1, 1))
 
+    def N(self, c: Tensor, ctx: Context) -> Tensor:
+        return clip_cosine(c, self.guard, self.clip)
+
     def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
-        return angular(c, -self.m * ctx.z, self.guard, self.grad) - (self.m + self.m * ctx.z)
+        c = clip_cosine(c, self.guard, self.clip)
+        return angular(c, -self.m * ctx.z, self.guard, self.grad, self.clip) - (self.m + self.m * ctx.z)
 
     def observe(self, pos: Tensor, norm: Tensor, W: Tensor, state: State) -> State:
         length = norm.clamp(self.EPS, 100)
         std = length.std() if len(length) > 1 else state["sigma"]
         new = {"mu": length.mean(), "sigma": std}
         return {name: (1 - self.momentum) * state[name] + self.momentum * new[name] for name in new}
+
+    def reads_centers(self, state: State) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -191,6 +199,9 @@ class Elastic(Margin):
 
     def observe(self, pos: Tensor, norm: Tensor, W: Tensor, state: State) -> State:
         return {"seed": state["seed"], "step": state["step"] + 1}
+
+    def reads_centers(self, state: State) -> bool:
+        return False
 
 
 def plus_param() -> Any:

@@ -79,6 +79,10 @@ class Margin(Declared):
         """The state after a batch with pos (B, 1), norm (B, 1) and centers W (C, D), as new tensors."""
         return state
 
+    def reads_centers(self, state: State) -> bool:
+        """Whether `observe` reads entries of W in this state. If not, sharded centers are not gathered and W is NaN."""
+        return type(self).observe is not Margin.observe
+
 
 def mask_param(*more: str) -> Any:
     """The field `mask`: the definition of a hard negative (NPCFace: 'any off-the-shelf definition')."""

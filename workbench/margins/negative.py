@@ -188,6 +188,9 @@ class CurricularFace(HardSet):
     def observe(self, pos: Tensor, norm: Tensor, W: Tensor, state: State) -> State:
         return {"t": (1 - self.momentum) * state["t"] + self.momentum * pos.mean()}
 
+    def reads_centers(self, state: State) -> bool:
+        return False
+
 
 @dataclass(frozen=True)
 class ReCurricularFace(HardSet):
@@ -281,6 +284,9 @@ class ReCurricularFace(HardSet):
             t = t.clamp(0, 1)
         if self.E_rule == "eq2":
             E = torch.tensor(expected_angle(*W.shape))
-        elif self.E_rule == "measured" and step % self.MEASURE_EVERY == 0:
+        elif self.reads_centers(state):
             E = nearest_center_angles(W).mean()
         return {"t": t, "E": E, "step": step + 1}
+
+    def reads_centers(self, state: State) -> bool:
+        return self.E_rule == "measured" and bool(state["step"] % self.MEASURE_EVERY == 0)

@@ -8,7 +8,19 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from workbench.core.geometry import ADDITIVE_GUARDS, GRADS, GUARDS, add_angle, angle, apply_guard, psi, straight_through
+from workbench.core.errors import InputError
+from workbench.core.geometry import (
+    ADDITIVE_GUARDS,
+    CLIP,
+    GRADS,
+    GUARDS,
+    add_angle,
+    angle,
+    apply_guard,
+    clip_cosine,
+    psi,
+    straight_through,
+)
 from workbench.core.parameters import Param, param
 from workbench.margins.base import Context, Margin, State
 
@@ -23,9 +35,14 @@ def grad_param(default: str = "exact") -> Any:
     return param(default, "grad", "gradient of T: exact, or that of cos θ_y", choices=GRADS)
 
 
-def angular(c: Tensor, m: float | Tensor, guard: str, grad: str) -> Tensor:
+def clip_param() -> Any:
+    """The field `clip`: the width of guard="clip", 1e-3 or 1e-4 in the released heads of AdaFace."""
+    return param(CLIP, "clip", "distance of cosines and angles from their limits (guard = clip)", low=0.0, high=0.1)
+
+
+def angular(c: Tensor, m: float | Tensor, guard: str, grad: str, width: float = CLIP) -> Tensor:
     """cos(theta_y + m) for the target cosine c (B, 1), with a guard and the selected gradient."""
-    return straight_through(apply_guard(add_angle(c, m), c, m, guard), c, grad)
+    return straight_through(apply_guard(add_angle(c, m), c, m, guard, width), c, grad)
 
 
 def additive(c: Tensor, m: float, guard: str, grad: str) -> Tensor:
@@ -88,15 +105,20 @@ class ArcFace(Margin):
     Gradient: exact; with grad="detached" (insightface) the gradient of T is that of cos(theta_y).
     Reduces to: NormSoftmax at m = 0.
     Follows / differs: the paper has no guard (wrap); released codes have mm, plain or clip, see the presets.
+    AdaFace's code (guard="clip") clamps every cosine to +-(1 - clip), and theta_y + m to [clip, pi - clip].
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"T = \cos(\theta_y + m)", r"N = \cos\theta_j")
     m: float = param(0.5, "m", "margin added to the target angle", unit="rad", low=0.0, high=1.5, neutral=0.0)
     guard: str = guard_param()
     grad: str = grad_param()
+    clip: float = clip_param()
+
+    def N(self, c: Tensor, ctx: Context) -> Tensor:
+        return clip_cosine(c, self.guard, self.clip)
 
     def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
-        return angular(c, self.m, self.guard, self.grad)
+        return angular(clip_cosine(c, self.guard, self.clip), self.m, self.guard, self.grad, self.clip)
 
 
 @dataclass(frozen=True)
@@ -105,10 +127,10 @@ class CombinedMargin(Margin):
 
     T = cos(m1 theta_y + m2) - m3,  N = cos(theta_j)      (ArcFace Eq. 4)
 
-    Gradient: nothing is detached.
+    Gradient: exact; with grad="detached" (insightface) the gradient of T is that of cos(theta_y).
     Reduces to: ArcFace(m2) at m1 = 1, m3 = 0; CosFace(m3) at m1 = 1, m2 = 0; NormSoftmax at (1, 0, 0).
     Follows / differs: no guard in the paper. insightface's code (form="insightface") is CosFace(m3) if m3 > 0, for any
-    m1 and m2, else ArcFace(m2), for any m1.
+    m1 and m2; with m3 = 0 it is ArcFace(m2) with a detached gradient, and raises an error unless m1 = 1.
     """
 
     latex: ClassVar[tuple[str, ...]] = (r"T = \cos(m_1\theta_y + m_2) - m_3", r"N = \cos\theta_j")
@@ -116,11 +138,19 @@ class CombinedMargin(Margin):
     m2: float = param(0.3, "m₂", "margin added to the target angle", unit="rad", low=0.0, high=1.5, neutral=0.0)
     m3: float = param(0.2, "m₃", "margin subtracted from the cosine", low=0.0, high=1.0, neutral=0.0)
     form: str = param("full", "form", "formula of the paper, or of insightface", choices=("full", "insightface"))
+    grad: str = grad_param()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.form == "insightface" and self.m3 == 0 and self.m1 != 1:
+            raise InputError(f"CombinedMargin: m1 = {self.m1:g}, m3 = 0; form = 'insightface' needs m1 = 1 or m3 > 0")
 
     def T(self, c: Tensor, ctx: Context, rows: Any) -> Tensor:
         if self.form == "insightface":
-            return c - self.m3 if self.m3 > 0 else add_angle(c, self.m2)
-        return (self.m1 * angle(c) + self.m2).cos() - self.m3
+            T = c - self.m3 if self.m3 > 0 else add_angle(c, self.m2)
+        else:
+            T = (self.m1 * angle(c) + self.m2).cos() - self.m3
+        return straight_through(T, c, self.grad)
 
 
 @dataclass(frozen=True)
@@ -168,6 +198,9 @@ class SphereFace(Margin):
     def observe(self, pos: Tensor, norm: Tensor, W: Tensor, state: State) -> State:
         step = state["step"] + 1
         return {"lam": self.lambda_at(step), "step": step}
+
+    def reads_centers(self, state: State) -> bool:
+        return False
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ PEERS = {
 
 def preset_source(preset: str) -> str:
     """The source of a preset's values: a paper, a released code's constructor defaults or its shipped configuration."""
-    peer = preset.removesuffix("_plus").removesuffix("_config")
+    peer = preset.removesuffix("_plus").removesuffix("_config").removesuffix("_am")
     if peer not in PEERS:
         return "a variant of the paper"
     return PEERS[peer] + (", its shipped configuration" if preset.removesuffix("_plus").endswith("_config") else "")

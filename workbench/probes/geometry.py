@@ -12,8 +12,8 @@ from workbench.core.errors import InputError
 class CenterAngles:
     """Angles between class centers, in rad.
 
-    nearest (C,): angle of each center to its nearest other center; mean, minimum: of these; expected: the prediction of
-    ReCurricularFace Eq. 2 for C centers in D dimensions, nan if not given.
+    nearest (C,): angle of each selected center to its nearest other center; mean, minimum: of these;
+    expected: the prediction of ReCurricularFace Eq. 2 for C centers in D dimensions, nan if not given.
     """
 
     nearest: np.ndarray
@@ -25,8 +25,10 @@ class CenterAngles:
         return {"mean": self.mean, "minimum": self.minimum, "expected": self.expected}
 
 
-def center_angles(W: np.ndarray, expected: float = float("nan")) -> CenterAngles:
+def center_angles(W: np.ndarray, expected: float = float("nan"), of: np.ndarray | None = None) -> CenterAngles:
     """Angle in rad of each class center of W (C, D), normalized here, to its nearest other center.
+
+    of (n,): the classes whose angles are computed, such as `Snapshot.complete`; None: all.
 
     expected: the angle in rad of `workbench.core.geometry.expected_angle`, stored in the result. Raises InputError for
     fewer than two centers and for a zero or non-finite center.
@@ -34,11 +36,12 @@ def center_angles(W: np.ndarray, expected: float = float("nan")) -> CenterAngles
     W = unit_rows(W, "W")
     if len(W) < 2:
         raise InputError("W has one row; a nearest other center needs at least two")
-    nearest = np.empty(len(W))
-    for rows in chunks(len(W), max(W.shape)):
-        cos = W[rows] @ W.T
-        cos[np.arange(len(cos)), np.arange(rows.start, rows.stop)] = -np.inf
-        a, b = W[rows].astype(np.float64), W[cos.argmax(axis=1)].astype(np.float64)
+    of = np.arange(len(W)) if of is None else of
+    nearest = np.empty(len(of))
+    for rows in chunks(len(of), max(W.shape)):
+        cos = W[of[rows]] @ W.T
+        cos[np.arange(len(cos)), of[rows]] = -np.inf
+        a, b = W[of[rows]].astype(np.float64), W[cos.argmax(axis=1)].astype(np.float64)
         # Accurate also for nearly parallel and nearly opposite centers, unlike arccos.
         nearest[rows] = 2.0 * np.arctan2(np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1))
     return CenterAngles(nearest, float(nearest.mean()), float(nearest.min()), float(expected))

@@ -152,7 +152,7 @@ def measure_snapshot(run: Run, step: int) -> Moment:
         snapshot.length,
         snapshot.parameters,
         *boundaries_of(key, snapshot),
-        center_angles(snapshot.centers).mean,
+        center_angles(snapshot.centers, of=snapshot.complete).mean,
         len(snapshot.centers),
     )
 

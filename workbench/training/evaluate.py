@@ -75,7 +75,7 @@ def probe_snapshot(run: Run, step: int, classes: int, config: Config) -> dict[st
     """
     seen = run.snapshot(step)
     cos = seen.cos
-    angles = center_angles(seen.centers, expected_angle(classes, seen.W.shape[1]))
+    angles = center_angles(seen.centers, expected_angle(classes, seen.W.shape[1]), seen.complete)
     actual, ideal = boundaries_of(config.method, seen)
     return {
         "step": step,

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workbench.centers.bank import sample_others
 from workbench.centers.sharded import gather_centers
 from workbench.core.device import float32_default, resolve_device
 from workbench.core.distributed import all_gather, processes, shard_range
@@ -31,12 +30,11 @@ from workbench.core.record import Snapshot, Step
 from workbench.losses.margin_softmax import MarginSoftmax
 from workbench.methods import METHODS, build
 from workbench.networks import backbone
+from workbench.training import kept
 from workbench.training.batches import Feed, LoaderFeed, normalize, to_device
 from workbench.training.config import Config
 from workbench.training.events import Event
 from workbench.training.processes import share_batch_norm, sum_gradients
-
-CENTERS_KEPT = 20_000  # classes whose centers a snapshot keeps; more only where its sample has more
 
 
 class TrainingFault(RuntimeError):
@@ -244,20 +242,20 @@ def embed_images(
 def snapshot(job: Job, images: np.ndarray, labels: np.ndarray) -> Snapshot:
     """Embeddings of a sample of the training images, the class centers, and every parameter of the loss.
 
-    images (n, S, S, 3) uint8, labels (n,). With more than CENTERS_KEPT classes, the centers of the sample's classes and
-    of randomly chosen others are kept.
+    images (n, S, S, 3) uint8, labels (n,). With more than `kept.CENTERS_KEPT` classes, the centers that the probes
+    need and those of randomly chosen classes are kept.
     """
+    x = embed_images(job.backbone, images, job.device)
     sub, W, y, ids = job.objective.centers.sub, gather_centers(job.objective.centers).detach(), labels, None
     classes = len(W) // sub
-    if classes > CENTERS_KEPT:
-        own = torch.from_numpy(np.unique(labels))
-        random = sample_others(classes, CENTERS_KEPT - len(own), own, generator(job.config.seed, "centers kept"))
-        chosen = torch.cat([own, random]).sort().values
+    if classes > kept.CENTERS_KEPT:
+        rng = generator(job.config.seed, "centers kept")
+        chosen = kept.kept_classes(torch.from_numpy(x), torch.from_numpy(labels).long(), W, sub, rng)
         W = W.unflatten(0, (-1, sub)).index_select(0, chosen.to(W.device)).flatten(0, 1)
         ids, y = chosen.numpy(), np.searchsorted(chosen.numpy(), labels)
     return Snapshot(
         job.step,
-        embed_images(job.backbone, images, job.device),
+        x,
         y,
         W.float().cpu().numpy(),
         job.objective.parameters_now() | {"lr": job.lr},

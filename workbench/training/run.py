@@ -156,7 +156,7 @@ def run_training(
     sample = stratified_sample(data.labels, SNAPSHOT_LIMIT, SNAPSHOT_IMAGES, job.config.seed)
     images, labels = data.images[sample], data.labels[sample]
     snapshots = snapshot_steps(job.config.steps, job.config.snapshots)
-    health = Health(job.objective, job.config.method)
+    health = Health(job.objective, job.config.method, data.labels, job.config.for_images(len(data.labels)).batch)
 
     def record(event: Event) -> None:
         run.add_event(event.to_json())

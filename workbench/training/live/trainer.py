@@ -45,7 +45,7 @@ class Trainer:
         self.notes: list[str] = []
         self.steps_per_second = 0.0
         self._feed = make_feed(self.job, tuning, images)
-        self._health = Health(self.job.objective, tuning.method)
+        self._health = self._make_health(tuning.method)
 
     def warm(self) -> dict[str, Any]:
         """Apply the warm-up's changes that are due before the next step, and return them."""
@@ -87,9 +87,12 @@ class Trainer:
         self.warm_up.by_hand = checkpoint.by_hand
         self._use(checkpoint.tuning)
 
+    def _make_health(self, method: str) -> Health:
+        return Health(self.job.objective, method, self.images.labels, self.config.batch)
+
     def _use(self, tuning: Tuning) -> None:
         """Make a tuning, which the job has already, the present one."""
         if tuning.composed.images_per_class != self.tuning.composed.images_per_class:
             self._feed = make_feed(self.job, tuning, self.images)
         self.tuning = tuning
-        self._health = Health(self.job.objective, tuning.method)
+        self._health = self._make_health(tuning.method)
