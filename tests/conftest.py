@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: one t
 import hypothesis
 import pytest
 from browsing import JupyterServer, Notebooks, find_chromium, launch_chromium, run_jupyterlab
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell that runs the tests in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, and no deadline, because the computer may be busy.
 hypothesis.settings.register_profile("workbench", deadline=None, derandomize=True)

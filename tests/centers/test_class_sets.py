@@ -74,14 +74,14 @@ def trained(made, steps, start=0, lr=0.1):
 
 def trained_in_full(name, steps, similarity, nesterov=False, lr=0.1, **parameters):
     made = objective(FullCenters(C, D, 1, similarity).double(), name, **parameters)
-    optimiser = torch.optim.SGD(made.centers.parameters(), lr=lr, nesterov=nesterov, **SGD)
+    optimizer = torch.optim.SGD(made.centers.parameters(), lr=lr, nesterov=nesterov, **SGD)
     seen = []
     for step in range(steps):
         x, y = batch(step)
         loss = made.step(x.requires_grad_(), y).total
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         made.apply_updates(lr)
         seen += [loss.detach(), x.grad]
     return seen, made.centers.weight.detach(), made.centers.bias
@@ -302,7 +302,7 @@ def families(**options):
 
 
 def test_queues_fill_with_the_classes_that_are_near():
-    """Fed by batches of which each meets a fifth of the classes, the queues come to hold the exact neighbours."""
+    """Fed by batches of which each meets a fifth of the classes, the queues come to hold the exact neighbors."""
     centers = families()
     made = objective(centers, "cosface", s=16)
     for step in range(300):
@@ -533,7 +533,7 @@ def test_steps_too_small_for_fp16_still_move_an_fp16_bank():
 
 
 def test_renormalised_rows_have_length_1():
-    centers = sampled(renormalise=True, rate=0.3)
+    centers = sampled(renormalize=True, rate=0.3)
     trained(objective(centers), 1)
     length = centers.weight.norm(dim=1)
     assert int(((length - 1).abs() < 1e-12).sum()) == centers.max_active

@@ -15,15 +15,15 @@ from workbench.methods import METHODS, build
 def trained(obj, batches):
     """The objective after SGD on what it owns, one step a batch; the losses on the way."""
     owned = [p for p in obj.parameters() if p.requires_grad]
-    optimiser = torch.optim.SGD(owned, lr=0.01, momentum=0.9) if owned else None
+    optimizer = torch.optim.SGD(owned, lr=0.01, momentum=0.9) if owned else None
     losses = []
     for x, y in batches:
         loss = obj.step(x, y).total
         losses.append(loss.detach())
-        if optimiser and loss.requires_grad:
-            optimiser.zero_grad()
+        if optimizer and loss.requires_grad:
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             obj.apply_updates(0.1)
     return losses
 
@@ -115,14 +115,14 @@ def test_training_on_easy_clusters_lowers_the_loss(name):
     x = torch.randn(24, 8, generator=g)
     x = (lengths * x / x.norm(dim=1, keepdim=True)).requires_grad_(True)
     owned = [p for p in obj.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam([{"params": [x], "lr": 0.05 * lengths}, {"params": owned, "lr": 0.05}])
+    optimizer = torch.optim.Adam([{"params": [x], "lr": 0.05 * lengths}, {"params": owned, "lr": 0.05}])
     losses = []
     for _ in range(40):
         loss = obj.step(x, y)
         losses.append(float((loss.total - loss.terms.get("penalty", 0)).detach()))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.total.backward()
-        optimiser.step()
+        optimizer.step()
         obj.apply_updates(0.1)
     assert all(math.isfinite(value) for value in losses)
     assert losses[-1] < 0.5 * losses[0]

@@ -123,13 +123,13 @@ def test_invalid_input_is_an_error_with_the_value():
 def test_large_networks_learn_a_batch(name):
     net = backbone(name, 16, 8, width=NARROW)
     images, y = noise(12, 3, 16, 16), torch.arange(12) % 3
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
     losses = []
     for _ in range(8):
         loss = nn.functional.cross_entropy(net(images), y)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
 

@@ -239,7 +239,7 @@ def test_the_ghost_is_what_was_before_one_control_began_to_move(panel):
     panel.set(m=0.6)
     panel.set(m=0.7)
     assert panel.ghost.margin.m == 0.6
-    assert trace(shown(panel), "before").line.color == theme.GREY
+    assert trace(shown(panel), "before").line.color == theme.GRAY
 
 
 def test_presets_methods_and_reset(panel):

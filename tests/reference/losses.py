@@ -1,6 +1,6 @@
 """From embeddings x and centers W (lists of lists) to the loss of a batch, term by term; the state between batches.
 
-p holds parameters and state as in margins.py, what the optimiser owns, `class_m` (AdaptiveFace, one a class), `bias`
+p holds parameters and state as in margins.py, what the optimizer owns, `class_m` (AdaptiveFace, one a class), `bias`
 (softmax, one a class) and `b` (UniFace), and `eps` (ElasticFace's draw, one a sample). Complex numbers pass through.
 """
 

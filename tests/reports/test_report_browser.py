@@ -42,7 +42,7 @@ def drawn(page, scheme):
     page.wait_for_selector(f"html[data-drawn='{scheme}']")
 
 
-def colours(page):
+def colors(page):
     """Red, green, blue of the page's background and ink, of its quiet text, and of the text in the first figure."""
     places = (("body", "backgroundColor"), ("body", "color"), ("figcaption", "color"), (".plot .xtick text", "fill"))
     style = "([selector, name]) => getComputedStyle(document.querySelector(selector))[name]"
@@ -50,10 +50,10 @@ def colours(page):
 
 
 def contrast(one, other):
-    """Contrast ratio of two colours, as WCAG 2 defines it."""
+    """Contrast ratio of two colors, as WCAG 2 defines it."""
 
-    def luminance(colour):
-        parts = [v / 255 for v in colour]
+    def luminance(color):
+        parts = [v / 255 for v in color]
         linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -70,35 +70,35 @@ def test_every_figure_is_drawn_and_every_text_readable(opened, scheme):
     )
     assert len(plots) == 17
     assert all(svgs and traces and shapes for svgs, traces, shapes in plots), plots
-    background, *inks = colours(page)
+    background, *inks = colors(page)
     assert (sum(background) < 200) == (scheme == "dark")
     assert all(contrast(background, ink) >= 4.5 for ink in inks)
 
 
 def test_the_look_is_changed_by_keyboard_and_stays(opened):
     page = opened("light")
-    before = colours(page)
+    before = colors(page)
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Dark theme"
     page.keyboard.press("Enter")
     drawn(page, "dark")
-    after = colours(page)
+    after = colors(page)
     assert all(one != other for one, other in zip(before, after, strict=True))
     assert page.evaluate("document.activeElement.textContent") == "Light theme"
     page.emulate_media(color_scheme="dark")
     page.emulate_media(color_scheme="light")  # the system's change does not undo the reader's choice
-    assert colours(page) == after
+    assert colors(page) == after
     page.keyboard.press("Space")
     drawn(page, "light")
-    assert colours(page) == before
+    assert colors(page) == before
 
 
 def test_the_look_follows_the_system_until_it_is_chosen(opened):
     page = opened("light")
     page.emulate_media(color_scheme="dark")
     drawn(page, "dark")
-    assert sum(colours(page)[0]) < 200
+    assert sum(colors(page)[0]) < 200
 
 
 def test_a_phone_scrolls_tables_not_the_page(opened):
@@ -116,7 +116,7 @@ def test_paper_is_white_even_from_the_dark_look(opened):
     page.emulate_media(media="print", color_scheme="dark")
     drawn(page, "light")
     assert page.evaluate("[...document.querySelectorAll('.main-svg')].every(s => s.clientWidth <= 640)")
-    background, ink, *_ = colours(page)
+    background, ink, *_ = colors(page)
     assert background == (255, 255, 255)
     assert contrast(background, ink) >= 4.5
     assert not page.is_visible("nav")

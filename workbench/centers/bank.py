@@ -31,7 +31,7 @@ class Bank(nn.Module):
     """Rows (C, ...) and, with momentum, their velocities, both initially zero; arithmetic in float32 at least.
 
     v <- momentum v + (gradient + weight_decay row);  row <- row - lr v  (nesterov: - lr (gradient + momentum v)),
-    as torch.optim.SGD; then rows are normalized if options.renormalise. Rows in fp16 are rounded stochastically: with
+    as torch.optim.SGD; then rows are normalized if options.renormalize. Rows in fp16 are rounded stochastically: with
     rounding to nearest, steps smaller than half an ulp would have no effect.
 
     host: rows stay in CPU memory when the module is moved to a device. With options.folder they are memory-mapped from
@@ -65,7 +65,7 @@ class Bank(nn.Module):
     @torch.no_grad()
     def write(self, ids: Tensor, rows: Tensor, rng: torch.Generator) -> None:
         """Replace the rows of classes ids (n,) by rows (n, ...)."""
-        rows = unit(rows)[0] if self.options.renormalise else rows
+        rows = unit(rows)[0] if self.options.renormalize else rows
         rows = round_to_fp16(rows, rng) if self.rows.dtype == torch.float16 else rows.to(self.rows.dtype)
         self.rows.index_copy_(0, ids.to(self.rows.device), rows.to(self.rows.device))
 

@@ -56,7 +56,7 @@ class RowOptions(ClassSetOptions):
     momentum: float = option(0.9, "momentum of the rows", low=0, high=1)
     weight_decay: float = option(5e-4, "weight decay of the rows", low=0)
     nesterov: bool = option(False, "Nesterov momentum", choices=SWITCH)
-    renormalise: bool = option(False, "normalize rows to unit length after each update", choices=SWITCH)
+    renormalize: bool = option(False, "normalize rows to unit length after each update", choices=SWITCH)
     precision: str = option("fp32", "storage type of the rows", choices=PRECISIONS)
     folder: str | os.PathLike | None = None  # rows are memory-mapped from a scratch file in this folder
 

@@ -50,7 +50,7 @@ class SampledCenters(ClassSet):
         self.similarity, self.seed = similarity, seed
         self.bank = Bank((classes, similarity.rows, dim), o, self.HOST)
         fill_centers(self.bank.rows, seed)
-        self.biases = Bank((classes,), replace(o, renormalise=False), self.HOST) if similarity.biased else None
+        self.biases = Bank((classes,), replace(o, renormalize=False), self.HOST) if similarity.biased else None
         self.handle = nn.Parameter(torch.zeros(1))
         self._first_handle = (self.handle,)  # a tuple, so that it is not registered as a parameter
         self.register_buffer("step", torch.zeros((), dtype=torch.long))

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from workbench.compare.results import Comparison, Paired, verdict
 from workbench.compare.statistics import LEVEL, Interval, interval, sample_std
-from workbench.views.theme import GREY, Style, method_style, rgba, template
+from workbench.views.theme import GRAY, Style, method_style, rgba, template
 
 LANE = 0.28  # rows are 1 apart; the seeds of a row keep within this of its middle
 ROW, PAIR_ROW, FRAME = 50, 66, 120  # px of a row of either figure, of everything around the rows
@@ -47,7 +47,7 @@ def seeds_figure(found: Comparison, dark: bool = False) -> go.Figure:
             x=[100 * found.of(v)[s] for v in order],
             y=np.arange(len(order)) + heights[s],
             mode="lines",
-            line={"color": GREY, "width": 1},
+            line={"color": GRAY, "width": 1},
             opacity=0.5,
             name=f"seed {seed}",
             hoverinfo="skip",
@@ -83,7 +83,7 @@ def differences_figure(found: Comparison, dark: bool = False) -> go.Figure:
             hovertemplate=f"{mark.label}<br>seed %{{customdata}}: %{{x:+.2f}} points<extra></extra>",
         )
         figure.add_trace(mean_mark(of, row, mark, verdict(found, pair), "points"))
-    figure.add_vline(0, line={"color": GREY, "width": 1.5, "dash": "dot"})
+    figure.add_vline(0, line={"color": GRAY, "width": 1.5, "dash": "dot"})
     known = [100 * np.append(pair.differences, [pair.interval.low, pair.interval.high]) for pair in pairs]
     reach = 1.08 * np.nanmax(np.abs(np.concatenate([*known, [0.01]])))
     figure.update_xaxes(range=[-reach, reach])
@@ -104,10 +104,10 @@ def verdict_html(text: str) -> str:
 
 
 def pair_style(found: Comparison, pair: Paired, styles: Sequence[Style]) -> Style:
-    """The color of the better variant if a difference is seen, else grey."""
+    """The color of the better variant if a difference is seen, else gray."""
     label = f"{found.variants[pair.left].label} − {found.variants[pair.right].label}"
     if not pair.different:
-        return Style(label, GREY, "diamond")
+        return Style(label, GRAY, "diamond")
     return Style(label, styles[found.better(pair)].color, "diamond")
 
 

@@ -122,10 +122,10 @@ class MarginPanel(MethodPanel):
         for s in (self._result, *self._pins):
             own = theme.METHOD_COLORS.get(s.method.key, theme.BLUE)
             used = [layer.color for layer in layers]
-            color = next((c for c in (own, *theme.COLORS) if c not in used), theme.GREY)
+            color = next((c for c in (own, *theme.COLORS) if c not in used), theme.GRAY)
             layers.append(MarginCurve(s.label, color, s.curve, s.actual, s.ideal))
         none = np.empty(0)
         g = self._ghost or MarginCurve("", "", Curve(none, none, none, none, none, {}), none, none)
-        layers.append(MarginCurve("before", theme.GREY, g.curve, g.actual, g.ideal, ghost=True))
+        layers.append(MarginCurve("before", theme.GRAY, g.curve, g.actual, g.ideal, ghost=True))
         traces, layout = drawing(layers[::-1], self._result.theta, dark)  # the present setting on top
         return traces, layout | {"height": HEIGHT}

@@ -25,7 +25,8 @@ def versions(device: torch.device) -> dict[str, str]:
     python = {"workbench": __version__, "python": platform.python_version(), "system": platform.platform()}
     packages = {name: package_version(name) for name in PACKAGES}
     gpu = device.type == "cuda"
-    hardware = torch.cuda.get_device_name(device) if gpu else f"{torch.get_num_threads()} CPU threads"
+    threads = torch.get_num_threads()
+    hardware = torch.cuda.get_device_name(device) if gpu else f"{threads} CPU thread{'s' if threads > 1 else ''}"
     return python | packages | {"device": f"{device.type}: {hardware}"}
 
 

@@ -28,7 +28,7 @@ HEADROOM = 0.5  # logit units above the curves, for the labels of the boundaries
 class MarginCurve:
     """The curve of one margin, its actual and ideal boundaries (rad from the target center), label and color.
 
-    ghost: a previous state, drawn grey and thin, without labels and without the ideal boundary; its curve may be empty.
+    ghost: a previous state, drawn gray and thin, without labels and without the ideal boundary; its curve may be empty.
     """
 
     label: str
@@ -89,7 +89,7 @@ def line(name: str, x: Any, y: Any, color: str, width: float = 2, dash: str = "s
 def backdrop(lone: MarginCurve | None, theta: float, span: tuple[float, float], dark: bool) -> Iterator[Trace]:
     """Behind the curves: the two regions of a single margin, with their names, and the plain cosines."""
     low, high = span
-    for name, color in (("target wins", lone.color if lone else theme.GREY), ("other class wins", theme.GREY)):
+    for name, color in (("target wins", lone.color if lone else theme.GRAY), ("other class wins", theme.GRAY)):
         inside = regions(lone, theta, target=name == "target wins") if lone else []
         x = [v for a, b in inside for v in (a, a, b, b, math.nan)]
         y = [v for _ in inside for v in (low, high, high, low, math.nan)]
@@ -99,7 +99,7 @@ def backdrop(lone: MarginCurve | None, theta: float, span: tuple[float, float], 
         yield line(name, x, y, theme.INK[dark], mode="text", text=[name] * len(x), **NO_HOVER)
     phi = np.linspace(0, theta, 91)
     x, y = [*phi, math.nan, *phi], [*np.cos(phi), math.nan, *np.cos(theta - phi)]
-    yield line("plain cosines", x, y, theme.GREY, 1.2, "dot", showlegend=True, legendrank=1002)
+    yield line("plain cosines", x, y, theme.GRAY, 1.2, "dot", showlegend=True, legendrank=1002)
 
 
 def regions(d: MarginCurve, theta: float, target: bool) -> list[tuple[float, float]]:
@@ -111,7 +111,7 @@ def regions(d: MarginCurve, theta: float, target: bool) -> list[tuple[float, flo
 
 def traces(d: MarginCurve, lone: bool, theta: float, span: tuple[float, float], dark: bool) -> Iterator[Trace]:
     """One margin: T, N, its jumps (a filled and an open marker at both ends), boundaries and labels."""
-    color, width = (theme.GREY, 1.2) if d.ghost else (d.color, 2.5)
+    color, width = (theme.GRAY, 1.2) if d.ghost else (d.color, 2.5)
     names = ("T: target", "N: other class") if lone else (d.label, f"N of {d.label}")
     if not lone and not d.ghost:
         names = (f"{d.label}: boundary {format_angles(d.actual)}, ideal {format_angles(d.ideal)}", names[1])

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.probes.hardness import HardnessCorrelation
-from workbench.views.theme import GREY, Style, template
+from workbench.views.theme import GRAY, Style, template
 from workbench.views.training import STEPS, Stretch, Track, mark_stretches, track_traces
 
 
@@ -21,7 +21,7 @@ def correlation_figure(tracks: Sequence[Track], stretches: Sequence[Stretch] = (
         figure.add_traces([*track_traces(counts, ".0f", legend=False)], rows=2, cols=1)
     mark_stretches(figure, stretches, row=1, col=1)
     mark_stretches(figure, [replace(stretch, text="") for stretch in stretches], row=2, col=1)
-    figure.add_hline(0, line={"color": GREY, "width": 1, "dash": "dash"}, row=1, col=1)
+    figure.add_hline(0, line={"color": GRAY, "width": 1, "dash": "dash"}, row=1, col=1)
     figure.update_layout(template=template(dark))
     figure.update_yaxes(title_text="Correlation r (no unit)", range=[-1.05, 1.05], dtick=0.5, row=1, col=1)
     figure.update_yaxes(title_text="Misclassified<br>samples (number)", rangemode="tozero", nticks=4, row=2, col=1)
@@ -34,8 +34,8 @@ def distances_figure(result: HardnessCorrelation, style: Style, dark: bool = Fal
     figure = go.Figure(layout={"template": template(dark)})
     both = np.concatenate([result.own, result.nearest])
     low, high = (both.min() - 0.05, both.max() + 0.05) if len(both) else (0.0, 1.0)
-    grey = {"color": GREY, "width": 1, "dash": "dash"}
-    figure.add_scatter(x=[low, high], y=[low, high], mode="lines", line=grey, name="equal distances", hoverinfo="skip")
+    gray = {"color": GRAY, "width": 1, "dash": "dash"}
+    figure.add_scatter(x=[low, high], y=[low, high], mode="lines", line=gray, name="equal distances", hoverinfo="skip")
     figure.add_scatter(
         x=result.own,
         y=result.nearest,

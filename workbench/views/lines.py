@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from workbench.views.curves import split_at_jumps
-from workbench.views.theme import GREY, angle_ticks, template
+from workbench.views.theme import GRAY, angle_ticks, template
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ def lines_figure(lines: Sequence[Line], x: Axis, y: Axis, dark: bool = False) ->
         if axis.level:
             value, text = axis.level
             label = {"annotation_text": text, "annotation_position": "top right" if axis is x else "bottom left"}
-            style = {"color": GREY, "width": 1.5, "dash": "dot"}
+            style = {"color": GRAY, "width": 1.5, "dash": "dot"}
             add_line(float(in_unit(np.array(value), axis)), line=style, **label)
     return figure
 

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from workbench.views.lines import Axis, Line, lines_figure
-from workbench.views.theme import BLUE, DASHES, GREEN, GREY, ORANGE, VERMILION
+from workbench.views.theme import BLUE, DASHES, GRAY, GREEN, ORANGE, VERMILION
 from workbench.views.training import STEPS
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ COLORS = (GREEN, VERMILION, BLUE, ORANGE)
 
 def reach_figure(result: Reach, dark: bool = False) -> go.Figure:
     """Cumulative share of a full classifier's push over a sample's hardest negatives: all, and each class set's."""
-    lines = [Line("full", result.rank, result.full, GREY)]
+    lines = [Line("full", result.rank, result.full, GRAY)]
     lines += series({name: (result.rank, part) for name, part in result.parts.items()}, dash=1)
     x = Axis("Hardest negatives of a sample (number)", log=True)
     return share_figure(lines, x, Axis("Share of a full classifier's push (%)"), dark)

@@ -7,14 +7,14 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.probes.scale import ScaleStudy
-from workbench.views.theme import COLORS, DASHES, GREY, MARKERS, template
+from workbench.views.theme import COLORS, DASHES, GRAY, MARKERS, template
 from workbench.views.training import FEW
 
 
 def scale_figure(studies: Mapping[str, ScaleStudy], dark: bool = False) -> go.Figure:
     """Correlation r above, captured mass below; a color and a marker per study, by name.
 
-    Solid and dashed: queues of the smaller and of the larger length; dotted grey: a random subset. A point of r with
+    Solid and dashed: queues of the smaller and of the larger length; dotted gray: a random subset. A point of r with
     fewer than FEW misclassified samples is hollow.
     """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.07)
@@ -28,16 +28,16 @@ def scale_figure(studies: Mapping[str, ScaleStudy], dark: bool = False) -> go.Fi
         correlation["hovertemplate"] = f"{hover} misclassified<extra></extra>"
         figure.add_trace(go.Scatter(shared | correlation), row=1, col=1)
         for what, dash, values in shares(study):
-            color_ = GREY if values is study.random else color
+            color_ = GRAY if values is study.random else color
             mass = {"y": values, "name": f"{name}, {what}", "showlegend": False}
             mass |= {"line": {"color": color_, "width": 2, "dash": dash}}
             mass["marker"] = {"symbol": symbol, "size": 7, "color": color_}
             mass["hovertemplate"] = f"{name}, {what}<br>%{{x:,}} identities: %{{y:.1%}}<extra></extra>"
             figure.add_trace(go.Scatter(shared | mass), row=2, col=1)
     for what, dash, _ in shares(next(iter(studies.values()))):  # legend entries of the dashes
-        line = {"color": GREY, "width": 2, "dash": dash}
+        line = {"color": GRAY, "width": 2, "dash": dash}
         figure.add_scatter(x=[None], y=[None], name=what, mode="lines", line=line, hoverinfo="skip", row=2, col=1)
-    figure.add_hline(0, line={"color": GREY, "width": 1, "dash": "dash"}, row=1, col=1)
+    figure.add_hline(0, line={"color": GRAY, "width": 1, "dash": "dash"}, row=1, col=1)
     figure.update_layout(template=template(dark))
     figure.update_yaxes(title_text="Hardness correlation r<br>(no unit)", range=[-1.05, 1.05], dtick=0.5, row=1, col=1)
     title = "Negative softmax mass<br>in the nearest K classes (%)"

@@ -11,9 +11,9 @@ from workbench.core.errors import InputError
 from workbench.core.record import Snapshot
 from workbench.probes.projections import principal
 from workbench.views import theme
-from workbench.views.theme import GREY, MISCLASSIFIED, WELL, template
+from workbench.views.theme import GRAY, MISCLASSIFIED, WELL, template
 
-COLORS = (*theme.COLORS, GREY)
+COLORS = (*theme.COLORS, GRAY)
 MARKERS = ("circle", "square", "diamond", "cross", "diamond-open", "circle-open", "square-open")
 OPEN = ("circle-open", "square-open", "diamond-open")
 EYE = {"x": 0.97, "y": 0.97, "z": 0.6}  # of the camera: the sphere just fits
@@ -51,7 +51,7 @@ def globe() -> go.Scatter3d:
     circles = [(np.cos(a) * cos, np.cos(a) * sin, np.sin(a) + 0 * turn) for a in latitudes]
     circles += [(np.cos(a) * cos, np.sin(a) * cos, sin) for a in longitudes]
     x, y, z = np.concatenate([np.stack(circle) for circle in circles], axis=1)
-    line = {"color": GREY, "width": 1}
+    line = {"color": GRAY, "width": 1}
     return go.Scatter3d(x=x, y=y, z=z, mode="lines", line=line, opacity=0.5, hoverinfo="skip", showlegend=False)
 
 
@@ -87,7 +87,7 @@ def map_figure(snapshot: Snapshot, dark: bool = False) -> go.Figure:
         classes = [f"class {j}" for j in snapshot.y[group]]
         figure.add_scatter(x=at[:, 0], y=at[:, 1], mode="markers", name=name, marker=marker, text=classes)
     centers = axes.of(W)
-    marker = {"color": GREY, "symbol": "diamond", "size": 7}
+    marker = {"color": GRAY, "symbol": "diamond", "size": 7}
     figure.add_scatter(x=centers[:, 0], y=centers[:, 1], mode="markers", name="class centers", marker=marker)
     share = f"{100 * axes.share(x):.0f} % of the variance along both axes"
     figure.update_xaxes(title_text=f"First principal axis of the unit embeddings (no unit; {share})")

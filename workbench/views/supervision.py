@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from workbench.views.lines import Axis, Line, lines_figure
-from workbench.views.theme import BLUE, DASHES, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, template
+from workbench.views.theme import BLUE, DASHES, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILION, template
 
 if TYPE_CHECKING:  # importing it would load torch
     from workbench.curves.supervision import Emphasis, MarginEffect, Supervision
@@ -24,7 +24,7 @@ def supervision_figure(supervision: Supervision, dark: bool = False) -> go.Figur
     order = np.argsort(-pushes)
     pieces = [(f"negative {j + 1}", pushes[j], color) for j, color in zip(order, PIECES, strict=False)]
     if len(order) > len(PIECES):
-        pieces.append((f"the other {len(order) - len(PIECES)}", pushes[order[len(PIECES) :]].sum(), GREY))
+        pieces.append((f"the other {len(order) - len(PIECES)}", pushes[order[len(PIECES) :]].sum(), GRAY))
     sides = ["pull to the own center: −dL/dT", "pushes off the others: Σ dL/dN<sub>j</sub>"]
     figure = go.Figure(layout={"template": template(dark), "barmode": "stack", "legend": {"traceorder": "normal"}})
     figure.add_bar(x=[-supervision.target[0]], y=sides[:1], orientation="h", name="own center", marker_color=BLUE)

@@ -12,7 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 ORANGE, SKY, GREEN, BLUE = "#E69F00", "#56B4E9", "#009E73", "#0072B2"
-VERMILION, PURPLE, GREY = "#D55E00", "#CC79A7", "#8A8A8A"
+VERMILION, PURPLE, GRAY = "#D55E00", "#CC79A7", "#8A8A8A"
 COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)  # of series that are not methods
 MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 DASHES = ("solid", "dash", "dot", "dashdot")
@@ -20,8 +20,8 @@ WELL, MISCLASSIFIED = BLUE, VERMILION  # the two groups of NPCFace Fig. 4
 
 # A family has one color, and the markers of its members differ: no two methods share both.
 METHOD_STYLES = {
-    "softmax": (GREY, "circle"),
-    "norm_softmax": (GREY, "x"),
+    "softmax": (GRAY, "circle"),
+    "norm_softmax": (GRAY, "x"),
     "sphereface": (SKY, "circle"),
     "sphereface_r": (SKY, "square"),
     "cosface": (SKY, "diamond"),
@@ -36,10 +36,10 @@ METHOD_STYLES = {
     "curricularface": (ORANGE, "diamond-tall"),
     "recurricularface": (VERMILION, "star"),
     "npcface": (GREEN, "circle"),
-    "hm_softmax": (GREY, "triangle-up"),
-    "focal_softmax": (GREY, "triangle-down"),
-    "center_loss": (GREY, "square"),
-    "triplet": (GREY, "diamond"),
+    "hm_softmax": (GRAY, "triangle-up"),
+    "focal_softmax": (GRAY, "triangle-down"),
+    "center_loss": (GRAY, "square"),
+    "triplet": (GRAY, "diamond"),
     "uniformface": (SKY, "x"),
     "circle": (PURPLE, "circle"),
     "magface": (ORANGE, "square"),
@@ -75,7 +75,7 @@ class Style:
 
 def method_style(method: str, label: str, repeat: int = 0) -> Style:
     """The style of a run of a method; repeat: the number of earlier runs of the same method."""
-    return Style(label, *METHOD_STYLES.get(method, (GREY, "circle")), DASHES[repeat % len(DASHES)])
+    return Style(label, *METHOD_STYLES.get(method, (GRAY, "circle")), DASHES[repeat % len(DASHES)])
 
 
 def rgba(color: str, opacity: float) -> str:
@@ -108,13 +108,13 @@ def template(dark: bool = False) -> go.layout.Template:
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
             "colorscale": {"diverging": [[0.5 * i, color] for i, color in enumerate(DIVERGING[dark])]},
-            "colorway": [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY],
+            "colorway": [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GRAY],
             "xaxis": axis,
             "yaxis": axis,
             "margin": {"l": 60, "r": 20, "t": 30, "b": 50},
             "title": {"x": 0, "xanchor": "left", "font": {"size": 15}},
             "legend": {"bgcolor": "rgba(0,0,0,0)", "orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
             "hovermode": "closest",
-            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": INK[dark]},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GRAY, "activecolor": INK[dark]},
         }
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import plotly.graph_objects as go
 
-from workbench.views.theme import GREY, Style, angle_ticks, template
+from workbench.views.theme import GRAY, Style, angle_ticks, template
 
 FEW = 20  # values from fewer samples are pale
 LOSS_POINTS = 100  # of a loss curve; each is the mean over a block of steps
@@ -72,7 +72,7 @@ def boundary_figure(
         figure.add_traces([*boundary_traces(track, track.ideal, ideal=True)])
         figure.add_traces([*boundary_traces(track, track.actual, ideal=False)])
     figure.add_scatter(
-        x=[None], y=[None], mode="lines", line={"color": GREY, "dash": "dot", "width": 1.5}, name="dotted: ideal"
+        x=[None], y=[None], mode="lines", line={"color": GRAY, "dash": "dot", "width": 1.5}, name="dotted: ideal"
     )
     ticks = angle_ticks(np.arange(0, np.degrees(theta) + 1, 5), " / ")
     return figure.update_yaxes(title_text="Boundary: angle to the own center<br>(degrees / radians)", **ticks)
@@ -129,11 +129,11 @@ def mark_stretches(figure: go.Figure, stretches: Sequence[Stretch], **where: int
         label = {"text": stretch.text, "font": {"size": 11}, "textposition": "top left"}
         if stretch.start == stretch.end:
             label |= {"textposition": "end", "textangle": 0, "xanchor": "left", "yanchor": "top"}
-            figure.add_vline(stretch.start, line={"color": GREY, "width": 1, "dash": "dot"}, label=label, **where)
+            figure.add_vline(stretch.start, line={"color": GRAY, "width": 1, "dash": "dot"}, label=label, **where)
         else:
             edge = {"width": 0}
             figure.add_vrect(
-                stretch.start, stretch.end, fillcolor=GREY, opacity=0.14, line=edge, layer="below", label=label, **where
+                stretch.start, stretch.end, fillcolor=GRAY, opacity=0.14, line=edge, layer="below", label=label, **where
             )
 
 

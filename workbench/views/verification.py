@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from workbench.evaluation.verification import Roc
-from workbench.views.theme import GREY, Style, template
+from workbench.views.theme import GRAY, Style, template
 
 LOWEST = 1e-4  # left end of the FAR axis
 MARKED = (1e-3, 1e-2, 1e-1)  # FARs of the markers, as in the table
@@ -44,11 +44,11 @@ def roc_figure(curves: Sequence[RocCurve], dark: bool = False) -> go.Figure:
             **group,
         )
     chance = np.geomspace(LOWEST, 1, 100)
-    dots = {"color": GREY, "width": 1.5, "dash": "dot"}
+    dots = {"color": GRAY, "width": 1.5, "dash": "dot"}
     figure.add_scatter(x=chance, y=chance, mode="lines", line=dots, name="random guess", hoverinfo="skip")
     for one in curves[:1]:
         if 1 / one.impostor > LOWEST:
-            figure.add_vrect(LOWEST, 1 / one.impostor, fillcolor=GREY, opacity=0.14, line={"width": 0}, layer="below")
+            figure.add_vrect(LOWEST, 1 / one.impostor, fillcolor=GRAY, opacity=0.14, line={"width": 0}, layer="below")
     ticks = [1e-4, 1e-3, 1e-2, 1e-1, 1]
     figure.update_xaxes(
         title_text="False accept rate, FAR<br>(share of impostor pairs, no unit, log scale)",

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.compare.cost.results import Cost
-from workbench.views.theme import BLUE, GREEN, GREY, METHOD_COLORS, ORANGE, VERMILION, Style, template
+from workbench.views.theme import BLUE, GRAY, GREEN, METHOD_COLORS, ORANGE, VERMILION, Style, template
 
 KINDS = {"eager": "x", "dense": "square", "streaming": "circle", "streaming bf16": "circle-open", "pml": "diamond"}
 CURVES = {
@@ -61,7 +61,7 @@ def time_mark(cost: Cost, place: int) -> go.Scatter:
         x=[median],
         y=[place],
         mode="markers",
-        marker={"symbol": KINDS.get(kind, "line-ns-open"), "size": 11, "color": METHOD_COLORS.get(method, GREY)},
+        marker={"symbol": KINDS.get(kind, "line-ns-open"), "size": 11, "color": METHOD_COLORS.get(method, GRAY)},
         error_x={"type": "data", "symmetric": False, "array": [high - median], "arrayminus": [median - low]},
         hovertemplate=f"{cost.way}<br>median of {len(cost.seconds)}: %{{x:.4f}} s, quartiles {low:.4f} to {high:.4f}"
         "<extra></extra>",
@@ -75,7 +75,7 @@ def memory_bar(cost: Cost, place: int) -> go.Bar:
         y=[place],
         orientation="h",
         width=0.6,
-        marker={"color": METHOD_COLORS.get(cost.way.partition(" ")[0], GREY)},
+        marker={"color": METHOD_COLORS.get(cost.way.partition(" ")[0], GRAY)},
         hovertemplate=f"{cost.way}<br>%{{x:,.0f}} MiB<extra></extra>",
     )
 
