@@ -63,7 +63,6 @@ def measure(run, rng, impostor=2000):
     results = {
         "verification": result.summary(),
         "identification": {"rank-1": 0.875, "rank-5": 0.95},
-        "series": [],
         "theta": 1.396,
         "seconds_per_step": 0.05,
         "test": test,

@@ -79,12 +79,11 @@ RESULTS = Table(
     {
         "verification": MEASURED,
         "identification": MEASURED,
-        "series": ListOf(MapOf()),
         "theta": Number(),
         "seconds_per_step": Maybe(Number()),
         "test": MapOf(COUNT),
     },
-    frozenset({"series", "theta", "seconds_per_step"}),
+    frozenset({"theta", "seconds_per_step"}),
 )
 VARIANT = Table(
     {

@@ -1,4 +1,4 @@
-"""Evaluate a run on the identities that it was not trained on, and its snapshots over the training."""
+"""Evaluate a run on the identities that it was not trained on."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,16 +7,12 @@ from typing import Any
 import numpy as np
 
 from workbench.core.files import check_writable
-from workbench.core.geometry import expected_angle
 from workbench.core.progress import Progress, no_progress
 from workbench.core.record import Run, Snapshot
 from workbench.curves import boundaries, ideal_boundaries
 from workbench.evaluation.identification import Identification, identify
 from workbench.evaluation.verification import all_pairs, pair_scores, verify
 from workbench.methods import METHODS
-from workbench.probes.geometry import center_angles
-from workbench.probes.hardness import hardness
-from workbench.probes.similarity import similarity
 from workbench.training.config import Config
 from workbench.training.embedding import embed
 from workbench.training.run import no_message, write_errors
@@ -27,7 +23,7 @@ THETA = np.radians(80)  # rad between the two centers of the slice on which boun
 def evaluate(
     path: Path, progress: Progress = no_progress, on_message: Callable[[str], None] = no_message
 ) -> dict[str, Any]:
-    """Evaluate a run on its test identities, and its snapshots over time; writes and returns the results.
+    """Evaluate a run on its test identities; writes and returns the results.
 
     Embeddings are sums of those of an image and of its mirror image. ROC, EER, AUC and TAR are over all pairs of test
     images; the fold accuracy is over the run's balanced pairs; in rank-k the first image of each identity is the
@@ -48,7 +44,6 @@ def evaluate(
     results = {
         "verification": every.summary() | {"accuracy": folds.accuracy, "accuracy_std": folds.accuracy_std},
         "identification": ranks.summary(),
-        "series": [probe_snapshot(run, step, len(split["train"]), config) for step in run.snapshot_steps],
         "theta": float(THETA),
         "seconds_per_step": float(np.median(run.steps["seconds"])) if len(run.steps["seconds"]) else None,
         "test": {"identities": len(test.names), "images": len(x), "genuine": every.genuine, "impostor": every.impostor}
@@ -66,28 +61,6 @@ def identify_first(x: np.ndarray, labels: np.ndarray) -> Identification:
     gallery = np.unique(labels, return_index=True)[1]
     probes = np.setdiff1d(np.arange(len(labels)), gallery)
     return identify(x[gallery], labels[gallery], x[probes], labels[probes])
-
-
-def probe_snapshot(run: Run, step: int, classes: int, config: Config) -> dict[str, Any]:
-    """The probes of one snapshot: hardness correlation, overlap, center angles, decision boundaries.
-
-    classes: the number of training classes, for the expected angle between random centers.
-    """
-    seen = run.snapshot(step)
-    cos = seen.cos
-    angles = center_angles(seen.centers, expected_angle(classes, seen.W.shape[1]), seen.complete)
-    actual, ideal = boundaries_of(config.method, seen)
-    return {
-        "step": step,
-        **hardness(cos, seen.y).summary(),
-        **similarity(cos, seen.y).summary(),
-        "nearest_center_mean": angles.mean,
-        "nearest_center_min": angles.minimum,
-        "nearest_center_expected": angles.expected,
-        "boundary": actual.tolist(),
-        "ideal": ideal.tolist(),
-        "t": seen.state.get("t"),
-    }
 
 
 def boundaries_of(method: str, seen: Snapshot) -> tuple[np.ndarray, np.ndarray]:
