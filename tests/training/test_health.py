@@ -159,3 +159,26 @@ def test_a_run_keeps_what_was_said(tmp_path):
     assert Run.open(run.path).health == heard
     assert np.isfinite(run.steps["alignment"]).all()
     assert (run.steps["length"] > 0).all()
+
+
+def test_a_loss_that_only_passes_through_chance_level_is_healthy():
+    chance = np.log(100)
+    noisy = chance + np.resize([-0.8, 0.9, 0.1, -0.2], 2 * WINDOW)  # the classes are separated: batches differ
+    assert len(said(noisy, method="norm_softmax", s=64)) == 1  # of the first loss only
+    constant = said(np.full(2 * WINDOW, chance), method="norm_softmax", s=64)
+    assert len(constant) == 2
+    assert "the classes are not separated" in constant[1]
+
+
+@pytest.mark.parametrize(
+    ("level", "remarks"), [(np.log(100), 0), (np.log(1 + 99 * np.exp(24 * np.sin(0.3))), 1)], ids=["m = 0", "m = 0.3"]
+)
+def test_the_chance_level_is_that_of_the_present_margin(level, remarks):
+    health = Health(build("arcface", 100, 32, s=24, m=0.0), "arcface")
+    first, *others = steps([20.0] + [level] * (2 * WINDOW))
+    health.watch(first)
+    health.objective.replace(m=0.3)  # as a warm-up does, without `reset`
+    health.expected = 100.0  # so that no level counts as stuck for its size
+    found = [sentence for step in others if (sentence := health.watch(step))]
+    assert len(found) == remarks
+    assert all("the classes are not separated" in sentence for sentence in found)

@@ -74,7 +74,6 @@ class Health:
     labels: Any = None
     batch: int = 256
     expected: float | None = None
-    chance: float = math.nan
     _losses: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     _violating: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     _start: list[float] = field(default_factory=list)  # losses and shares of violating triplets at the start
@@ -103,22 +102,21 @@ class Health:
             return self._once("triplets", NO_TRIPLETS)
         if len(self._losses) < WINDOW:
             return None
-        if self._is_at_chance():
-            return self._once("stuck", self._describe_chance(step))
+        if "stuck" not in self._remarked and (chance := self._chance_level(step)):
+            return self._once("stuck", self._describe_chance(step, chance))
         if self._is_stuck():
             return self._once("stuck", self._describe_plateau(step))
         return None
 
     @torch.no_grad()
     def _expect(self, length: float) -> None:
-        """Compute the expected loss and the chance level, with the initial values of the learned parameters."""
+        """Compute the expected loss with the initial values of the learned parameters."""
         learned = self.objective.learned
         now = {name: value.detach().clone() for name, value in learned.items()}
         try:
             for name, value in self._learned.items():
                 learned[name].copy_(value)
             self.expected = expected_loss(self.objective, length, batch=self.batch if self._triplets else None)
-            self.chance = chance_loss(self.objective, length)
         finally:
             for name, value in now.items():
                 learned[name].copy_(value)
@@ -160,14 +158,19 @@ class Health:
         self._start = self._start or [first, share_first]
         return last > (1 - FALLEN) * self._start[0] and share_last > (1 - FALLEN) * self._start[1]
 
-    def _is_at_chance(self) -> bool:
-        first, last = thirds(self._losses)
-        return abs(last - self.chance) < NEAR * self.chance and first - last < FALL * self.chance
+    def _chance_level(self, step: Step) -> float | None:
+        """The chance-level loss at the present parameters if the loss neither falls nor varies there; else None."""
+        losses = list(self._losses)
+        first, last = thirds(losses)
+        if first - last >= FALL * last or max(losses) - min(losses) >= 4 * NEAR * last:
+            return None
+        chance = chance_loss(self.objective, step.length)
+        return chance if abs(last - chance) < NEAR * chance else None
 
-    def _describe_chance(self, step: Step) -> str:
+    def _describe_chance(self, step: Step, chance: float) -> str:
         return (
             f"Step {step.step}: the loss has stood at {step.loss:.2f} for {WINDOW} steps, and equal cosines to all"
-            f" {self.objective.centers.classes} classes have {self.chance:.2f} (ln C without a margin): the classes are"
+            f" {self.objective.centers.classes} classes have {chance:.2f} (ln C without a margin): the classes are"
             " not separated; check the labels, and try another lr."
         )
 
