@@ -94,6 +94,7 @@ def test_a_live_session_trains_replays_and_forks_an_own_network():
         session.stop()
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_a_function_of_a_file_in_the_current_folder(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n\n\ndef net(size, dim):\n"
