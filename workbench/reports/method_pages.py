@@ -123,7 +123,7 @@ def usage(method: Method) -> str:
     """The call that builds the method, and the command that trains with it."""
     call = f'objective = build("{method.key}", classes={CLASSES}, dim={DIM})'
     return (
-        f"```python\nfrom workbench.methods import build\n\n{call}\n```\n\n"
+        f"```python\nfrom workbench import build\n\n{call}\n```\n\n"
         f"```sh\nworkbench train --method {method.key} --data heads --out runs/{method.key}\n```"
     )
 
