@@ -2,9 +2,11 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,9 +105,15 @@ def test_the_command_line_trains_a_function_of_a_file_in_the_current_folder(tmp_
     )
     command = [sys.executable, "-m", "workbench.cli"]
     options = ["--data", "digits", "--backbone", "python:mine:net", "--steps", "3", "--dim", "8", "--out", "run"]
-    for arguments in (["train", *options], ["evaluate", "run", "--no-report"]):
-        done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    trusted = {"WORKBENCH_TRUSTED": "python:mine:net"}
+    evaluate = ["evaluate", "run", "--no-report"]
+    for arguments, given, status in ((["train", *options], {}, 0), (evaluate, {}, 2), (evaluate, trusted, 0)):
+        env = {k: v for k, v in os.environ.items() if k != "WORKBENCH_TRUSTED"} | given
+        done = subprocess.run(
+            [*command, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, done.stderr
+        assert status == 0 or "set WORKBENCH_TRUSTED=python:mine:net" in done.stderr
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["backbone"] == "python:mine:net"
 
 
@@ -181,7 +189,8 @@ def test_a_copy_of_the_module_trains():
         ("smal", "did you mean 'small'"),
     ],
 )
-def test_a_network_that_is_not_found_is_named(spec, words):
+def test_a_network_that_is_not_found_is_named(spec, words, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_TRUSTED", spec)
     with pytest.raises(InputError, match=words):
         backbone(spec, SIZE, DIM)
 
@@ -204,6 +213,21 @@ def test_a_network_that_is_not_found_is_named(spec, words):
 def test_a_network_of_another_shape_is_refused_before_training(network, words):
     with pytest.raises(InputError, match=words):
         job(network)
+
+
+def test_a_function_that_a_file_names_does_not_run_without_trust(monkeypatch):
+    monkeypatch.delenv("WORKBENCH_TRUSTED", raising=False)
+    config = Config.from_json(Config().to_json() | {"backbone": "python:os:mkdir"})
+    with pytest.raises(InputError, match=r"python:os:mkdir would run code .* set WORKBENCH_TRUSTED=python:os:mkdir"):
+        Job.start(config, CLASSES, SIZE)
+
+
+def test_two_networks_of_one_name_are_two():
+    first, second = (Config(backbone=lambda size, dim, k=k: Net(size, dim + k)) for k in (0, 1))
+    assert first.backbone != second.backbone
+    Job.start(replace(first, dim=DIM, device="cpu"), CLASSES, SIZE)
+    with pytest.raises(InputError, match="expected"):
+        Job.start(replace(second, dim=DIM, device="cpu"), CLASSES, SIZE)
 
 
 def test_the_width_of_an_external_network_is_its_own():

@@ -6,6 +6,7 @@ from typing import Annotated
 from typer import Option
 
 from workbench.cli.terminal import parse_path
+from workbench.core.trust import trust
 
 Method = Annotated[str, Option(help="Loss; `workbench methods` lists them.")]
 Recipe = Annotated[
@@ -19,7 +20,8 @@ Data = Annotated[str, Option(help="Data: heads, heads:FILE.zip, digits, folder:P
 Size = Annotated[int | None, Option(help="Image side in pixels (default: the data's).")]
 Test = Annotated[float, Option(help="Fraction of the identities held out for testing, between 0 and 0.9.")]
 Backbone = Annotated[
-    str, Option(help="Network: small, mobilefacenet, resnet18, ..., timm:NAME or python:MODULE:FUNCTION.")
+    str,
+    Option(help="Network: small, mobilefacenet, resnet18, ..., timm:NAME or python:MODULE:FUNCTION.", callback=trust),
 ]
 Width = Annotated[float, Option(help="Width multiplier of the network.")]
 Dim = Annotated[int, Option(help="Embedding dimension.")]

@@ -5,6 +5,9 @@ A specification is text, so that a run's files can hold it:
     timm:NAME               timm.create_model(NAME), random weights, with the papers' linear map and batch normalization
     python:MODULE:FUNCTION  FUNCTION(size, dim) of an importable module; the current folder is searched too
     own:NAME                a module or factory that `register` keeps for this process
+
+A specification read from a file runs no code by itself: python:MODULE:FUNCTION needs the user's trust (`core.trust`),
+which `register` and the option --backbone give.
 """
 
 import copy
@@ -12,16 +15,18 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from itertools import count
 
 import torch
 from torch import Tensor, nn
 
 from workbench.core.errors import InputError, quote, unknown
 from workbench.core.random import generator
+from workbench.core.trust import check_trusted, trust
 
 Factory = Callable[[int, int], nn.Module]
 KINDS = ("timm", "python", "own")
-_registered: dict[str, nn.Module | Factory] = {}
+_registered: dict[str, tuple[nn.Module | Factory, nn.Module | Factory]] = {}  # the object, and what is used of it
 
 
 def is_external(spec: str) -> bool:
@@ -33,16 +38,17 @@ def register(network: nn.Module | Factory) -> str:
     """The specification of a module, or of a function (size, dim) -> module.
 
     A function that its module's name leads to becomes python:MODULE:FUNCTION, which other processes find. Any other
-    object is kept as own:NAME for this process; of a module, every training gets a copy as it is now. Raises InputError
-    where `network` is neither.
+    object is kept as own:NAME (own:NAME-2, ...) for this process; of a module, every training gets a copy as it is now.
+    Raises InputError where `network` is neither.
     """
     if not isinstance(network, nn.Module) and not callable(network):
         raise InputError(f"backbone = {quote(network)}; expected a name, an nn.Module or a function (size, dim)")
     module, name = getattr(network, "__module__", ""), getattr(network, "__qualname__", type(network).__name__)
     if getattr(sys.modules.get(module), name, None) is network and module != "__main__":
-        return f"python:{module}:{name}"
-    spec = f"own:{name}"
-    _registered[spec] = copy.deepcopy(network) if isinstance(network, nn.Module) else network
+        return trust(f"python:{module}:{name}")
+    others = [spec for spec, (known, _) in _registered.items() if known is not network]
+    spec = next(spec for k in count(1) if (spec := f"own:{name}" + (f"-{k}" if k > 1 else "")) not in others)
+    _registered[spec] = network, copy.deepcopy(network) if isinstance(network, nn.Module) else network
     return spec
 
 
@@ -105,10 +111,11 @@ def timm_model(name: str, size: int, dim: int) -> nn.Module:
 
 
 def factory(spec: str) -> Factory:
-    """The function of python:MODULE:FUNCTION. Raises InputError where it is not found."""
+    """The function of python:MODULE:FUNCTION. Raises InputError where it is not trusted or not found."""
     module, _, name = spec.removeprefix("python:").partition(":")
     if not module or not name:
         raise InputError(f"backbone = {quote(spec)}; expected python:MODULE:FUNCTION")
+    check_trusted(spec)
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
@@ -125,7 +132,7 @@ def own_network(spec: str, size: int, dim: int) -> nn.Module:
     if spec not in _registered:
         advice = "register it with workbench.networks.register(network), or name it python:MODULE:FUNCTION"
         raise InputError(f"backbone = {spec} is not known in this process; {advice}")
-    network = _registered[spec]
+    network = _registered[spec][1]
     return copy.deepcopy(network) if isinstance(network, nn.Module) else network(size, dim)
 
 
