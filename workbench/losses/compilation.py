@@ -137,17 +137,9 @@ def signature(value: Any) -> Any:
     return value.dtype, value.device.type, tuple(size == 1 for size in value.shape)
 
 
-def small_tile(
-    margin: Margin,
-    ctx: Context,
-    products: Tensor,
-    scale: Tensor | None,
-    column: Tensor,
-    s: Tensor,
-    b: Tensor | None,
-    *more: Any,
-) -> tuple[Any, ...]:
+def small_tile(margin: Margin, ctx: Context, *tile: Any) -> tuple[Any, ...]:
     """Arguments like those of a tile, margin and context first: its first samples, against classes at fixed cosines."""
+    products, scale, column, s, b, *more = tile
     batch, rows = len(products), min(len(products), CHECK_SHAPE[0])
     width = 1 if products.shape[1] == 1 else CHECK_SHAPE[1]
 
